@@ -1,0 +1,94 @@
+"""One sentence for a user's mistake: the argument, its value, and what is allowed.
+
+Every room may call these; each raises `ValueError` with a sentence that stands on its own.
+"""
+
+import operator
+import reprlib
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+
+MOST_SAMPLES = 3_000_000_000  # so that batch_size * n_k fits into int64
+
+
+def wrong(name: str, value: object, allowed: str) -> ValueError:
+    """The error to raise: `name = value: allowed`."""
+    return ValueError(f"{name} = {reprlib.repr(value)}: {allowed}")
+
+
+def integer(name: str, value: object, low: int, high: int | None = None) -> int:
+    """`value` as an int in low..high (both included)."""
+    allowed = f"must be a whole number, {low} or more"
+    if high is not None:
+        allowed = f"must be a whole number from {low} to {high}"
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise wrong(name, value, allowed) from None
+    if isinstance(value, bool) or number < low or (high is not None and number > high):
+        raise wrong(name, value, allowed)
+    return number
+
+
+def real(
+    name: str, value: object, low: float, high: float = np.inf, *, low_open: bool = False
+) -> float:
+    """`value` as a finite float in low..high; `low_open` leaves out low itself."""
+    above = f"greater than {low:g}" if low_open else f"{low:g} or more"
+    allowed = f"must be a finite number, {above}" + (f", at most {high:g}" if high < np.inf else "")
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        raise wrong(name, value, allowed) from None
+    too_low = number <= low if low_open else number < low
+    if isinstance(value, str | bool) or not np.isfinite(number) or too_low or number > high:
+        raise wrong(name, value, allowed)
+    return number
+
+
+def one_of(name: str, value: object, allowed: Iterable[str]) -> str:
+    """`value` if it is one of the names `allowed`; the error suggests the nearest."""
+    names = list(allowed)
+    if isinstance(value, str) and value in names:
+        return value
+    near = get_close_matches(str(value), names, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    raise wrong(name, value, f"must be one of {', '.join(names)}{hint}")
+
+
+def integers(name: str, value: ArrayLike, *, ndim: int, low: int = 0) -> IntArray:
+    """`value` as a fresh int64 array of `ndim` dimensions with entries of at least `low`."""
+    allowed = f"must be {ndim}-dimensional, of whole numbers, each {low} or more"
+    try:
+        array = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        raise wrong(name, value, allowed) from None
+    whole = array.dtype.kind in "iu" or array.size == 0
+    if array.ndim != ndim or not whole or (array.size and int(array.min()) < low):
+        raise wrong(name, value, allowed)
+    if array.size and int(array.max()) > np.iinfo(np.int64).max:
+        raise wrong(name, value, allowed + ", that fit into 64 bits")
+    return array.astype(np.int64)
+
+
+def client_sizes(name: str, value: ArrayLike) -> IntArray:
+    """`value` as the sample counts n_k, (K,) int64, of at least one client and one sample."""
+    sizes = integers(name, value, ndim=1)
+    if sizes.sum(dtype=np.float64) > MOST_SAMPLES:
+        raise wrong(name, value, f"must sum to at most {MOST_SAMPLES}")
+    if not sizes.any():
+        raise wrong(name, value, "must name at least one client with a sample")
+    return sizes
+
+
+def class_counts(name: str, value: ArrayLike) -> IntArray:
+    """`value` as the counts n_km, (K, M) int64, of at least one sample in all."""
+    counts = integers(name, value, ndim=2)
+    client_sizes(f"{name} summed over classes", counts.sum(axis=1))
+    return counts

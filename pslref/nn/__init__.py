@@ -1,0 +1,1 @@
+"""Layers, loss, network and optimizer by hand (docs/method.md, section 7)."""

@@ -1,0 +1,17 @@
+"""Who brings how many samples to which step: the paper's subject (docs/method.md, section 3)."""
+
+from pslref.sampling.fixed import fls, fls_steps, fpls, fpls_steps
+from pslref.sampling.schedule import Schedule, Steps
+from pslref.sampling.uniform import global_batch_sizes, ugs, ugs_steps
+
+__all__ = [
+    "Schedule",
+    "Steps",
+    "fls",
+    "fls_steps",
+    "fpls",
+    "fpls_steps",
+    "global_batch_sizes",
+    "ugs",
+    "ugs_steps",
+]

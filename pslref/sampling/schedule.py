@@ -1,0 +1,70 @@
+"""Schedule: the local batch size of every client in every step of an epoch."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from pslref import check
+from pslref.check import IntArray
+
+# One step: the participating clients, ascending, and how many samples each brings (all > 0).
+Steps = Iterator[tuple[IntArray, IntArray]]
+
+MOST_CELLS = 2**28  # of a dense (T, K) array: 2 GiB
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """The plan of one epoch: client k brings b_tk = `batch_sizes[t, k]` samples to step t.
+
+    Args:
+        batch_sizes: (T, K) of whole numbers, 0 or more; copied, then read-only int64.
+
+    Raises:
+        ValueError: for another shape, or for entries that are negative or not whole.
+    """
+
+    batch_sizes: IntArray
+
+    def __post_init__(self) -> None:
+        batch_sizes = check.integers("batch_sizes", self.batch_sizes, ndim=2)
+        batch_sizes.setflags(write=False)
+        object.__setattr__(self, "batch_sizes", batch_sizes)
+
+    @classmethod
+    def from_steps(
+        cls, steps: Iterable[tuple[IntArray, IntArray]], num_steps: int, num_clients: int
+    ) -> "Schedule":
+        """Write `num_steps` steps into one dense array; refused above 2 GiB."""
+        if num_steps * num_clients > MOST_CELLS:
+            raise ValueError(
+                f"a schedule of {num_steps} steps and {num_clients} clients: must have at most "
+                f"{MOST_CELLS} cells; the sampler's steps, such as ugs_steps, need no such array"
+            )
+        batch_sizes = np.zeros((num_steps, num_clients), np.int64)
+        for row, (clients, counts) in zip(batch_sizes, steps, strict=True):
+            row[clients] = counts
+        return cls(batch_sizes)
+
+    @property
+    def num_steps(self) -> int:
+        """T, the steps of the epoch."""
+        return len(self.batch_sizes)
+
+    @property
+    def num_clients(self) -> int:
+        """K, the clients, with and without samples."""
+        return int(self.batch_sizes.shape[1])
+
+    @property
+    def sizes(self) -> IntArray:
+        """(K,) the samples each client brings over the whole epoch: n_k."""
+        sizes: IntArray = self.batch_sizes.sum(axis=0)
+        return sizes
+
+    def steps(self) -> Steps:
+        """Walk the epoch: for each step its participants and their local batch sizes."""
+        for row in self.batch_sizes:
+            clients = np.flatnonzero(row)
+            yield clients, row[clients]

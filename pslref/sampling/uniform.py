@@ -1,0 +1,71 @@
+"""UGS: each global batch is distributed as a uniform draw from the pooled data."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pslref import check
+from pslref.check import IntArray
+from pslref.sampling.schedule import Schedule, Steps
+
+
+def ugs(
+    sizes: ArrayLike, batch_size: int, rng: np.random.Generator, remainder: str = "short"
+) -> Schedule:
+    """Uniform global sampling (GPSL): shuffle all N samples' client ids, cut them into batches.
+
+    Equivalently, b_t· ~ multivariate hypergeometric in what the clients have left; the clients
+    then draw their own b_tk samples locally. T = ⌈N / B⌉. [paper] (method.md 3.2)
+
+    Args:
+        sizes: (K,) samples n_k of each client, whole numbers.
+        batch_size: the global batch size B, 1 ≤ B ≤ N.
+        rng: the source of randomness; one shuffle of N ids is drawn from it.
+        remainder: "short" (batches of exactly B and one short last one) or "even" (all batches
+            within one of each other, the larger ones first).
+
+    Returns:
+        The schedule.
+
+    Raises:
+        ValueError: for sizes that are negative or all zero, B outside 1..N, another remainder.
+    """
+    n = check.client_sizes("sizes", sizes)
+    num_steps = global_batch_sizes(int(n.sum()), batch_size, remainder).size
+    return Schedule.from_steps(ugs_steps(n, batch_size, rng, remainder), num_steps, n.size)
+
+
+def ugs_steps(
+    sizes: ArrayLike, batch_size: int, rng: np.random.Generator, remainder: str = "short"
+) -> Steps:
+    """The steps of `ugs` one by one: (clients, counts), without the dense (T, K) array."""
+    n = check.client_sizes("sizes", sizes)
+    batches = global_batch_sizes(int(n.sum()), batch_size, remainder)
+    return _steps(n, batches, rng)
+
+
+def _steps(sizes: IntArray, batches: IntArray, rng: np.random.Generator) -> Steps:
+    ids = np.repeat(np.arange(sizes.size), sizes)
+    rng.shuffle(ids)
+    start = 0
+    for size in batches:
+        yield np.unique(ids[start : start + size], return_counts=True)
+        start += size
+
+
+def global_batch_sizes(num_samples: int, batch_size: int, remainder: str = "short") -> IntArray:
+    """(T,) sizes B_t of the global batches that N samples make: T = ⌈N / B⌉.
+
+    "short" fixes the batch: B, B, ..., and what is left [reading]. "even" cuts N into T nearly
+    equal parts: N = 50,000 and B = 128 make 343 batches of 128, then 48 of 127 [paper: the
+    authors' code].
+    """
+    n = check.integer("num_samples", num_samples, 1, check.MOST_SAMPLES)
+    b = check.integer("batch_size", batch_size, 1, n)
+    num_steps = -(-n // b)
+    if check.one_of("remainder", remainder, ["short", "even"]) == "short":
+        batches = np.full(num_steps, b)
+        batches[-1] = n - b * (num_steps - 1)
+    else:
+        batches = np.full(num_steps, n // num_steps)
+        batches[: n % num_steps] += 1
+    return batches

@@ -1,0 +1,30 @@
+"""What every test shares: seeds from the test's name, and one budget of false alarms."""
+
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+# Hypothesis draws its examples from a seed of the test's own name: the same ones every time.
+settings.register_profile("pslref", derandomize=True, deadline=None)
+settings.load_profile("pslref")
+
+# A randomized test may accuse right code with this probability, and asks for it as `alpha`.
+ALPHA = 1e-8
+MOST_RANDOMIZED = 100  # so that the suite stays under 1e-6
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    randomized = [item for item in items if "alpha" in getattr(item, "fixturenames", ())]
+    assert len(randomized) <= MOST_RANDOMIZED, "the suite's budget of false alarms is spent"
+
+
+@pytest.fixture
+def alpha() -> float:
+    return ALPHA
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    return np.random.default_rng(zlib.crc32(request.node.nodeid.encode()))
