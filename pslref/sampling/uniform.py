@@ -7,6 +7,8 @@ from pslref import check
 from pslref.check import IntArray
 from pslref.sampling.schedule import Schedule, Steps
 
+REMAINDERS = ("short", "even")
+
 
 def ugs(
     sizes: ArrayLike, batch_size: int, rng: np.random.Generator, remainder: str = "short"
@@ -29,9 +31,9 @@ def ugs(
     Raises:
         ValueError: for sizes that are negative or all zero, B outside 1..N, another remainder.
     """
-    n = check.client_sizes("sizes", sizes)
-    num_steps = global_batch_sizes(int(n.sum()), batch_size, remainder).size
-    return Schedule.from_steps(ugs_steps(n, batch_size, rng, remainder), num_steps, n.size)
+    steps = ugs_steps(sizes, batch_size, rng, remainder)
+    num_samples = int(np.sum(sizes))
+    return Schedule.from_steps(steps, -(-num_samples // batch_size), len(np.asarray(sizes)))
 
 
 def ugs_steps(
@@ -39,15 +41,16 @@ def ugs_steps(
 ) -> Steps:
     """The steps of `ugs` one by one: (clients, counts), without the dense (T, K) array."""
     n = check.client_sizes("sizes", sizes)
-    batches = global_batch_sizes(int(n.sum()), batch_size, remainder)
-    return _steps(n, batches, rng)
+    check.integer("batch_size", batch_size, 1, int(n.sum()))
+    check.one_of("remainder", remainder, REMAINDERS)
+    return _steps(n, batch_size, rng, remainder)
 
 
-def _steps(sizes: IntArray, batches: IntArray, rng: np.random.Generator) -> Steps:
+def _steps(sizes: IntArray, batch_size: int, rng: np.random.Generator, remainder: str) -> Steps:
     ids = np.repeat(np.arange(sizes.size), sizes)
     rng.shuffle(ids)
     start = 0
-    for size in batches:
+    for size in global_batch_sizes(ids.size, batch_size, remainder):
         yield np.unique(ids[start : start + size], return_counts=True)
         start += size
 
@@ -62,7 +65,7 @@ def global_batch_sizes(num_samples: int, batch_size: int, remainder: str = "shor
     n = check.integer("num_samples", num_samples, 1, check.MOST_SAMPLES)
     b = check.integer("batch_size", batch_size, 1, n)
     num_steps = -(-n // b)
-    if check.one_of("remainder", remainder, ["short", "even"]) == "short":
+    if check.one_of("remainder", remainder, REMAINDERS) == "short":
         batches = np.full(num_steps, b)
         batches[-1] = n - b * (num_steps - 1)
     else:

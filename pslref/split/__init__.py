@@ -1,1 +1,17 @@
 """The protocol: clients, a server, and what crosses the wire (docs/method.md, section 1)."""
+
+from pslref.split.client import Client
+from pslref.split.messages import ClientGradient, CutGradient, SmashedBatch
+from pslref.split.server import Server
+from pslref.split.training import Diverged, EpochRecord, Simulation
+
+__all__ = [
+    "Client",
+    "ClientGradient",
+    "CutGradient",
+    "Diverged",
+    "EpochRecord",
+    "Server",
+    "Simulation",
+    "SmashedBatch",
+]

@@ -1,0 +1,265 @@
+"""Simulation: one step, one epoch. The only place where clients and server meet."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pslref import check
+from pslref.check import FloatArray, IntArray
+from pslref.nn import SGD, Network
+from pslref.partition import Partition
+from pslref.sampling import Schedule
+from pslref.split.client import Client
+from pslref.split.messages import Array, SmashedBatch
+from pslref.split.server import Server
+from pslref.theory import batch_deviation
+
+EVALUATION_ROWS = 1000  # images at a time, so that a large test set needs little memory
+
+
+class Diverged(ValueError):
+    """The loss of a step is not a finite number; the step was not committed."""
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What one epoch did.
+
+    Attributes:
+        loss: (T,) mean cross-entropy over each global batch, in nats, before the update.
+        deviation: (T,) batch deviation Δ_t, measured. (method.md 2)
+        step_bytes_up: (T,) bytes of activations and labels, clients to server.
+        step_bytes_down: (T,) bytes of gradients at the cut, server to clients.
+    """
+
+    loss: FloatArray
+    deviation: FloatArray
+    step_bytes_up: IntArray
+    step_bytes_down: IntArray
+
+    @property
+    def bytes_up(self) -> int:
+        """Bytes up, over the epoch."""
+        return int(self.step_bytes_up.sum())
+
+    @property
+    def bytes_down(self) -> int:
+        """Bytes down, over the epoch."""
+        return int(self.step_bytes_down.sum())
+
+
+class Simulation:
+    """Parallel split learning of one network by K clients and a server. (method.md 1) [paper]
+
+    In exact arithmetic each step is one centralized SGD step on the pooled batch, whatever the
+    local batch sizes, at every cut [derived].
+
+    Args:
+        net: the uncut network; it is copied, and the caller's stays as it is.
+        cut: the number of layers in the client half, 1 to len(net.layers) - 1.
+        x: (N, ...) images; cast to the network's dtype.
+        y: (N,) class labels 0..M-1, where M is the width of the network's output.
+        partition: who holds which of the N samples.
+        learning_rate: of SGD, for both halves.
+        momentum: of SGD, 0 up to but not including 1.
+        weight_decay: of SGD, 0 or more.
+        rng: one independent stream is spawned from it for each client's shuffles.
+        execution: "clients" runs K client objects that exchange messages with the server;
+            "pooled" runs all participants' samples through one client half, which gives the same
+            result to rounding, since all client halves are equal.
+
+    Raises:
+        ValueError: for a cut outside the network, images that are not finite, labels outside
+            0..M-1, or a partition of another number of samples.
+    """
+
+    def __init__(
+        self,
+        net: Network,
+        cut: int,
+        x: ArrayLike,
+        y: ArrayLike,
+        partition: Partition,
+        learning_rate: float,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        *,
+        rng: np.random.Generator,
+        execution: str = "clients",
+    ) -> None:
+        self.execution = check.one_of("execution", execution, ["clients", "pooled"])
+        self.x, self.y, num_classes = _checked(net, x, y, partition)
+        self.class_probs = np.bincount(self.y, minlength=num_classes) / self.y.size
+        client_half, server_half = net.copy().cut(cut)
+
+        def optimizer() -> SGD:
+            return SGD(learning_rate, momentum, weight_decay)
+
+        self.server = Server(server_half, optimizer())
+        halves = [(client_half, optimizer())] * partition.num_clients
+        if execution == "clients":
+            halves = [(client_half.copy(), optimizer()) for _ in halves]
+        self.clients = [
+            Client(k, half, sgd, self.x, self.y, indices, stream)
+            for k, ((half, sgd), indices, stream) in enumerate(
+                zip(halves, partition.indices, rng.spawn(partition.num_clients), strict=True)
+            )
+        ]
+        self.last_batch: IntArray = np.zeros(0, np.int64)
+        self.last_bytes = (0, 0)
+
+    def start_epoch(self) -> None:
+        """Every client shuffles its samples anew."""
+        for client in self.clients:
+            client.start_epoch()
+
+    def step(self, batch_sizes: ArrayLike) -> float:
+        """One step of the current epoch; returns the mean loss over the global batch, in nats.
+
+        Afterwards `last_batch` holds the (B_t,) indices of its samples, in the order in which
+        the server saw them, and `last_bytes` the bytes up and down.
+
+        Args:
+            batch_sizes: (K,) the local batch sizes b_tk, at least one of them positive.
+
+        Raises:
+            ValueError: if a client has fewer samples left than asked for; nothing has happened.
+            Diverged: if the loss is not finite; no half was updated.
+        """
+        counts = self._affordable(batch_sizes)
+        participants = [self.clients[k] for k in np.flatnonzero(counts)]
+        run = self._step_by_clients if self.execution == "clients" else self._step_pooled
+        with np.errstate(over="ignore", invalid="ignore"):  # Diverged says it better
+            return run(participants, counts)
+
+    def _step_by_clients(self, participants: list[Client], counts: IntArray) -> float:
+        smashed = [client.forward(counts[client.client]) for client in participants]
+        loss, cut_gradients = self.server.step(smashed)
+        self._finite(loss)
+        answers = [
+            client.backward(gradient)
+            for client, gradient in zip(participants, cut_gradients, strict=True)
+        ]
+        # The loss is a mean over the global batch already, so the client gradients are summed.
+        total = {
+            name: np.sum([answer.gradients[name] for answer in answers], axis=0)
+            for name in answers[0].gradients
+        }
+        self.server.update()
+        for client in self.clients:
+            client.update(total)
+        self.last_batch = np.concatenate([client.batch for client in participants])
+        self.last_bytes = (
+            sum(message.nbytes for message in smashed),
+            sum(message.nbytes for message in cut_gradients),
+        )
+        return loss
+
+    def _step_pooled(self, participants: list[Client], counts: IntArray) -> float:
+        half = participants[0]  # every client shares this one network and optimizer
+        batch = np.concatenate([client.draw(counts[client.client]) for client in participants])
+        activations, cache = half.network.forward(self.x[batch])
+        smashed = SmashedBatch(half.client, activations, self.y[batch])
+        loss, gradient = self.server.loss_and_gradient(smashed.activations, smashed.labels)
+        self._finite(loss)
+        _, total = half.network.backward(gradient, cache, input_gradient=False)
+        self.server.update()
+        half.update(total)
+        self.last_batch = batch
+        self.last_bytes = (smashed.nbytes, gradient.nbytes)
+        return loss
+
+    def run_epoch(self, schedule: Schedule) -> EpochRecord:
+        """Reshuffle every client, then walk the schedule.
+
+        Raises:
+            ValueError: for a schedule of other clients, or one that asks for more than they hold.
+            Diverged: with the step and its loss; the steps before it are committed.
+        """
+        self.start_epoch()
+        asked, held = schedule.sizes, np.array([client.indices.size for client in self.clients])
+        if asked.shape != held.shape or np.any(asked > held):
+            raise check.wrong(
+                "schedule.sizes", asked, f"must be at most the clients' {held}, one for each"
+            )
+        rows = [
+            (self._numbered(t, row), *self.last_bytes, self._class_counts())
+            for t, row in enumerate(schedule.batch_sizes)
+        ]
+        loss, up, down, counts = (np.array(column) for column in zip(*rows, strict=True))
+        return EpochRecord(loss, batch_deviation(counts, self.class_probs), up, down)
+
+    def _numbered(self, t: int, batch_sizes: IntArray) -> float:
+        try:
+            return self.step(batch_sizes)
+        except Diverged as error:
+            raise Diverged(f"step {t}: {error}") from None
+
+    def _class_counts(self) -> IntArray:
+        return np.bincount(self.y[self.last_batch], minlength=self.class_probs.size)
+
+    def _affordable(self, batch_sizes: ArrayLike) -> IntArray:
+        counts = check.integers("batch_sizes", batch_sizes, ndim=1)
+        left = np.array([client.order.size - client.used for client in self.clients])
+        if counts.shape != left.shape or not counts.any() or np.any(counts > left):
+            raise check.wrong(
+                "batch_sizes", counts, f"must be one number for each of {left.size} clients, not "
+                f"all 0, at most what they have left in this epoch, {left}"
+            )
+        return counts
+
+    def _finite(self, loss: float) -> None:
+        if not np.isfinite(loss):
+            rate = self.server.optimizer.learning_rate
+            raise Diverged(f"the loss is {loss} with learning_rate = {rate}: must be smaller")
+
+    @property
+    def client_networks(self) -> list[Network]:
+        """The K client halves, equal to each other."""
+        return [client.network for client in self.clients]
+
+    @property
+    def server_network(self) -> Network:
+        """The server half."""
+        return self.server.network
+
+    @property
+    def net(self) -> Network:
+        """The trained whole: a client's half and the server's, sharing their arrays."""
+        return Network([*self.clients[0].network.layers, *self.server.network.layers])
+
+    def evaluate(self, x: ArrayLike, y: ArrayLike) -> float:
+        """Accuracy in 0..1: the share of images whose largest logit is at their label."""
+        images, labels = np.asarray(x, self.x.dtype), check.integers("y", y, ndim=1)
+        if len(images) != labels.size or not labels.size:
+            raise check.wrong("y", y, f"must be one label for each of the {len(images)} images")
+        net = self.net
+        right = 0
+        for rows in _slices(labels.size):
+            logits, _ = net.forward(images[rows])
+            right += int(np.sum(logits.argmax(axis=1) == labels[rows]))
+        return right / labels.size
+
+
+def _slices(size: int) -> Iterator[slice]:
+    return (slice(i, i + EVALUATION_ROWS) for i in range(0, size, EVALUATION_ROWS))
+
+
+def _checked(
+    net: Network, x: ArrayLike, y: ArrayLike, partition: Partition
+) -> tuple[Array, IntArray, int]:
+    """Images in the network's dtype, labels, and the number of classes the network tells apart."""
+    dtype = next(iter(net.parameters().values())).dtype
+    images, labels = np.asarray(x, dtype), check.integers("y", y, ndim=1)
+    if len(images) != labels.size:
+        raise check.wrong("y", y, f"must be one label for each of the {len(images)} images")
+    if partition.sizes.sum() != labels.size:
+        raise check.wrong("partition.sizes", partition.sizes, f"must sum to N = {labels.size}")
+    if not np.isfinite(images).all():
+        raise ValueError("x: must be finite, but holds NaN or infinite pixels")
+    num_classes = net.forward(images[:1])[0].shape[1]
+    if labels.max() >= num_classes:
+        raise check.wrong("y", y, f"must be labels from 0 to {num_classes - 1}")
+    return images, labels, num_classes
