@@ -77,6 +77,19 @@ def integers(name: str, value: ArrayLike, *, ndim: int, low: int = 0) -> IntArra
     return array.astype(np.int64)
 
 
+def per_client(name: str, value: ArrayLike, num_clients: int) -> FloatArray:
+    """`value`, one number for each client or one for all, as a fresh (K,) float64 array."""
+    allowed = f"must be one finite number, 0 or more, for each of {num_clients} clients or for all"
+    try:
+        array = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        raise wrong(name, value, allowed) from None
+    numbers = array.dtype.kind in "iuf" and array.shape in ((), (num_clients,))
+    if not numbers or not np.isfinite(array).all() or (array < 0).any():
+        raise wrong(name, value, allowed)
+    return np.full(num_clients, array, np.float64)
+
+
 def client_sizes(name: str, value: ArrayLike) -> IntArray:
     """`value` as the sample counts n_k, (K,) int64, of at least one client and one sample."""
     sizes = integers(name, value, ndim=1)
