@@ -1,10 +1,13 @@
 """Who brings how many samples to which step: the paper's subject (docs/method.md, section 3)."""
 
+from pslref.sampling.dirichlet import LdsOptions, lds, lds_steps, mixing_weights
 from pslref.sampling.fixed import fls, fls_steps, fpls, fpls_steps
 from pslref.sampling.schedule import Schedule, Steps
+from pslref.sampling.slowest import slowest_first
 from pslref.sampling.uniform import global_batch_sizes, ugs, ugs_steps
 
 __all__ = [
+    "LdsOptions",
     "Schedule",
     "Steps",
     "fls",
@@ -12,6 +15,10 @@ __all__ = [
     "fpls",
     "fpls_steps",
     "global_batch_sizes",
+    "lds",
+    "lds_steps",
+    "mixing_weights",
+    "slowest_first",
     "ugs",
     "ugs_steps",
 ]

@@ -1,0 +1,505 @@
+from collections import Counter
+from collections.abc import Callable
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize
+from scipy.stats import hypergeom
+
+from pslref.sampling import Schedule, lds, lds_steps, mixing_weights, ugs
+from pslref.sampling.dirichlet import draw, em, prior
+from tests.law import departures, smallest_shift
+
+
+@st.composite
+def tables(draw: st.DrawFn, max_clients: int = 8, max_count: int = 12) -> np.ndarray:
+    """Class counts (K, M) of at least three samples; empty clients and classes come up."""
+    clients, classes = draw(st.integers(1, max_clients)), draw(st.integers(1, 5))
+    row = st.lists(st.integers(0, max_count), min_size=classes, max_size=classes)
+    counts = np.array(draw(st.lists(row, min_size=clients, max_size=clients)))
+    assume(counts.sum() >= 3)
+    return counts
+
+
+@st.composite
+def scenarios(draw: st.DrawFn, max_clients: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    """Class counts and delays."""
+    counts = draw(tables(max_clients))
+    delay = st.floats(0, 100)
+    return counts, np.array(draw(st.lists(delay, min_size=len(counts), max_size=len(counts))))
+
+
+deltas = st.floats(0, 4)
+concentrations = st.floats(0.1, 10)
+seeds = st.integers(0, 2**32)
+slow_em_is_fine = pytest.mark.filterwarnings("ignore:EM did not converge")
+
+
+# --- the prior
+
+
+@given(tables(), st.data())
+def test_the_prior_varies_as_a_sample_without_replacement(counts, data) -> None:
+    sizes, n = counts.sum(axis=1), int(counts.sum())
+    s = data.draw(st.integers(2, n - 1))
+    alpha = prior(sizes, s, 1.0, 0.0, np.zeros(len(sizes)))
+    total = alpha.sum()
+    for k, size in enumerate(sizes):
+        mean = alpha[k] / total
+        assert mean == pytest.approx(size / n, rel=1e-12)
+        drawn = np.arange(s + 1)
+        variance = hypergeom(n, size, s).pmf(drawn) @ (drawn / s - size / n) ** 2
+        assert mean * (1 - mean) / (total + 1) == pytest.approx(variance, rel=1e-9, abs=1e-15)
+
+
+@given(scenarios(), deltas, concentrations)
+def test_the_prior_is_its_definition(case, delta, c) -> None:
+    (counts, delays), s = case, 2
+    sizes, n = counts.sum(axis=1), int(counts.sum())
+    z = np.zeros(len(sizes))
+    if len(set(delays)) > 1 and np.ptp(delays) > 1e-6 * delays.max():
+        z = (delays - delays.mean()) / np.sqrt(((delays - delays.mean()) ** 2).mean())
+        precision = float(Fraction(s * (n - 1), n - s) - 1)
+        expected = c * precision * sizes / n * np.exp(delta * z)
+        assert prior(sizes, s, c, delta, delays) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_number_of_pseudo_samples_is_half_the_data_within_2_and_1000() -> None:
+    delays = [1, 5, 2]
+    for n, s in [(1, 2), (2, 2), (3, 2), (4, 2), (5, 2), (6, 3), (1999, 999), (9000, 1000)]:
+        counts = np.array([[n - n // 3, 0], [0, n // 3], [0, 0]])
+        weights = mixing_weights(counts, delays=delays, delta=1)
+        if n > s:
+            explicit = mixing_weights(counts, delays=delays, delta=1, pseudo_samples=s)
+            assert weights.tolist() == explicit.tolist()
+        assert weights.sum() == pytest.approx(1)
+        assert lds(counts, n, np.random.default_rng(0)).sizes.tolist() == counts.sum(1).tolist()
+
+
+# --- EM
+
+
+def objective(
+    weights: np.ndarray, alpha: np.ndarray, beta: np.ndarray, labels: np.ndarray
+) -> float:
+    """Σ_m S_m log Σ_k π_k β_km + Σ_k α_k log π_k."""
+    held = labels > 0
+    return float(labels[held] @ np.log(weights @ beta[:, held]) + alpha @ np.log(weights))
+
+
+def problem(
+    counts: np.ndarray, delays: np.ndarray, delta: float, c: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """α, β and expected S_m of the clients that have samples, at S = 2."""
+    sizes = counts.sum(axis=1)
+    keep = sizes > 0
+    alpha = prior(sizes, 2, c, delta, delays)[keep]
+    return alpha, counts[keep] / sizes[keep, None], 2 * counts.sum(axis=0) / counts.sum()
+
+
+@given(tables(), concentrations, st.data())
+def test_the_shares_are_a_fixed_point_without_delays(counts, c, data) -> None:
+    s = data.draw(st.integers(2, int(counts.sum()) - 1))
+    shares = counts.sum(axis=1) / counts.sum()
+    weights = mixing_weights(counts, concentration=c, pseudo_samples=s)
+    assert np.abs(weights - shares).max() < 1e-12
+
+
+@given(scenarios(), deltas, concentrations, seeds)
+@settings(max_examples=50)
+def test_the_objective_never_falls(case, delta, c, seed) -> None:
+    alpha, beta, labels = problem(*case, delta, c)
+    weights = np.random.default_rng(seed).dirichlet(np.ones(len(alpha))) + 1e-12
+    before = objective(weights / weights.sum(), alpha, beta, labels)
+    for _ in range(30):
+        weights, _ = em(alpha, beta, labels, weights, 1e-8, 1)
+        after = objective(weights, alpha, beta, labels)
+        assert after >= before - 1e-12 * (1 + abs(before))
+        before = after
+
+
+@given(scenarios(max_clients=5), st.floats(0, 2), concentrations, seeds)
+@settings(max_examples=50)
+def test_the_maximum_is_scipys_from_every_start(case, delta, c, seed) -> None:
+    alpha, beta, labels = problem(*case, delta, c)
+    start = np.random.default_rng(seed).dirichlet(np.ones(len(alpha))) + 1e-12
+    weights, change = em(alpha, beta, labels, start, 1e-12, 100_000)
+    other, _ = em(alpha, beta, labels, alpha, 1e-12, 100_000)
+    assert change < 1e-12
+    assert np.abs(weights - other).max() < 1e-8
+
+    def negative(logits: np.ndarray) -> float:  # the simplex without its constraint
+        shares = np.exp(logits - logits.max())
+        return -objective(shares / shares.sum(), alpha, beta, labels)
+
+    best = minimize(negative, np.zeros(len(alpha)), method="BFGS", options={"gtol": 1e-8})
+    shares = np.exp(best.x - best.x.max())
+    assert objective(weights, alpha, beta, labels) >= -best.fun - 1e-9 * (1 + abs(best.fun))
+    assert np.abs(weights - shares / shares.sum()).max() < 1e-3
+
+
+@given(scenarios(), deltas, st.randoms(use_true_random=False))
+def test_relabelling_clients_or_classes_relabels_the_weights(case, delta, random) -> None:
+    counts, delays = case
+    clients, classes = list(range(len(counts))), list(range(counts.shape[1]))
+    random.shuffle(clients)
+    random.shuffle(classes)
+    weights = mixing_weights(counts, delays=delays, delta=delta)
+    relabelled = mixing_weights(
+        counts[np.ix_(clients, classes)], delays=delays[clients], delta=delta
+    )
+    assert np.abs(relabelled - weights[clients]).max() < 1e-6
+
+
+@given(tables(), st.sampled_from([0.0, 0.1, 7.3]), seeds)
+def test_equal_delays_are_no_delays(counts, delay, seed) -> None:
+    def schedule(**options) -> list[list[int]]:
+        return lds(counts, 2, np.random.default_rng(seed), **options).batch_sizes.tolist()
+
+    assert schedule(delays=np.full(len(counts), delay), delta=1e6) == schedule()
+    assert schedule(delays=np.arange(len(counts)), delta=0) == schedule()
+
+
+@given(scenarios(), deltas, concentrations)
+@slow_em_is_fine
+def test_of_two_alike_the_slower_never_weighs_less(case, delta, c) -> None:
+    counts, delays = np.repeat(case[0], 2, axis=0), np.concatenate([case[1], 2 * case[1]])
+    order = np.arange(len(delays)).reshape(2, -1).T.ravel()  # k, k + K, ...
+    weights = mixing_weights(counts, delays=delays[order], delta=delta, concentration=c)
+    assert all(weights[1::2] >= weights[::2] - 1e-15)
+
+
+def test_slow_clients_weigh_more() -> None:
+    weights = mixing_weights([[5, 5]] * 4, delays=[1, 1, 1, 10], delta=1)
+    assert weights[3] > 0.5 > 3 * weights[0]
+
+
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=6), st.data())
+def test_clients_with_one_class_distribution_weigh_what_the_prior_says(scales, data) -> None:
+    counts = np.outer(scales, [1, 0, 3])
+    assume(counts.sum() >= 3)
+    floats = st.lists(st.floats(0, 9), min_size=len(scales), max_size=len(scales))
+    delays, delta = np.array(data.draw(floats)), data.draw(deltas)
+    alpha = prior(counts.sum(axis=1), 2, 1.0, delta, delays)
+    weights = mixing_weights(counts, delays=delays, delta=delta, pseudo_samples=2)
+    assert weights == pytest.approx(alpha / alpha.sum(), abs=1e-12)
+
+
+def test_an_empty_client_weighs_nothing_but_its_delay_counts() -> None:
+    counts, delays = np.array([[3, 3], [0, 0], [4, 2]]), np.array([1.0, 9.0, 2.0])
+    weights = mixing_weights(counts, delays=delays, delta=1, pseudo_samples=2)
+    alpha = prior(counts.sum(axis=1), 2, 1.0, 1.0, delays)
+    z = (delays - 4) / delays.std()
+    assert alpha[[0, 2]] == pytest.approx(1.2 * 0.5 * np.exp(z[[0, 2]]))  # Z = 2 · 11 / 10 - 1
+    assert weights[1] == alpha[1] == 0
+    assert weights.sum() == pytest.approx(1)
+
+
+def test_a_single_client_takes_all(rng: np.random.Generator) -> None:
+    assert mixing_weights([[3, 4]], delays=[5], delta=2).tolist() == [1]
+    assert lds([[3, 4]], 3, rng, delays=[5], delta=2).batch_sizes.tolist() == [[3], [3], [1]]
+
+
+def test_classes_held_by_one_client_each_give_the_posterior_mean() -> None:
+    """Every label then names its client: π_k = (S_k + α_k) / (S + Σ α)."""
+    counts, delays = np.diag([30, 50, 20]), np.array([1.0, 2.0, 9.0])
+    alpha = prior(counts.sum(axis=1), 40, 0.5, 1.0, delays)
+    weights = mixing_weights(counts, delays=delays, delta=1, concentration=0.5, pseudo_samples=40)
+    assert weights == pytest.approx((alpha + np.array([12, 20, 8])) / (alpha.sum() + 40), abs=1e-12)
+
+
+def test_sampled_labels_are_drawn_without_replacement(
+    rng: np.random.Generator, alpha: float
+) -> None:
+    """The label counts, read off the weights, are hypergeometric. False alarm: 1e-8.
+
+    3,000 draws show a probability of 0.4 that is off by 0.09, as with replacement it would be.
+    """
+    counts, draws = np.diag([4, 3]), 3_000
+    prior_parameters = prior(np.array([4, 3]), 5, 1.0, 0.0, np.zeros(2))
+    seen: Counter[object] = Counter()
+    for _ in range(draws):
+        weights = mixing_weights(counts, rng=rng, pseudo_samples=5, labels="sampled")
+        labels = weights[0] * (5 + prior_parameters.sum()) - prior_parameters[0]
+        assert abs(labels - round(labels)) < 1e-6
+        seen[round(labels)] += 1
+    law = {k: float(hypergeom(7, 4, 5).pmf(k)) for k in range(2, 5)}
+    assert smallest_shift(0.4, draws, 3, alpha) < 0.09
+    assert not departures(seen, law, alpha)
+
+
+def test_a_class_that_nobody_holds_says_nothing() -> None:
+    counts, alpha = np.array([[2.0, 0, 0], [1, 1, 0]]) / 2, np.array([0.6, 0.4])
+    with_it, _ = em(alpha, counts, np.array([2.0, 1, 7]), alpha, 1e-12, 1000)
+    without, _ = em(alpha, counts[:, :2], np.array([2.0, 1]), alpha, 1e-12, 1000)
+    assert with_it.tolist() == without.tolist()
+
+
+def test_ten_thousand_clients(rng: np.random.Generator) -> None:
+    counts = rng.multinomial(20, np.full(10, 0.1), size=10_000)
+    delays = np.where(np.arange(10_000) % 8 == 0, 10.0, 1.0)
+    weights = mixing_weights(counts, delays=delays, delta=1)
+    assert weights.sum() == pytest.approx(1)
+    assert weights[::8].sum() > 0.5
+    left = counts.sum(axis=1)
+    for clients, brought in lds_steps(counts, 256, rng, delays=delays, delta=1):
+        left[clients] -= brought
+    assert not left.any()
+
+
+def test_em_that_stops_early_is_reported_once_per_schedule(rng: np.random.Generator) -> None:
+    case = {"delays": [1, 2, 9], "delta": 1, "concentration": 1e-3, "max_iter": 3}
+    counts = [[9, 1], [5, 5], [1, 9]]
+    with pytest.warns(RuntimeWarning, match=r"max_iter = 3 .* change by \d\.\de-\d\d") as found:
+        lds(counts, 4, rng, **case)
+    assert len(found) == 1
+    with pytest.warns(RuntimeWarning, match="max_iter = 3"):
+        mixing_weights(counts, **case)
+
+
+# --- the schedule
+
+
+@given(
+    scenarios(),
+    st.sampled_from([0.0, 0.5, 2.0, 50.0, 260.0]),
+    st.sampled_from([1e-300, 0.01, 1.0, 100.0]),
+    st.sampled_from(["expected", "sampled"]),
+    st.sampled_from(["short", "even"]),
+    st.booleans(),
+    st.data(),
+)
+@settings(max_examples=300)
+@slow_em_is_fine
+def test_every_client_is_exhausted_in_batches_of_the_promised_size(
+    case, delta, c, labels, remainder, reestimate, data
+) -> None:
+    counts, delays = case
+    sizes, n = counts.sum(axis=1), int(counts.sum())
+    batch_size, seed = data.draw(st.integers(1, n)), data.draw(seeds)
+    options = {
+        "delays": delays,
+        "delta": delta,
+        "concentration": c,
+        "labels": labels,
+        "remainder": remainder,
+        "reestimate": reestimate,
+        "max_iter": 50,
+    }
+    schedule = lds(counts, batch_size, np.random.default_rng(seed), **options)
+    uniform = ugs(sizes, batch_size, np.random.default_rng(seed), remainder)
+    assert schedule.sizes.tolist() == sizes.tolist()
+    assert schedule.num_steps == -(-n // batch_size)
+    assert schedule.batch_sizes.sum(axis=1).tolist() == uniform.batch_sizes.sum(axis=1).tolist()
+    steps = lds_steps(counts, batch_size, np.random.default_rng(seed), **options)
+    for (clients, brought), (expected, numbers) in zip(steps, schedule.steps(), strict=True):
+        assert (clients.tolist(), brought.tolist()) == (expected.tolist(), numbers.tolist())
+
+
+@pytest.mark.parametrize("reestimate", [True, False])
+@slow_em_is_fine
+def test_clients_whose_weight_underflows_still_have_their_turn(rng, reestimate) -> None:
+    """δ z is 699 for the straggler; for the others, e^-700 apart from it, only floors are left."""
+    counts = np.array([[4, 0], [2, 2], [0, 4], [1, 7]])
+    delays = np.array([1, 1.5, 1, 10])
+    z = (delays - delays.mean()) / delays.std()
+    schedule = lds(counts, 4, rng, delays=delays, delta=699 / z[3], reestimate=reestimate)
+    assert schedule.batch_sizes[:2].tolist() == [[0, 0, 0, 4]] * 2
+    assert schedule.sizes.tolist() == [4, 4, 4, 8]
+    # A straggler without samples leaves only clients whose prior underflows.
+    empty = np.array([[4, 0], [2, 2], [0, 4], [0, 0]])
+    assert lds(empty, 5, rng, delays=delays, delta=400).sizes.tolist() == [4, 4, 4, 0]
+
+
+@pytest.mark.parametrize("point", [0.0, 0.5, 1 - 2**-53])
+@given(
+    st.lists(st.floats(1e-250, 1) | st.just(1e-250), min_size=1, max_size=30),
+    st.data(),
+)
+def test_no_rounding_draws_a_client_that_has_nothing_left(point, weights, data) -> None:
+    class Fixed:
+        def random(self, size: int) -> np.ndarray:
+            return np.full(size, point)
+
+    sizes = st.lists(st.integers(0, 4), min_size=len(weights), max_size=len(weights))
+    left = np.array(data.draw(sizes.filter(any)))
+    batch_size = data.draw(st.integers(1, int(left.sum())))
+    counts = draw(np.array(weights), left, batch_size, Fixed())  # type: ignore[arg-type]
+    assert counts.sum() == batch_size
+    assert all((counts >= 0) & (counts <= left))
+
+
+def test_nothing_touches_the_arguments_or_the_global_generator(rng: np.random.Generator) -> None:
+    counts, delays = np.array([[3, 1], [0, 4]], np.int32), np.array([1, 2])
+    before = np.random.get_state()[1].copy()  # type: ignore[union-attr]  # noqa: NPY002
+    lds(counts, 2, rng, delays=delays, delta=1)
+    assert (counts.tolist(), delays.tolist()) == ([[3, 1], [0, 4]], [1, 2])
+    assert (np.random.get_state()[1] == before).all()  # type: ignore[union-attr]  # noqa: NPY002
+
+
+# --- the law of whole schedules
+
+COUNTS, DELAYS, BATCH = np.array([[2, 1], [0, 2], [2, 0]]), np.array([1.0, 2.0, 4.0]), 2
+OPTIONS = {"delays": DELAYS, "delta": 0.6, "concentration": 0.3, "pseudo_samples": 4}
+Step = tuple[int, ...]
+
+
+def plain_weights(clients: list[int], delta: float = 0.6) -> dict[int, float]:
+    """π over `clients`, label by label and client by client, from the shares."""
+    n = int(COUNTS.sum())
+    size = {k: int(COUNTS[k].sum()) for k in range(3)}
+    z = (DELAYS - DELAYS.mean()) / DELAYS.std()
+    alpha = {
+        k: 0.3 * (4 * (n - 1) / (n - 4) - 1) * size[k] / n * np.exp(delta * z[k]) for k in size
+    }
+    weights = {k: 1 / len(clients) for k in clients}
+    for _ in range(2000):
+        updated = {k: alpha[k] for k in clients}
+        for m in range(2):
+            mixture = sum(weights[k] * COUNTS[k, m] / size[k] for k in clients)
+            for k in clients if mixture else []:
+                labels = 4 * COUNTS[:, m].sum() / n
+                updated[k] += labels * weights[k] * COUNTS[k, m] / size[k] / mixture
+        weights = {k: w / sum(updated.values()) for k, w in updated.items()}
+    return weights
+
+
+def one_at_a_time(weights: dict[int, float], left: Step, missing: int) -> dict[Step, float]:
+    """The law of a step: each sample's client from the weights of those that have samples."""
+    if not missing:
+        return {(0,) * len(left): 1.0}
+    law: dict[Step, float] = {}
+    total = sum(w for k, w in weights.items() if left[k])
+    for k, w in weights.items():
+        if left[k]:
+            rest = tuple(n - (j == k) for j, n in enumerate(left))
+            for counts, p in one_at_a_time(weights, rest, missing - 1).items():
+                step = tuple(n + (j == k) for j, n in enumerate(counts))
+                law[step] = law.get(step, 0) + p * w / total
+    return law
+
+
+def law_of_schedules(reestimate: bool) -> dict[tuple[Step, ...], float]:
+    """Every whole schedule and its probability, all orders of draws followed."""
+    weights_of = {
+        tuple(clients): plain_weights(clients) if reestimate else plain_weights([0, 1, 2])
+        for clients in [[0], [1], [2], [0, 1], [0, 2], [1, 2], [0, 1, 2]]
+    }
+    law: dict[tuple[Step, ...], float] = {((3, 2, 2),): 1.0}  # what is left, then the steps
+    for _ in range(4):
+        longer: dict[tuple[Step, ...], float] = {}
+        for (left, *steps), p in law.items():
+            clients = tuple(k for k in range(3) if left[k])
+            size = min(BATCH, sum(left))
+            for step, q in one_at_a_time(weights_of[clients], left, size).items():
+                rest = tuple(n - b for n, b in zip(left, step, strict=True))
+                longer[(rest, *steps, step)] = p * q
+        law = longer
+    return {tuple(steps): p for (_, *steps), p in law.items()}
+
+
+Sampler = Callable[[np.random.Generator], Schedule]
+
+
+def seen(sampler: Sampler, rng: np.random.Generator, draws: int) -> Counter[object]:
+    return Counter(tuple(map(tuple, sampler(rng).batch_sizes.tolist())) for _ in range(draws))
+
+
+@pytest.mark.parametrize("reestimate", [True, False])
+def test_whole_schedules_follow_the_law(reestimate, rng, alpha) -> None:
+    """All steps jointly, caps and re-estimation included. False alarm: 1e-8.
+
+    4,000 schedules show an outcome of probability 0.1 that is off by 0.05.
+    """
+    law = law_of_schedules(reestimate)
+    assert sum(law.values()) == pytest.approx(1)
+    assert smallest_shift(0.1, 4_000, len(law), alpha) < 0.05
+    drawn = seen(lambda r: lds(COUNTS, BATCH, r, reestimate=reestimate, **OPTIONS), rng, 4_000)
+    assert not departures(drawn, law, alpha)
+
+
+BROKEN: dict[str, Sampler] = {
+    "uniform": lambda rng: ugs(COUNTS.sum(axis=1), BATCH, rng),
+    "weights not re-estimated": lambda rng: lds(COUNTS, BATCH, rng, reestimate=False, **OPTIONS),
+    "fast clients favoured": lambda rng: lds(
+        COUNTS, BATCH, rng, **{**OPTIONS, "delays": -DELAYS + 5}
+    ),
+    "delays ignored": lambda rng: lds(COUNTS, BATCH, rng, **{**OPTIONS, "delta": 0}),
+    "no labels": lambda rng: lds(COUNTS, BATCH, rng, **{**OPTIONS, "concentration": 1e6}),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+def test_broken_samplers_do_not(broken: Sampler, rng: np.random.Generator) -> None:
+    assert departures(seen(broken, rng, 1_000), law_of_schedules(True), 1e-8)
+
+
+def test_the_first_step_is_multinomial(rng: np.random.Generator, alpha: float) -> None:
+    """No cap can bind on it: its counts are Multinomial(B, π). False alarm: 1e-8.
+
+    With delta = 0, π is the shares: the mean B · n_k / N is that of UGS, the variance is larger.
+    6,000 first steps show a probability of 0.3 that is off by 0.056.
+    """
+    counts, batch_size, draws = np.array([[3, 1], [0, 5], [3, 0]]), 3, 6_000
+    for delta in (0.0, 1.0):
+        weights = mixing_weights(counts, delays=[1, 5, 2], delta=delta)
+        law = one_at_a_time(dict(enumerate(weights)), (99, 99, 99), batch_size)
+        assert smallest_shift(0.3, draws, len(law), alpha / 2) < 0.056
+        found: Counter[object] = Counter()
+        for _ in range(draws):
+            steps = lds_steps(counts, batch_size, rng, delays=[1, 5, 2], delta=delta)
+            clients, brought = next(steps)
+            found[tuple(np.bincount(clients, brought, minlength=3).astype(int).tolist())] += 1
+        assert not departures(found, law, alpha / 2)
+
+
+# --- what is refused
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"delays": [1, np.nan]}, r"delays = .*must be one finite number, 0 or more"),
+        ({"delays": [1, np.inf]}, r"delays = .*must be one finite number"),
+        ({"delays": [1, -1]}, r"delays = .*must be one finite number"),
+        ({"delays": [1, 2, 3]}, r"delays = .*for each of 2 clients"),
+        ({"delays": [[1, 2]]}, r"delays = .*must be one finite number"),
+        ({"delays": ["a", "b"]}, r"delays = .*must be one finite number"),
+        ({"delays": [1, 2], "delta": -1.0}, r"delta = -1.0: .*0 or more"),
+        ({"delays": [1, 2], "delta": np.nan}, r"delta = nan: .*finite"),
+        ({"delays": [1, 2], "delta": 701}, r"delta = 701.0: .*must be at most 700"),
+        ({"delays": [1, 2], "delta": 690, "concentration": 1e10}, r"delta = .*prior finite"),
+        ({"delta": 1.0}, r"delays = None: must be given"),
+        ({"concentration": 0}, r"concentration = 0: .*greater than 0"),
+        ({"pseudo_samples": 1}, r"pseudo_samples = 1: .*from 2 to 9"),
+        ({"pseudo_samples": 10}, r"pseudo_samples = 10: .*from 2 to 9"),
+        ({"labels": "expect"}, r"labels = 'expect': .*did you mean 'expected'"),
+        ({"tol": 0}, r"tol = 0: .*greater than 0"),
+        ({"max_iter": 0}, r"max_iter = 0: .*1 or more"),
+    ],
+)
+def test_options_that_are_none_are_refused(options, sentence, rng) -> None:
+    counts = [[3, 2], [1, 4]]
+    for refuse in (lds, lds_steps):
+        with pytest.raises(ValueError, match=sentence):
+            refuse(counts, 2, rng, **options)
+    with pytest.raises(ValueError, match=sentence):
+        mixing_weights(counts, **options)
+
+
+def test_other_arguments_that_are_none_are_refused(rng: np.random.Generator) -> None:
+    with pytest.raises(ValueError, match=r"batch_size = 11: .*from 1 to 10"):
+        lds([[3, 2], [1, 4]], 11, rng)
+    with pytest.raises(ValueError, match=r"remainder = 'shrt': .*did you mean 'short'"):
+        lds([[3, 2], [1, 4]], 2, rng, remainder="shrt")
+    with pytest.raises(ValueError, match=r"class_counts = .*2-dimensional"):
+        lds([3, 2], 2, rng)
+    with pytest.raises(ValueError, match=r"class_counts summed.*at least one client"):
+        lds([[0, 0]], 1, rng)
+    with pytest.raises(ValueError, match=r"rng = None: must be given"):
+        mixing_weights([[3, 2], [1, 4]], labels="sampled")
+    with pytest.raises(ValueError, match="must have at most 268435456 cells"):
+        lds(np.full((10_000, 1), 10), 1, rng)

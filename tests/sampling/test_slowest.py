@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pslref.sampling import slowest_first
+
+some_clients = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 3)), min_size=1, max_size=8)
+
+
+@given(some_clients.filter(lambda clients: any(n for n, _ in clients)), st.data())
+def test_the_line_of_samples_is_cut_into_batches(clients, data) -> None:
+    sizes, delays = zip(*clients, strict=True)
+    batch_size = data.draw(st.integers(1, sum(sizes)))
+    schedule = slowest_first(sizes, delays, batch_size)
+    slowest = sorted(range(len(sizes)), key=lambda k: -delays[k])
+    line = [k for k in slowest for _ in range(sizes[k])]
+    assert schedule.num_steps == -(-len(line) // batch_size)
+    for t, row in enumerate(schedule.batch_sizes):
+        step = line[t * batch_size : (t + 1) * batch_size]
+        assert row.tolist() == [step.count(k) for k in range(len(sizes))]
+
+
+def test_an_example_by_hand() -> None:
+    rows = slowest_first([3, 2, 0, 4], [1, 5, 9, 5], 4).batch_sizes.tolist()
+    assert rows == [[0, 2, 0, 2], [2, 0, 0, 2], [1, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (([3, 4], [1, 2], 8), "batch_size = 8: .*from 1 to 7"),
+        (([3, 4], [1, 2, 3], 2), "delays = .*for each of 2 clients"),
+        (([3, 4], [1, np.inf], 2), "delays = .*finite"),
+        (([0, 0], [1, 1], 1), "sizes = .*at least one client"),
+    ],
+)
+def test_other_arguments_are_refused(arguments, sentence) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        slowest_first(*arguments)
