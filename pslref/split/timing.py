@@ -1,0 +1,114 @@
+"""How long a step and an epoch take when some clients are slow (docs/method.md, section 5)."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pslref import check
+from pslref.check import FloatArray
+from pslref.sampling import Schedule
+
+
+def straggler_delays(
+    num_clients: int,
+    rng: np.random.Generator,
+    fraction: float = 0.125,
+    slowdown: float = 10.0,
+    jitter: float = 0.2,
+) -> FloatArray:
+    """Delays of clients of which some are stragglers: d_k = (slowdown or 1) · U_k.
+
+    Each client is a straggler with probability `fraction`, independently of the others, so their
+    number varies, and may be 0. U_k is uniform in [1, 1 + jitter]. The same rng gives the same
+    U_k for all fractions, and a larger fraction adds stragglers. [reading] (method.md 5)
+
+    Args:
+        num_clients: K, 1 or more.
+        rng: the source of randomness.
+        fraction: the probability of being a straggler, 0 to 1.
+        slowdown: how many times slower a straggler is, 1 or more.
+        jitter: how far the clients differ besides, 0 or more.
+
+    Returns:
+        (K,) the delays, 1 or more, in units of the fastest possible client.
+
+    Raises:
+        ValueError: for any argument outside its range.
+    """
+    k = check.integer("num_clients", num_clients, 1)
+    is_straggler = rng.random(k) < check.real("fraction", fraction, 0, 1)
+    slow = np.where(is_straggler, check.real("slowdown", slowdown, 1), 1.0)
+    return slow * (1 + check.real("jitter", jitter, 0) * rng.random(k))
+
+
+def step_times(
+    schedule: Schedule,
+    delays: ArrayLike,
+    sample_costs: ArrayLike = 0.0,
+    server_time: float = 0.0,
+) -> FloatArray:
+    """A step takes as long as its slowest participant: max over b_tk > 0 of (d_k + b_tk · s_k).
+
+    To this the server's time is added. [reading] (method.md 5)
+
+    Args:
+        schedule: who takes part in which step.
+        delays: (K,) d_k per step (link and wake-up), finite, 0 or more, in any unit of time.
+        sample_costs: (K,) or one for all, s_k per sample, in the same unit.
+        server_time: per step, in the same unit.
+
+    Returns:
+        (T,) the time of each step.
+
+    Raises:
+        ValueError: for delays, costs or a time that are negative, not finite, or too few.
+    """
+    d = check.per_client("delays", delays, schedule.num_clients)
+    s = check.per_client("sample_costs", sample_costs, schedule.num_clients)
+    server = check.real("server_time", server_time, 0)
+    slowest = [
+        (d[clients] + counts * s[clients]).max(initial=0.0) for clients, counts in schedule.steps()
+    ]
+    return np.array(slowest, np.float64) + server
+
+
+def epoch_time(
+    schedule: Schedule,
+    delays: ArrayLike,
+    sample_costs: ArrayLike = 0.0,
+    server_time: float = 0.0,
+) -> float:
+    """The sum of `step_times` over the epoch; arguments, unit and errors are the same."""
+    return float(step_times(schedule, delays, sample_costs, server_time).sum())
+
+
+def epoch_time_bound(sizes: ArrayLike, delays: ArrayLike, batch_size: int) -> float:
+    """The least epoch time of any schedule whose steps hold at most B samples: Σ_i d_(iB + 1).
+
+    d_(1) ≥ d_(2) ≥ ... are the delays of all N samples' clients, one for each sample, and the sum
+    takes every B-th: i = 0, 1, ..., ⌈N / B⌉ − 1. [derived] (method.md 5)
+
+    Proof. Take any such schedule and order its steps from long to short. The first i of them hold
+    at most iB samples, so one of the iB + 1 samples with the slowest clients is in a later step.
+    That step lasts at least d_(iB + 1), and so does the (i + 1)-th, which is no shorter. Add up
+    over i. Put otherwise: clients at least as slow as d fill at least ⌈Σ n_k / B⌉ steps, for
+    every d. `pslref.sampling.slowest_first` attains the bound. Costs per sample only add to it,
+    and a server's time adds at least ⌈N / B⌉ times.
+
+    Args:
+        sizes: (K,) samples n_k of each client, whole numbers.
+        delays: (K,) d_k per step, finite, 0 or more.
+        batch_size: B, 1 ≤ B ≤ N.
+
+    Returns:
+        The bound, in the unit of the delays.
+
+    Raises:
+        ValueError: for sizes that are negative or all zero, other delays, B outside 1..N.
+    """
+    n = check.client_sizes("sizes", sizes)
+    d = check.per_client("delays", delays, n.size)
+    b = check.integer("batch_size", batch_size, 1, int(n.sum()))
+    order = np.argsort(-d)
+    every_bth = np.arange(0, int(n.sum()), b)
+    clients = order[np.searchsorted(np.cumsum(n[order]), every_bth, side="right")]
+    return float(d[clients].sum())
