@@ -1,0 +1,264 @@
+"""Labelled images: digits (shipped in the package), Fashion-MNIST and CIFAR-10."""
+
+import gzip
+import tarfile
+import zlib
+from dataclasses import dataclass
+from importlib import resources
+from math import prod
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from pslref import check
+from pslref.check import FloatArray, IntArray
+from pslref.files import replacing
+
+Bytes = NDArray[np.uint8]
+Raw = tuple[Bytes, IntArray, Bytes, IntArray]  # training images and labels, test the same
+
+NAMES = ["digits", "fashion-mnist", "cifar10"]
+FASHION_FILES = {  # shape, published md5
+    "train-images-idx3-ubyte.gz": ((60_000, 28, 28), "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
+    "train-labels-idx1-ubyte.gz": ((60_000,), "25c81989df183df01b3e8a0aad5dffbe"),
+    "t10k-images-idx3-ubyte.gz": ((10_000, 28, 28), "bef4ecab320f06d8554ea6380940ec79"),
+    "t10k-labels-idx1-ubyte.gz": ((10_000,), "bb300cfdad3c16e7a12a480ee83cd310"),
+}
+CIFAR_FOLDER = "cifar-10-batches-bin"
+CIFAR_FILES = [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"]
+CIFAR_IMAGES = 10_000  # in each file
+FASHION_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
+SOURCES = {  # on their authors' servers: address, place in the data directory, published checksum
+    "fashion-mnist": [
+        (f"{FASHION_URL}/{file}", f"fashion-mnist/{file}", f"md5:{md5}")
+        for file, (_, md5) in FASHION_FILES.items()
+    ],
+    "cifar10": [
+        (
+            "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+            "cifar-10-binary.tar.gz",
+            "md5:c32a1d4ab5d03f1284b67883e8d87530",
+        )
+    ],
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Labelled images in a training and a test set, channels last; build one from any arrays.
+
+    Args:
+        name: what tables and figures call it.
+        x_train: (N, H, W, C) float64 or float32, finite. Images that can be written to are
+            copied; all that the data set holds is read-only.
+        y_train: (N,) labels, whole numbers 0..M-1; copied, int64.
+        x_test: images of the same H, W, C.
+        y_test: their labels.
+        num_classes: the number of classes M; a class may have no image.
+
+    Raises:
+        ValueError: for another shape or type, images and labels of different number, a pixel
+            that is not finite, or a label outside 0..M-1.
+    """
+
+    name: str
+    x_train: FloatArray
+    y_train: IntArray
+    x_test: FloatArray
+    y_test: IntArray
+    num_classes: int
+
+    def __post_init__(self) -> None:
+        num_classes = check.integer("num_classes", self.num_classes, 1)
+        object.__setattr__(self, "num_classes", num_classes)
+        for part in ("train", "test"):
+            x = _images(f"x_{part}", getattr(self, f"x_{part}"))
+            y = check.integers(f"y_{part}", getattr(self, f"y_{part}"), ndim=1)
+            if len(x) != len(y):
+                raise ValueError(
+                    f"x_{part} has {len(x)} images and y_{part} {len(y)} labels: must be as many"
+                )
+            if y.max() >= num_classes:
+                raise ValueError(
+                    f"y_{part} holds label {y.max()}: must be from 0 to {num_classes - 1}"
+                )
+            y.setflags(write=False)
+            object.__setattr__(self, f"x_{part}", x)
+            object.__setattr__(self, f"y_{part}", y)
+        if self.x_train.shape[1:] != self.x_test.shape[1:]:
+            raise ValueError(
+                f"x_train and x_test have images of shape {self.x_train.shape[1:]} and "
+                f"{self.x_test.shape[1:]}: must be the same"
+            )
+
+
+def _images(name: str, value: FloatArray) -> FloatArray:
+    x = np.asarray(value)
+    if x.dtype not in (np.float64, np.float32) or x.ndim != 4 or x.size == 0:
+        raise ValueError(
+            f"{name} is {x.dtype} of shape {x.shape}: must be float64 or float32 of shape "
+            "(images, height, width, channels), none of them 0"
+        )
+    if not (np.isfinite(x.min()) and np.isfinite(x.max())):
+        raise ValueError(f"{name} holds NaN or infinity: every pixel must be a finite number")
+    if x.flags.writeable:
+        x = x.copy()
+        x.setflags(write=False)
+    return x
+
+
+def load(name: str, data_dir: str | Path = "data", dtype: DTypeLike = np.float64) -> Dataset:
+    """One of the data sets digits, fashion-mnist, cifar10, its pixels standardized.
+
+    Every channel has its mean over all training pixels subtracted and is divided by its standard
+    deviation over them, in float64 [reading]; the test images with the same two numbers.
+
+    Args:
+        name: digits (8×8×1; 1,442 training and 355 test images) needs no files;
+            fashion-mnist (28×28×1; 60,000 and 10,000) and cifar10 (32×32×3; 50,000 and 10,000)
+            are read from their authors' own files.
+        data_dir: the folder that holds fashion-mnist/*.gz or cifar-10-batches-bin/*.bin.
+        dtype: of the images, float64 or float32.
+
+    Returns:
+        The data set, with 10 classes.
+
+    Raises:
+        ValueError: for another name or dtype, a file that is missing (the sentence says how to
+            get it), or one that is not what its authors published.
+    """
+    check.one_of("name", name, NAMES)
+    if dtype not in (np.float64, np.float32, "float64", "float32"):
+        raise check.wrong("dtype", dtype, "must be float64 or float32")
+    try:
+        if name == "digits":
+            x_train, y_train, x_test, y_test = _digits()
+        elif name == "fashion-mnist":
+            x_train, y_train, x_test, y_test = _fashion_mnist(Path(data_dir))
+        else:
+            x_train, y_train, x_test, y_test = _cifar10(Path(data_dir))
+    except FileNotFoundError as error:
+        path = Path(error.filename)
+        raise ValueError(
+            f"{name} needs the file {path.name}, which is not in {path.parent.absolute()}: "
+            f"`pslref data get {name} --data-dir {data_dir}` downloads it"
+        ) from None
+    mean = x_train.mean(axis=(0, 1, 2), dtype=np.float64)
+    std = x_train.std(axis=(0, 1, 2), dtype=np.float64)
+
+    def standardized(pixels: Bytes) -> FloatArray:
+        x = np.empty(pixels.shape, dtype)
+        for image, out in zip(pixels, x, strict=True):  # one by one, or float64 takes gigabytes
+            out[...] = (image - mean) / std
+        x.setflags(write=False)
+        return x
+
+    return Dataset(name, standardized(x_train), y_train, standardized(x_test), y_test, 10)
+
+
+def _digits() -> Raw:
+    file = resources.files("pslref") / "shipped" / "digits.npz"
+    with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+        return arrays["x_train"], arrays["y_train"], arrays["x_test"], arrays["y_test"]
+
+
+def _fashion_mnist(data_dir: Path) -> Raw:
+    paths = [data_dir / "fashion-mnist" / file for file in FASHION_FILES]
+    arrays = []
+    for path, (shape, _) in zip(paths, FASHION_FILES.values(), strict=True):
+        # An IDX file opens with 00 00, 08 for bytes, its dimensions, then each one's length.
+        header = np.array([0x800 + len(shape), *shape], ">u4").tobytes()
+        data = _read(path, len(header) + prod(shape), header)
+        arrays.append(np.frombuffer(data, np.uint8, offset=len(header)).reshape(shape))
+    x_train, y_train, x_test, y_test = arrays
+    x_train, x_test = x_train[..., np.newaxis], x_test[..., np.newaxis]
+    return x_train, _labels(paths[1], y_train), x_test, _labels(paths[3], y_test)
+
+
+def _cifar10(data_dir: Path) -> Raw:
+    images, labels = [], []
+    for file in CIFAR_FILES:
+        path = data_dir / CIFAR_FOLDER / file
+        # A record is a label, then a red, a green and a blue plane, each row by row.
+        records = np.frombuffer(_read(path, CIFAR_IMAGES * 3073), np.uint8).reshape(-1, 3073)
+        labels.append(_labels(path, records[:, 0]))
+        images.append(records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
+    return np.concatenate(images[:5]), np.concatenate(labels[:5]), images[5], labels[5]
+
+
+def _labels(path: Path, labels: Bytes) -> IntArray:
+    if labels.max() > 9:
+        raise ValueError(f"{path} holds label {labels.max()}: must be from 0 to 9")
+    return labels.astype(np.int64)
+
+
+def _read(path: Path, size: int, header: bytes = b"") -> bytes:
+    """The `size` bytes of a file, unpacked if it is gzipped; never reads more than one more."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as stream:
+            data = stream.read(size + 1)
+    except FileNotFoundError:
+        raise
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(
+            f"{path} is no whole gzip file: must unpack to {size} bytes, but of its "
+            f"{path.stat().st_size} bytes on disk gzip says: {error}"
+        ) from None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    if not data.startswith(header):
+        opening = data[: len(header)].hex(" ", 4) or "nothing"
+        raise ValueError(f"{path} opens with {opening}: must open with {header.hex(' ', 4)}")
+    if len(data) != size:
+        found = f"more than {size}" if len(data) > size else f"{len(data)}"
+        raise ValueError(f"{path} holds {found} bytes: must hold {size}")
+    return data
+
+
+def download(name: str, data_dir: str | Path = "data") -> list[Path]:
+    """Fetch fashion-mnist or cifar10 into the layout that `load` reads; needs the extra `data`.
+
+    Every file is checked against its published checksum and appears whole or not at all. Files
+    that are already there and right are not fetched again; the CIFAR-10 archive is kept for that.
+
+    Args:
+        name: fashion-mnist (31 MB) or cifar10 (170 MB).
+        data_dir: the folder to fill; made if it does not exist.
+
+    Returns:
+        The files that `load` reads.
+
+    Raises:
+        ValueError: for another name, without pooch, or when a file cannot be had: no network, no
+            such page, another checksum, no room on the disk.
+    """
+    if check.one_of("name", name, NAMES) == "digits":
+        raise check.wrong("name", name, "needs no download, it is part of pslref")
+    try:
+        import pooch  # type: ignore[import-untyped]
+    except ModuleNotFoundError:
+        raise ValueError(
+            f"to download {name}, pslref needs pooch: pip install 'pslref[data]'"
+        ) from None
+    paths = [Path(data_dir, place) for _, place, _ in SOURCES[name]]
+    for (url, _, checksum), path in zip(SOURCES[name], paths, strict=True):
+        try:
+            pooch.retrieve(url, checksum, fname=path.name, path=path.parent)
+            if name == "cifar10":
+                paths = _unpacked(path)
+        except (OSError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(f"{url} cannot be downloaded to {path}: {reason}") from None
+    return paths
+
+
+def _unpacked(archive: Path) -> list[Path]:
+    folder = archive.parent / CIFAR_FOLDER
+    with tarfile.open(archive) as tar:
+        for file in CIFAR_FILES:
+            member = tar.extractfile(f"{CIFAR_FOLDER}/{file}")
+            assert member is not None  # the checksum has vouched for the archive
+            with replacing(folder / file) as temporary:
+                temporary.write_bytes(member.read())
+    return [folder / file for file in CIFAR_FILES]
