@@ -1,0 +1,186 @@
+"""Who holds which samples: the training set split over K clients (method.md 6)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pslref import check
+from pslref.check import IntArray
+
+MOST_CLIENTS = 10_000_000
+MOST_COUNTS = 2**28  # of a (K, M) array: 2 GiB
+MOST_DRAWS = 100  # of the classes, until each has a holder
+PRESETS = {"mild": (5, 3.0), "severe": (2, 3.0)}  # (C, alpha) of the paper's two splits
+
+
+@dataclass(frozen=True, eq=False)
+class Partition:
+    """Which of the samples 0..N-1 each of K clients holds: every sample exactly one client.
+
+    Args:
+        indices: for each client the whole numbers of its samples, in any order, or none; copied,
+            read-only int64.
+        labels: (N,) classes of all samples, whole numbers from 0; copied, read-only int64.
+        num_classes: M; by default the largest label and one. A class may have no sample.
+
+    Raises:
+        ValueError: for a sample that no client or more than one holds (the sentence names it),
+            labels that are not whole numbers 0..M-1, no client, or no sample.
+    """
+
+    indices: list[IntArray]
+    labels: IntArray
+    num_classes: int
+
+    def __init__(
+        self, indices: Sequence[ArrayLike], labels: ArrayLike, num_classes: int | None = None
+    ) -> None:
+        _, y, m = _checked(len(indices), labels, num_classes)
+        held = [check.integers(f"indices[{k}]", row, ndim=1) for k, row in enumerate(indices)]
+        together = np.concatenate(held)
+        if together.size and together.max() >= y.size:
+            raise ValueError(
+                f"indices hold sample {together.max()}: must be from 0 to {y.size - 1}"
+            )
+        times = np.bincount(together, minlength=y.size)
+        if (times != 1).any():
+            sample = np.argmax(times != 1)
+            raise ValueError(
+                f"indices hold sample {sample} {times[sample]} times: must hold each of the "
+                f"{y.size} samples exactly once"
+            )
+        for array in (*held, y):
+            array.setflags(write=False)
+        object.__setattr__(self, "indices", held)
+        object.__setattr__(self, "labels", y)
+        object.__setattr__(self, "num_classes", m)
+
+    @property
+    def num_clients(self) -> int:
+        """K, the clients, with and without samples."""
+        return len(self.indices)
+
+    @property
+    def sizes(self) -> IntArray:
+        """(K,) samples n_k of each client."""
+        return np.array([row.size for row in self.indices], np.int64)
+
+    @property
+    def class_counts(self) -> IntArray:
+        """(K, M) samples n_km of each class at each client."""
+        k, m = self.num_clients, self.num_classes
+        cells = np.repeat(np.arange(k), self.sizes) * m + self.labels[np.concatenate(self.indices)]
+        return np.bincount(cells, minlength=k * m).reshape(k, m)
+
+
+def iid(labels: ArrayLike, num_clients: int, rng: np.random.Generator) -> Partition:
+    """Shuffle the samples and split them evenly: sizes differ by at most one. (method.md 6)
+
+    Args:
+        labels: (N,) classes of all samples, whole numbers from 0.
+        num_clients: K, at most 10 million; of more than N clients, K - N stay empty.
+        rng: the source of randomness; one permutation of N is drawn from it.
+
+    Returns:
+        The partition; each client's indices ascend.
+
+    Raises:
+        ValueError: for labels that are not whole numbers from 0, or K outside 1..10 million.
+    """
+    k, y, _ = _checked(num_clients, labels)
+    return Partition(_grouped(rng.permutation(np.arange(y.size) % k), k), y)
+
+
+def extended_dirichlet(
+    labels: ArrayLike,
+    num_clients: int,
+    classes_per_client: int,
+    alpha: float,
+    rng: np.random.Generator,
+) -> Partition:
+    """Extended Dirichlet(C, α): few classes for each client, then unequal shares of each class.
+
+    1. Each client in turn draws C distinct classes one after another, class m with probability
+       ∝ exp(−M · clients that held m before), so that classes are spread evenly. [paper]
+    2. If some class has no holder, all clients draw again, at most 100 times. [reading]
+    3. For each class, shares over its holders ~ Dirichlet(α, ..., α); each of its samples goes to
+       a client drawn from these shares. The paper adds 1e-10 to every client's α, which would
+       matter to clients without the class only; here these get nothing. [paper; reading]
+
+    Unequal shares and few samples can leave clients empty: see `Partition.sizes`. Which classes a
+    client holds, and how many samples of each, does not depend on the order of the samples.
+    (method.md 6)
+
+    Args:
+        labels: (N,) classes of all samples, whole numbers from 0; M is the largest and one.
+        num_clients: K, at most 10 million.
+        classes_per_client: C, at most M, and such that K · C ≥ M.
+        alpha: α, greater than 0; the smaller, the more unequal the shares.
+        rng: the source of randomness.
+
+    Returns:
+        The partition; each client's indices ascend.
+
+    Raises:
+        ValueError: for arguments outside these limits, or if 100 draws leave a class unheld.
+    """
+    k, y, m = _checked(num_clients, labels)
+    c = check.integer("classes_per_client", classes_per_client, 1, m)
+    if k * c < m:
+        allowed = f"must be {-(-m // k)} or more, for {k} clients to hold {m} classes"
+        raise check.wrong("classes_per_client", c, allowed)
+    alpha = check.real("alpha", alpha, 0, 1e300, low_open=True)  # above, sums of gammas overflow
+    owners = np.empty(y.size, np.int64)
+    for samples, holds in zip(_grouped(y, m), _draw_classes(k, m, c, rng).T, strict=True):
+        holders = np.flatnonzero(holds)
+        shares = rng.dirichlet(np.full(holders.size, alpha))
+        owners[samples] = rng.choice(holders, samples.size, p=shares)
+    return Partition(_grouped(owners, k), y)
+
+
+def by_name(name: str, labels: ArrayLike, num_clients: int, rng: np.random.Generator) -> Partition:
+    """The paper's splits: iid, mild (C = 5, α = 3) or severe (C = 2, α = 3). [paper]"""
+    if check.one_of("partition", name, ["iid", *PRESETS]) == "iid":
+        return iid(labels, num_clients, rng)
+    return extended_dirichlet(labels, num_clients, *PRESETS[name], rng)
+
+
+def _draw_classes(k: int, m: int, c: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """(K, M) which client holds which class.
+
+    The C largest of log-weight + Gumbel noise are C successive draws without replacement in
+    proportion to the weights [derived]; the weights themselves, exp(−M · holders), underflow.
+    """
+    for _ in range(MOST_DRAWS):
+        holds, holders = np.zeros((k, m), bool), np.zeros(m)
+        for client in range(k):
+            keys = rng.gumbel(size=m) - m * holders
+            classes = np.argpartition(keys, m - c)[m - c :]
+            holds[client, classes] = True
+            holders[classes] += 1
+        if holders.all():
+            return holds
+    raise ValueError(f"{MOST_DRAWS} draws of {c} of {m} classes left a class without a client")
+
+
+def _grouped(groups: IntArray, number: int) -> list[IntArray]:
+    """For each of 0..number-1, the places in `groups` that hold it, ascending."""
+    ends = np.cumsum(np.bincount(groups, minlength=number))
+    return np.split(np.argsort(groups, kind="stable"), ends[:-1])
+
+
+def _checked(
+    num_clients: int, labels: ArrayLike, num_classes: int | None = None
+) -> tuple[int, IntArray, int]:
+    """K, the labels and M, all within their limits."""
+    k = check.integer("num_clients", num_clients, 1, MOST_CLIENTS)
+    y = check.integers("labels", labels, ndim=1)
+    if not y.size:
+        raise check.wrong("labels", labels, "must hold at least one label")
+    least = int(y.max()) + 1
+    m = least if num_classes is None else check.integer("num_classes", num_classes, least)
+    if k * m > MOST_COUNTS:
+        raise ValueError(f"{k} clients and {m} classes: must have at most {MOST_COUNTS} counts")
+    return k, y, m

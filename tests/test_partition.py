@@ -1,0 +1,331 @@
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Sequence
+from itertools import permutations, product
+from math import exp
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pslref.partition import Partition, by_name, extended_dirichlet, iid
+from tests.law import departures, smallest_shift
+
+seeds = st.integers(0, 2**32)
+alphas = st.sampled_from([1e-320, 1e-300, 1e-6, 0.1, 3.0, 1e6, 1e300])
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[list[int], int, int]:
+    """Labels, some classes perhaps without a sample; K; and a C that is allowed."""
+    m = draw(st.integers(1, 12))
+    labels = [*draw(st.lists(st.integers(0, m - 1), max_size=40)), m - 1]
+    c = draw(st.integers(1, m))
+    k = draw(st.integers(-(-m // c), 20))
+    return draw(st.permutations(labels)), k, c
+
+
+def assert_is_a_partition(part: Partition, labels: list[int], k: int) -> None:
+    held = [row.tolist() for row in part.indices]
+    assert sorted(i for row in held for i in row) == list(range(len(labels)))
+    assert len(held) == part.num_clients == k
+    assert part.sizes.tolist() == [len(row) for row in held]
+    m = max(labels) + 1
+    assert part.num_classes == m
+    counts = [[sum(labels[i] == cls for i in row) for cls in range(m)] for row in held]
+    assert part.class_counts.tolist() == counts
+    assert part.sizes.dtype == part.class_counts.dtype == np.int64
+    assert all(row.dtype == np.int64 for row in part.indices)
+
+
+@given(cases(), seeds)
+def test_iid_is_an_even_partition(case: tuple[list[int], int, int], seed: int) -> None:
+    labels, k, _ = case
+    part = iid(labels, k, np.random.default_rng(seed))
+    assert_is_a_partition(part, labels, k)
+    assert part.sizes.max() - part.sizes.min() <= 1
+
+
+@given(cases(), alphas, seeds)
+def test_extended_dirichlet_is_a_partition_of_at_most_c_classes_a_client(
+    case: tuple[list[int], int, int], alpha: float, seed: int
+) -> None:
+    labels, k, c = case
+    part = extended_dirichlet(labels, k, c, alpha, np.random.default_rng(seed))
+    assert_is_a_partition(part, labels, k)
+    assert (part.class_counts > 0).sum(axis=1).max() <= c
+
+
+@given(cases(), seeds)
+def test_the_order_of_the_samples_does_not_matter(
+    case: tuple[list[int], int, int], seed: int
+) -> None:
+    """The classes that clients hold, and how many samples of each, are the same."""
+    labels, k, c = case
+    other = np.random.default_rng(seed).permutation(labels)
+    one, two = (
+        extended_dirichlet(y, k, c, 0.5, np.random.default_rng(seed)) for y in (labels, other)
+    )
+    assert one.class_counts.tolist() == two.class_counts.tolist()
+
+
+@pytest.mark.parametrize("name", ["iid", "mild", "severe"])
+def test_the_same_generator_state_makes_the_same_partition(name: str) -> None:
+    labels = np.arange(200) % 10
+    before = np.random.get_state()[1].copy()  # type: ignore[union-attr]  # noqa: NPY002
+    one, two, other = (by_name(name, labels, 8, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert [row.tolist() for row in one.indices] == [row.tolist() for row in two.indices]
+    assert [row.tolist() for row in one.indices] != [row.tolist() for row in other.indices]
+    assert labels.tolist() == [i % 10 for i in range(200)]
+    assert (np.random.get_state()[1] == before).all()  # type: ignore[union-attr]  # noqa: NPY002
+
+
+def test_a_partition_keeps_its_own_arrays() -> None:
+    rows, labels = [np.array([2, 0], np.uint8), np.array([1])], np.array([0, 1, 1])
+    part = Partition(rows, labels)
+    rows[0][0], labels[0] = 1, 3
+    rows.append(np.array([5]))
+    assert [row.tolist() for row in part.indices] == [[2, 0], [1]]
+    assert part.class_counts.tolist() == [[1, 1], [0, 1]]
+    for array in (*part.indices, part.labels):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1
+
+
+def test_classes_without_samples_are_counted_if_they_are_named() -> None:
+    assert Partition([[0], []], [1], num_classes=4).class_counts.tolist() == [[0, 1, 0, 0], [0] * 4]
+
+
+@pytest.mark.parametrize(
+    ("indices", "labels", "tells"),
+    [
+        (
+            [[0, 1], [1]],
+            [0, 0, 0],
+            "hold sample 1 2 times: must hold each of the 3 samples exactly",
+        ),
+        ([[0, 1], [1, 2]], [0, 0, 0], "hold sample 1 2 times"),
+        ([[0], [2]], [0, 0, 0], "hold sample 1 0 times: must hold each of the 3 samples exactly"),
+        ([[0, 1, 2], [3]], [0, 0, 0], "hold sample 3: must be from 0 to 2"),
+        ([[0, -1], [1]], [0, 0, 0], r"indices\[0\] = \[0, -1\]: must be 1-dimensional"),
+        ([[0], [1.0]], [0, 0], r"indices\[1\] = \[1.0\]: must be 1-dimensional"),
+        ([[], []], [0], "hold sample 0 0 times"),
+        ([], [0], "num_clients = 0: must be a whole number from 1 to 10000000"),
+        ([[]], [], "must hold at least one label"),
+        ([[0]], [-1], r"labels = \[-1\]: must be 1-dimensional, of whole numbers, each 0 or more"),
+        ([[0]], [0.5], r"labels = \[0.5\]: must be 1-dimensional"),
+        ([[0]], [[0]], r"labels = \[\[0\]\]: must be 1-dimensional"),
+        ([[0]], [6], "num_classes = 5: must be a whole number, 7 or more"),
+    ],
+)
+def test_what_is_no_partition_is_refused(
+    indices: list[list[int]], labels: list[int], tells: str
+) -> None:
+    with pytest.raises(ValueError, match=tells):
+        Partition(indices, labels, num_classes=5 if labels == [6] else None)
+
+
+LABELS = [0, 1, 2, 3] * 5
+
+
+@pytest.mark.parametrize(
+    ("call", "tells"),
+    [
+        (lambda rng: iid(LABELS, 0, rng), "num_clients = 0: must be a whole number from 1 to"),
+        (lambda rng: iid(LABELS, 10_000_001, rng), "num_clients = 10000001: must be"),
+        (lambda rng: iid([2**40], 1, rng), "1 clients and 1099511627777 classes: must have at"),
+        (lambda rng: iid([0.5], 1, rng), "labels = "),
+        (lambda rng: extended_dirichlet(LABELS, 2, 5, 3.0, rng), "classes_per_client = 5: .* to 4"),
+        (
+            lambda rng: extended_dirichlet(LABELS, 3, 1, 3.0, rng),
+            "classes_per_client = 1: must be 2 or more, for 3 clients to hold 4 classes",
+        ),
+        (lambda rng: extended_dirichlet(LABELS, 2, 2, 0.0, rng), "alpha = 0.0: .* greater than 0"),
+        (
+            lambda rng: extended_dirichlet(LABELS, 2, 2, np.nan, rng),
+            "alpha = nan: must be a finite",
+        ),
+        (
+            lambda rng: extended_dirichlet(LABELS, 2, 2, np.inf, rng),
+            "alpha = inf: must be a finite",
+        ),
+        (lambda rng: by_name("sever", LABELS, 2, rng), r"partition = 'sever': .*mean 'severe'\?"),
+    ],
+)
+def test_impossible_requests_are_refused(
+    call: Callable[[np.random.Generator], Partition], tells: str, rng: np.random.Generator
+) -> None:
+    with pytest.raises(ValueError, match=tells):
+        call(rng)
+
+
+def test_a_class_that_nobody_ever_draws_is_an_error_and_no_loop() -> None:
+    class OnlyClassZero(np.random.Generator):
+        calls = 0
+
+        def gumbel(self, *_: object, size: int, **__: object) -> np.ndarray:  # type: ignore
+            self.calls += 1
+            return np.array([1e9] + [0.0] * (size - 1))
+
+    rng = OnlyClassZero(np.random.PCG64(0))
+    with pytest.raises(ValueError, match="100 draws of 1 of 4 classes left a class without"):
+        extended_dirichlet(LABELS, 6, 1, 3.0, rng)
+    assert rng.calls == 100 * 6
+
+
+def test_classes_are_redrawn_until_each_has_a_holder() -> None:
+    """Two clients, two classes: they collide once in nine draws, and never in the result."""
+    for seed in range(200):
+        part = extended_dirichlet([0, 1], 2, 1, 3.0, np.random.default_rng(seed))
+        assert part.sizes.tolist() == [1, 1]
+
+
+def test_classes_are_spread_evenly_also_where_weights_underflow(rng: np.random.Generator) -> None:
+    """100 classes, 128 clients: every class has two or three holders, exp(-300) to one.
+
+    A draw takes a class with more holders than the fewest with probability e^-100 · 100 at most:
+    256 draws do it with probability 1e-39.
+    """
+    labels = np.repeat(np.arange(100), 200)
+    part = extended_dirichlet(labels, 128, 2, 1e6, rng)
+    holders = (part.class_counts > 0).sum(axis=0)
+    assert set(holders.tolist()) == {2, 3}
+    assert ((part.class_counts > 0).sum(axis=1) == 2).all()
+
+
+@pytest.mark.parametrize("shape", [0.1, 1e-6, 1e-300])
+def test_clients_without_samples_are_allowed(shape: float) -> None:
+    """With α = 0.1, 14 to 46 of the 128 clients were empty in 1,000 partitions."""
+    labels, rng = np.repeat(np.arange(10), 5000), np.random.default_rng(0)
+    part = extended_dirichlet(labels, 128, 2, shape, rng)
+    assert part.sizes.sum() == 50_000
+    assert (part.sizes == 0).any()
+    if shape < 0.1:  # every class goes to one client
+        assert (part.class_counts > 0).sum(axis=0).tolist() == [1] * 10
+
+
+def test_mild_and_severe_hold_five_and_two_classes(rng: np.random.Generator) -> None:
+    labels = np.repeat(np.arange(10), 5000)
+    for name, classes in [("mild", 5), ("severe", 2)]:
+        held = (by_name(name, labels, 16, rng).class_counts > 0).sum(axis=1)
+        assert held.max() == classes
+    assert (by_name("iid", labels, 16, rng).class_counts > 0).all()
+
+
+# The law
+
+
+def law_of_classes(
+    k: int, m: int, c: int, weight: Callable[[int, int], float] = lambda m, h: exp(-m * h)
+) -> dict[Hashable, float]:
+    """Who holds which class: all draws of classes one after another, without replacement."""
+    law: dict[Hashable, float] = defaultdict(float)
+
+    def draw(held: tuple[frozenset[int], ...], probability: float) -> None:
+        holders = [sum(cls in classes for classes in held) for cls in range(m)]
+        if len(held) == k:
+            if all(holders):
+                law[held] += probability
+            return
+        for order in permutations(range(m), c):
+            p, left = probability, [weight(m, h) for h in holders]
+            for cls in order:
+                p *= left[cls] / sum(left)
+                left[cls] = 0.0
+            draw((*held, frozenset(order)), p)
+
+    draw((), 1.0)
+    return {held: p / sum(law.values()) for held, p in law.items()}
+
+
+def classes_drawn(
+    k: int, m: int, c: int, rng: np.random.Generator, draws: int
+) -> Counter[Hashable]:
+    seen: Counter[Hashable] = Counter()
+    labels = np.repeat(np.arange(m), 100)
+    for _ in range(draws):
+        counts = extended_dirichlet(labels, k, c, 1e6, rng).class_counts
+        seen[tuple(frozenset(np.flatnonzero(row).tolist()) for row in counts)] += 1
+    return seen
+
+
+@pytest.mark.parametrize(("k", "m", "c"), [(3, 2, 1), (3, 3, 2)])
+def test_classes_follow_the_law(
+    k: int, m: int, c: int, rng: np.random.Generator, alpha: float
+) -> None:
+    """Jointly for all clients, given that every class has a holder. False alarm: 1e-8.
+
+    With equal shares (α = 1e6) a holder gets none of 100 samples with probability (2/3)^100,
+    3e-18. 10,000 partitions show an outcome of probability 0.06 that is off by 0.025.
+    """
+    law = law_of_classes(k, m, c)
+    assert smallest_shift(0.06, 10_000, len(law), alpha) < 0.025
+    assert not departures(classes_drawn(k, m, c, rng, 10_000), law, alpha)
+
+
+def test_classes_drawn_with_other_weights_do_not(rng: np.random.Generator) -> None:
+    seen = classes_drawn(3, 3, 2, rng, 5_000)
+    ignores_holders = law_of_classes(3, 3, 2, lambda m, h: 1.0)
+    forgets_m = law_of_classes(3, 3, 2, lambda m, h: exp(-h))
+    too_greedy = law_of_classes(3, 3, 2, lambda m, h: exp(-2 * m * h))
+    for wrong in (ignores_holders, forgets_m, too_greedy):
+        assert departures(seen, wrong, 1e-8)
+
+
+SAMPLES = [1, 0, 0, 1]  # two of each of two classes; all three clients hold both
+
+
+def law_of_owners(alpha: float, labels: Sequence[int] = SAMPLES) -> dict[Hashable, float]:
+    """Who owns each sample, with Dirichlet shares integrated out: Pólya's urn, class by class."""
+    law: dict[Hashable, float] = {}
+    for owners in product(range(3), repeat=len(labels)):
+        p, balls = 1.0, {cls: [alpha] * 3 for cls in labels}
+        for cls, owner in zip(labels, owners, strict=True):
+            p *= balls[cls][owner] / sum(balls[cls])
+            balls[cls][owner] += 1
+        law[owners] = p
+    return law
+
+
+def owners_drawn(rng: np.random.Generator, draws: int) -> Counter[Hashable]:
+    parts = (extended_dirichlet(SAMPLES, 3, 2, 0.5, rng) for _ in range(draws))
+    return Counter(owners_of(part) for part in parts)
+
+
+def owners_of(part: Partition) -> tuple[int, ...]:
+    return tuple(
+        next(k for k, row in enumerate(part.indices) if i in row) for i in range(part.sizes.sum())
+    )
+
+
+def test_owners_follow_dirichlet_shares(rng: np.random.Generator, alpha: float) -> None:
+    """All four samples jointly, so also the mean share 1/3. False alarm: 1e-8.
+
+    10,000 partitions show an outcome of probability 0.1 that is off by 0.03.
+    """
+    law = law_of_owners(0.5)
+    assert smallest_shift(0.1, 10_000, len(law), alpha) < 0.03
+    assert not departures(owners_drawn(rng, 10_000), law, alpha)
+
+
+def test_owners_with_other_shares_do_not(rng: np.random.Generator) -> None:
+    seen = owners_drawn(rng, 5_000)
+    alpha_shared_out, equal_shares = law_of_owners(0.5 / 3), law_of_owners(1e6)
+    one_draw_for_all_classes = law_of_owners(0.5, [0, 0, 0, 0])
+    for wrong in (alpha_shared_out, equal_shares, one_draw_for_all_classes):
+        assert departures(seen, wrong, 1e-8)
+
+
+def test_every_even_split_is_equally_likely_under_iid(
+    rng: np.random.Generator, alpha: float
+) -> None:
+    """Ten ways to give five samples to two clients, the first gets three. False alarm: 1e-8.
+
+    5,000 partitions show an outcome of probability 0.1 that is off by 0.04.
+    """
+    ways = {owners: 0.1 for owners in product(range(2), repeat=5) if sum(owners) == 2}
+    law: dict[Hashable, float] = {**ways}
+    assert smallest_shift(0.1, 5_000, len(law), alpha) < 0.04
+    assert not departures(
+        Counter(owners_of(iid([0] * 5, 2, rng)) for _ in range(5_000)), law, alpha
+    )
