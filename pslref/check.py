@@ -19,7 +19,8 @@ MOST_SAMPLES = 3_000_000_000  # so that batch_size * n_k fits into int64
 
 def wrong(name: str, value: object, allowed: str) -> ValueError:
     """The error to raise: `name = value: allowed`."""
-    return ValueError(f"{name} = {reprlib.repr(value)}: {allowed}")
+    shown = " ".join(reprlib.repr(value).split())  # a table breaks into lines
+    return ValueError(f"{name} = {shown}: {allowed}")
 
 
 def integer(name: str, value: object, low: int, high: int | None = None) -> int:
