@@ -1,0 +1,134 @@
+"""How unlikely a large deviation is: Hoeffding, Serfling, and a bound on the deviation itself.
+
+All three share one form: P ≤ events · exp(−2 n ε²), for `events` one-sided events, each of a
+share of n independent draws that exceeds its expectation by ε (Hoeffding 1963). Drawing
+without replacement is never worse, and Serfling (1974) shows that B draws from a population of
+N are then as good as n = B / (1 − (B − 1) / N) independent ones.
+"""
+
+import math
+
+from pslref import check
+
+
+def hoeffding(eps: float, batch_size: int) -> float:
+    """Bound on P(|c_m / B − p_m| ≥ ε) for one class m: 2 exp(−2 B ε²), at most 1.
+
+    Two events: the share of the class is too large by ε, or too small. Holds with and without
+    replacement. [paper] (method.md 4.3)
+
+    Args:
+        eps: ε, 0 or more.
+        batch_size: B, the samples in the batch.
+
+    Returns:
+        A probability.
+
+    Raises:
+        ValueError: for an argument outside of its range.
+    """
+    return _bound(2, eps, check.integer("batch_size", batch_size, 1))
+
+
+def hoeffding_eps(probability: float, batch_size: int) -> float:
+    """The ε, √(log(2 / P) / (2B)), for which `hoeffding` gives `probability` (method.md 4.3)."""
+    return _eps(2, probability, check.integer("batch_size", batch_size, 1))
+
+
+def hoeffding_batch_size(eps: float, probability: float) -> int:
+    """The least B whose `hoeffding` bound is at most `probability`: ⌈log(2 / P) / (2 ε²)⌉.
+
+    Here ε is from 1e-100, so that its square is not lost, to 1, the most that a share can be off.
+    (method.md 4.3)
+    """
+    eps = check.real("eps", eps, 1e-100, 1.0)
+    return math.ceil(_log_ratio(2, probability) / (2 * eps * eps))
+
+
+def serfling(eps: float, batch_size: int, population: int) -> float:
+    """Bound on P(|c_m / B − p_m| ≥ ε), UGS: 2 exp(−2 B ε² / (1 − (B − 1) / N)), at most 1.
+
+    Never above `hoeffding`, and far below it once B is a good part of N. [paper] (method.md 4.3)
+
+    Args:
+        eps: ε, 0 or more.
+        batch_size: B, the samples in the batch, at most N.
+        population: N, the samples of all clients.
+
+    Returns:
+        A probability.
+
+    Raises:
+        ValueError: for an argument outside of its range.
+    """
+    return _bound(2, eps, _independent(batch_size, population))
+
+
+def serfling_eps(probability: float, batch_size: int, population: int) -> float:
+    """The ε for which `serfling` gives `probability` (method.md 4.3)."""
+    return _eps(2, probability, _independent(batch_size, population))
+
+
+def serfling_batch_size(eps: float, probability: float, population: int) -> int:
+    """The least B whose `serfling` bound is at most `probability`, or N, where c_m / B is p_m.
+
+    With L = log(2 / P), the condition 2 B ε² ≥ L (N + 1 − B) / N is linear in B and gives
+    B ≥ L (N + 1) / (2 N ε² + L). Here ε is from 0 to 1. (method.md 4.3)
+    """
+    eps = check.real("eps", eps, 0.0, 1.0)
+    n = check.integer("population", population, 1)
+    log_ratio = _log_ratio(2, probability)
+    return min(n, math.ceil(log_ratio * (n + 1) / (2 * n * eps * eps + log_ratio)))
+
+
+def deviation_bound(eps: float, batch_size: int, population: int, num_classes: int) -> float:
+    """Bound on P(Δ ≥ ε), UGS: (2^M − 2) exp(−B ε² / (2 (1 − (B − 1) / N))), at most 1.
+
+    Δ is twice the largest excess Σ_{m∈A} (c_m / B − p_m) over the sets A of classes. So Δ ≥ ε
+    means that the share of one of the 2^M − 2 sets, leaving out the empty and the full one, is
+    too large by ε / 2: one event of Serfling's bound for each (after Weissman et al. 2003).
+    With one class Δ is always 0. [derived] (method.md 4.3)
+
+    Args:
+        eps: ε, 0 or more; Δ itself is at most 2.
+        batch_size: B, the samples in the batch, at most N.
+        population: N, the samples of all clients.
+        num_classes: M.
+
+    Returns:
+        A probability.
+
+    Raises:
+        ValueError: for an argument outside of its range.
+    """
+    sets = 2 ** check.integer("num_classes", num_classes, 1) - 2
+    half, draws = check.real("eps", eps, 0.0) / 2, _independent(batch_size, population)
+    return _bound(sets, half, draws) if sets else float(half == 0)
+
+
+def deviation_eps(probability: float, batch_size: int, population: int, num_classes: int) -> float:
+    """The ε for which `deviation_bound` gives `probability`; M is 2 or more (method.md 4.3)."""
+    sets = 2 ** check.integer("num_classes", num_classes, 2) - 2
+    return 2 * _eps(sets, probability, _independent(batch_size, population))
+
+
+def _independent(batch_size: int, population: int) -> float:
+    n = check.integer("population", population, 1)
+    b = check.integer("batch_size", batch_size, 1, n)
+    return b / ((n - b + 1) / n)
+
+
+def _bound(events: int, eps: float, draws: float) -> float:
+    eps = check.real("eps", eps, 0.0)
+    return math.exp(min(0.0, math.log(events) - 2 * draws * eps * eps))
+
+
+def _eps(events: int, probability: float, draws: float) -> float:
+    return math.sqrt(_log_ratio(events, probability) / (2 * draws))
+
+
+def _log_ratio(events: int, probability: float) -> float:
+    p = check.real("probability", probability, 0.0, 1.0, low_open=True)
+    if p == 1:
+        raise check.wrong("probability", probability, "must be less than 1")
+    return math.log(events) - math.log(p)
