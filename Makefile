@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: demo test lint clean
 
 demo: .venv/installed
-	$(BIN)/pslref compare --out demo
+	$(BIN)/pslref compare --seeds 10 --out demo
 
 test: .venv/tested
 	$(BIN)/ruff check .

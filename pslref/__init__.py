@@ -9,9 +9,19 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pslref import data, experiments, nn, partition, plots, sampling, split, theory
+    from pslref import data, experiments, nn, partition, planning, plots, sampling, split, theory
 
-__all__ = ["data", "experiments", "nn", "partition", "plots", "sampling", "split", "theory"]
+__all__ = [
+    "data",
+    "experiments",
+    "nn",
+    "partition",
+    "planning",
+    "plots",
+    "sampling",
+    "split",
+    "theory",
+]
 __version__ = "0.1.0"
 
 

@@ -3,6 +3,7 @@
 from pslref.split.client import Client
 from pslref.split.messages import ClientGradient, CutGradient, SmashedBatch
 from pslref.split.server import Server
+from pslref.split.timing import epoch_time, epoch_time_bound, step_times, straggler_delays
 from pslref.split.training import Diverged, EpochRecord, Simulation
 
 __all__ = [
@@ -14,4 +15,8 @@ __all__ = [
     "Server",
     "Simulation",
     "SmashedBatch",
+    "epoch_time",
+    "epoch_time_bound",
+    "step_times",
+    "straggler_delays",
 ]

@@ -205,8 +205,10 @@ class Simulation:
         left = np.array([client.order.size - client.used for client in self.clients])
         if counts.shape != left.shape or not counts.any() or np.any(counts > left):
             raise check.wrong(
-                "batch_sizes", counts, f"must be one number for each of {left.size} clients, not "
-                f"all 0, at most what they have left in this epoch, {left}"
+                "batch_sizes",
+                counts,
+                f"must be one number for each of {left.size} clients, not "
+                f"all 0, at most what they have left in this epoch, {left}",
             )
         return counts
 

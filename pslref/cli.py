@@ -1,0 +1,326 @@
+"""The command line: parses, calls one function, prints. No logic lives here."""
+
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from pslref.config import SAMPLERS, Config
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+Number = TypeVar("Number", int, float)
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Parallel split learning with global sampling: the NumPy reference.",
+)
+data_app = typer.Typer(no_args_is_help=True, help="Data sets.")
+app.add_typer(data_app, name="data")
+
+
+def _option(text: str, *names: str) -> Any:
+    return typer.Option(*names, help=text)
+
+
+DatasetName = Annotated[str, _option("digits (shipped), fashion-mnist or cifar10.", "--dataset")]
+DataDir = Annotated[str, _option("Folder that holds the data sets' files.")]
+PartitionName = Annotated[str, _option("iid, mild or severe: who holds which samples.", "--partition")]  # fmt: skip  # noqa: E501
+Clients = Annotated[int, _option("K, the number of clients.")]
+BatchSize = Annotated[int, _option("B, the global batch size.")]
+Sampler = Annotated[
+    list[str], _option(f"One of {', '.join(SAMPLERS)}; repeat it, or separate by commas.")
+]
+Model = Annotated[str, _option("mlp or cnn.")]
+Hidden = Annotated[str, _option("Widths of the MLP's hidden layers, separated by commas.")]
+Cut = Annotated[int, _option("Number of layers in the client half.")]
+LearningRate = Annotated[float, _option("Learning rate of SGD.")]
+Momentum = Annotated[float, _option("Momentum of SGD.")]
+WeightDecay = Annotated[float, _option("Weight decay of SGD.")]
+Epochs = Annotated[int, _option("Passes over the training data.")]
+Seeds = Annotated[int, _option("Number of seeds: SEED, SEED + 1, ...")]
+Seed = Annotated[int, _option("First seed.")]
+Remainder = Annotated[str, _option("short (one short last batch) or even (nearly equal batches).")]
+Fraction = Annotated[float, _option("Probability that a client is a straggler.")]
+Slowdown = Annotated[float, _option("A straggler's delay, in units of another client's.")]
+Jitter = Annotated[float, _option("How far the clients' delays differ besides.")]
+Delta = Annotated[float, _option("How strongly LDS reacts to delays, 0 or more.")]
+Concentration = Annotated[float, _option("c of the prior of LDS; small c keeps the class mix.")]
+Dtype = Annotated[str, _option("float64 or float32.")]
+Json = Annotated[bool, _option("Print one JSON object instead of tables.", "--json")]
+Out = Annotated[Path | None, _option("Folder for CSV, JSON and figures.")]
+
+
+@app.command()
+def compare(
+    dataset: DatasetName = Config.dataset,
+    data_dir: DataDir = Config.data_dir,
+    partition: PartitionName = Config.partition,
+    clients: Clients = Config.clients,
+    batch_size: BatchSize = Config.batch_size,
+    sampler: Sampler = list(Config.sampler),
+    model: Model = Config.model,
+    hidden: Hidden = ",".join(map(str, Config.hidden)),
+    cut: Cut = Config.cut,
+    learning_rate: LearningRate = Config.learning_rate,
+    momentum: Momentum = Config.momentum,
+    weight_decay: WeightDecay = Config.weight_decay,
+    epochs: Epochs = Config.epochs,
+    seeds: Seeds = Config.seeds,
+    seed: Seed = Config.seed,
+    remainder: Remainder = Config.remainder,
+    dtype: Dtype = Config.dtype,
+    fraction: Fraction = Config.fraction,
+    slowdown: Slowdown = Config.slowdown,
+    jitter: Jitter = Config.jitter,
+    delta: Delta = Config.delta,
+    concentration: Concentration = Config.concentration,
+    json_: Json = False,
+    out: Out = None,
+) -> None:
+    """Train the same network with every sampler and compare accuracy and batch deviation.
+
+    Example: pslref compare --partition severe --clients 16 --seeds 3 --out results
+    """
+    from pslref import experiments
+
+    config = _config(locals())
+    with _progress() as progress:
+        task = progress.add_task("training", total=len(config.sampler) * seeds * epochs)
+        results = experiments.compare(config, out=out, after_epoch=lambda: progress.advance(task))
+    if json_:
+        _print_json({"config": asdict(config), "results": results.runs})
+        return
+    rows = experiments.summary(results.runs)
+    _print_table(
+        {
+            "sampler": row["sampler"],
+            "accuracy %": _mean_and_std(row),
+            "to centralized, 95 %": _interval(row),
+            "mean Δ": f"{row['mean_deviation']:.3f}",
+            "max Δ": f"{row['max_deviation']:.2f}",
+            "steps": f"{row['num_steps']:.0f}",
+            "time": "" if row["simulated_time"] is None else f"{row['simulated_time']:.0f}",
+            "MB": f"{row['megabytes']:.1f}",
+        }
+        for row in rows
+    )
+    empty = max(row["empty_clients"] for row in results.runs)
+    if empty:
+        print(f"Up to {empty} of {clients} clients hold no samples.")
+    print("Steps, time (in delays of the fastest possible client) and MB are per epoch.")
+    print(experiments.verdict(rows))
+    if out is not None:
+        print(f"Written to {out}: compare.png, results.csv, epochs.csv, steps.csv, config.json")
+
+
+@app.command()
+def deviation(
+    dataset: DatasetName = Config.dataset,
+    data_dir: DataDir = Config.data_dir,
+    partition: PartitionName = Config.partition,
+    clients: Clients = Config.clients,
+    batch_size: BatchSize = Config.batch_size,
+    sampler: Sampler = list(SAMPLERS[1:]),
+    remainder: Remainder = Config.remainder,
+    fraction: Fraction = Config.fraction,
+    slowdown: Slowdown = Config.slowdown,
+    jitter: Jitter = Config.jitter,
+    delta: Delta = Config.delta,
+    concentration: Concentration = Config.concentration,
+    seed: Seed = Config.seed,
+    json_: Json = False,
+    out: Out = None,
+) -> None:
+    """Batch deviation over the steps of one epoch: exact, simulated, bounded. Nothing is trained.
+
+    Example: pslref deviation --partition severe --clients 16 --batch-size 64 --out results
+    """
+    from pslref import planning
+
+    config = _config(locals())
+    steps, summary = planning.deviation(config, out=out)
+    if json_:
+        _print_json({"config": asdict(config), "summary": summary, "steps": steps})
+        return
+    _print_table(
+        {
+            "sampler": row["sampler"],
+            "mean Δ": f"{row['mean_deviation']:.4f}",
+            "max Δ": f"{row['max_deviation']:.3f}",
+            "last tenth": f"{row['tail_deviation']:.3f}",
+            "a client is empty after": f"{row['first_empty']} steps",
+            "steps": str(row["num_steps"]),
+        }
+        for row in summary
+    )
+    print("Δ is the exact expectation, given each sampler's schedule.")
+    if out is not None:
+        print(f"Written to {out}: deviation.png, deviation.csv, summary.csv, config.json")
+
+
+@app.command()
+def stragglers(
+    dataset: DatasetName = Config.dataset,
+    data_dir: DataDir = Config.data_dir,
+    partition: PartitionName = Config.partition,
+    clients: Clients = Config.clients,
+    batch_size: BatchSize = Config.batch_size,
+    fraction: Fraction = Config.fraction,
+    slowdown: Slowdown = Config.slowdown,
+    jitter: Jitter = Config.jitter,
+    deltas: Annotated[str, _option("Values of δ for LDS, with commas.", "--delta")] = "0,0.5,1,2",
+    concentrations: Annotated[
+        str, _option("Values of c, with commas.", "--concentration")
+    ] = "0.01,1",
+    accuracy: Annotated[bool, _option("Also train with each schedule.", "--accuracy")] = False,
+    model: Model = Config.model,
+    hidden: Hidden = ",".join(map(str, Config.hidden)),
+    cut: Cut = Config.cut,
+    learning_rate: LearningRate = Config.learning_rate,
+    epochs: Epochs = Config.epochs,
+    dtype: Dtype = Config.dtype,
+    seeds: Seeds = Config.seeds,
+    seed: Seed = Config.seed,
+    json_: Json = False,
+    out: Out = None,
+) -> None:
+    """Epoch time against batch deviation when some clients are slow, LDS for each δ and c.
+
+    Example: pslref stragglers --clients 64 --slowdown 10 --delta 0,1,2 --out results
+    """
+    from pslref import planning
+
+    config = _config(locals())
+    grid = planning.straggler_grid(
+        config, _numbers("delta", deltas, float), _numbers("concentration", concentrations, float)
+    )
+    with _progress() as progress:
+        task = progress.add_task("schedules", total=len(grid) * seeds)
+        rows = planning.stragglers(
+            config, grid, accuracy=accuracy, out=out, after_row=lambda: progress.advance(task)
+        )
+    if json_:
+        _print_json({"config": asdict(config), "results": rows})
+        return
+    _print_table(
+        {
+            "schedule": _schedule_name(row),
+            "mean Δ": f"{row['mean_deviation']:.3f}",
+            "max Δ": f"{row['max_deviation']:.2f}",
+            "last tenth": f"{row['tail_deviation']:.2f}",
+            "epoch time": f"{row['epoch_time']:.0f}",
+            "time saved": f"{100 * row['time_saved']:.0f} %",
+            "accuracy %": "" if row["test_accuracy"] is None else _percent(row["test_accuracy"]),
+        }
+        for row in planning.mean_over_seeds(rows)
+    )
+    print("Δ is the exact expectation, given each schedule; all are means over the seeds.")
+    if out is not None:
+        print(f"Written to {out}: stragglers.png, stragglers.csv, config.json")
+
+
+@data_app.command("get")
+def data_get(
+    name: Annotated[str, typer.Argument(help="fashion-mnist or cifar10.")],
+    data_dir: DataDir = Config.data_dir,
+) -> None:
+    """Download a data set from its authors' site into DATA_DIR.
+
+    Example: pslref data get fashion-mnist --data-dir data
+    """
+    from pslref import data
+
+    for path in data.download(name, data_dir):
+        print(path)
+
+
+def _config(options: dict[str, Any]) -> Config:
+    """The options of a command that are fields of Config."""
+    fields = {name: value for name, value in options.items() if hasattr(Config, name)}
+    if "sampler" in fields:
+        fields["sampler"] = tuple(",".join(fields["sampler"]).split(","))
+    if "hidden" in fields:
+        fields["hidden"] = tuple(_numbers("hidden", fields["hidden"], int))
+    return Config(**fields)
+
+
+def _numbers(name: str, text: str, kind: type[Number]) -> list[Number]:
+    try:
+        return [kind(part) for part in text.split(",")]
+    except ValueError:
+        whole = "whole numbers" if kind is int else "numbers"
+        raise ValueError(f"{name} = {text!r}: must be {whole} separated by commas") from None
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def _mean_and_std(row: dict[str, Any]) -> str:
+    std = "" if row["std"] is None else f" ± {_percent(row['std'])}"
+    return _percent(row["test_accuracy"]) + std
+
+
+def _schedule_name(row: dict[str, Any]) -> str:
+    if row["delta"] is None:
+        return str(row["sampler"])
+    return f"lds c={row['concentration']:g} δ={row['delta']:g}"
+
+
+def _interval(row: dict[str, Any]) -> str:
+    if row["low"] is None:
+        return ""
+    low, high = (f"{100 * row[key]:+.1f}" for key in ("low", "high"))
+    return f"{100 * row['difference']:+.1f} ({low} to {high})"
+
+
+def _progress() -> "Progress":
+    from rich.console import Console
+    from rich.progress import Progress
+
+    return Progress(console=Console(stderr=True), transient=True)
+
+
+def _print_table(rows: Iterable[dict[str, str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for row in rows:
+        if not table.columns:
+            for i, name in enumerate(row):
+                table.add_column(name, justify="right" if i else "left", no_wrap=True)
+        table.add_row(*row.values())
+    Console().print(table)
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, indent=2, allow_nan=False))
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one sentence and exit code 2."""
+    try:
+        code = app(standalone_mode=False)
+    except typer.TyperException as error:
+        code = _mistake(error.format_message())
+    except (ValueError, OSError) as error:
+        code = _mistake(str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        print("pslref: interrupted", file=sys.stderr)
+        code = 130
+    sys.exit(code)
+
+
+def _mistake(sentence: str) -> int:
+    print(f"pslref: {' '.join(sentence.split())}", file=sys.stderr)
+    return 2

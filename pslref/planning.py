@@ -1,0 +1,204 @@
+"""What a schedule will do, before anything is trained: its deviation and its time."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pslref import data, files, plots, sampling, theory
+from pslref.check import FloatArray
+from pslref.config import Config
+from pslref.experiments import draw_schedule, random_streams, run, scenario
+from pslref.partition import Partition
+from pslref.sampling import Schedule
+from pslref.split import epoch_time
+
+Row = dict[str, Any]
+
+NO_BOUNDS: Row = {"serfling": None, "l1_bound": None}
+OUTSIDE = 0.05  # what is drawn as a band or a bound holds for a step with probability 0.95
+
+
+def deviation(
+    config: Config, *, out: Path | None = None, num_simulations: int = 200
+) -> tuple[list[Row], list[Row]]:
+    """Batch deviation over the steps of one epoch per sampler: exact, simulated and bounded.
+
+    Args:
+        config: what to plan; its seed draws the split and the schedules.
+        out: a folder for deviation.csv, summary.csv, config.json and deviation.png.
+        num_simulations: how often all clients shuffle their samples for the simulated band.
+
+    Returns:
+        A row per sampler and step with `batch_size`, `expected` (exact, given the schedule),
+        `low` and `high` (2.5 and 97.5 % of the simulations). And a row per sampler with
+        `num_steps`; `mean_deviation`, `max_deviation` and `tail_deviation` (the last tenth of the
+        steps) of the expected ones; `first_empty`, how many steps it takes until the first client
+        has no samples left; and for UGS
+        `serfling` and `l1_bound`, which a full batch's Δ exceeds with probability 0.05 at most.
+    """
+    dataset = data.load(config.dataset, config.data_dir)
+    steps: list[Row] = []
+    summary: list[Row] = []
+    for sampler in config.sampler:
+        streams = random_streams(config.seed)
+        part, delays = scenario(config, dataset, streams)
+        schedule = draw_schedule(config, sampler, part, delays, streams["schedule"])
+        expected = theory.expected_deviation(schedule, part.class_counts)
+        simulated = simulate(schedule, part, streams["clients"], num_simulations)
+        low, high = np.quantile(simulated, [OUTSIDE / 2, 1 - OUTSIDE / 2], axis=0)
+        columns = {
+            "step": range(schedule.num_steps),
+            "batch_size": schedule.batch_sizes.sum(axis=1).tolist(),
+            "expected": expected.tolist(),
+            "low": low.tolist(),
+            "high": high.tolist(),
+        }
+        for values in zip(*columns.values(), strict=True):
+            steps.append({"sampler": sampler} | dict(zip(columns, values, strict=True)))
+        bounds = _bounds(part, config.batch_size) if sampler == "ugs" else {}
+        summary.append({"sampler": sampler, **_shape(schedule, expected), **NO_BOUNDS, **bounds})
+    if out is not None:
+        files.write_json(out / "config.json", asdict(config))
+        files.write_csv(out / "deviation.csv", steps)
+        files.write_csv(out / "summary.csv", summary)
+        plots.save(plots.deviation(steps, summary), out / "deviation.png")
+    return steps, summary
+
+
+def simulate(
+    schedule: Schedule, part: Partition, rng: np.random.Generator, num_simulations: int
+) -> FloatArray:
+    """Measure Δ of every step in epochs whose clients shuffle honestly: (num_simulations, T)."""
+    total, (num_clients, num_classes) = int(part.sizes.sum()), part.class_counts.shape
+    owners = np.repeat(np.arange(num_clients), part.sizes)
+    classes = np.tile(np.arange(num_classes), num_clients)
+    labels = np.repeat(classes, part.class_counts.ravel())  # sorted by owner, as owners are
+    taken_in = np.tile(np.arange(schedule.num_steps), num_clients)
+    step_of_place = np.repeat(taken_in, schedule.batch_sizes.T.ravel())
+    measured = np.empty((num_simulations, schedule.num_steps))
+    for row in measured:
+        shuffled = labels[np.argsort(owners + rng.random(total))]  # each client among its own
+        cells = np.bincount(
+            step_of_place * num_classes + shuffled, minlength=schedule.num_steps * num_classes
+        )
+        row[:] = theory.batch_deviation(
+            cells.reshape(-1, num_classes), part.class_counts.sum(axis=0) / total
+        )
+    return measured
+
+
+def stragglers(
+    config: Config,
+    grid: Sequence[tuple[str, Config]],
+    *,
+    accuracy: bool = False,
+    out: Path | None = None,
+    after_row: Callable[[], object] = lambda: None,
+) -> list[Row]:
+    """Time against deviation: the samplers, LDS for each δ and c, and the bound on the time.
+
+    Args:
+        config: what to plan; every seed draws a split, delays and schedules of its own.
+        grid: what to run for each seed, from `straggler_grid`.
+        accuracy: also train with each schedule, as `compare` does.
+        out: a folder for stragglers.csv, config.json and stragglers.png.
+        after_row: called after every row, for a progress bar.
+
+    Returns:
+        A row per seed and schedule with `sampler`; `delta` and `concentration` (None but for
+        LDS); `seed`; `num_steps`; `mean_deviation`, `max_deviation` and `tail_deviation` (the
+        last tenth of the steps) of the exact expectations; `epoch_time` in units of the fastest
+        possible client's delay; `time_saved` against UGS, as a share of its time; and
+        `test_accuracy` (None unless asked for). The sampler "bound" is slowest first: no
+        schedule of batches of at most B is faster, and nobody should train with it.
+    """
+    dataset = data.load(config.dataset, config.data_dir, np.dtype(config.dtype))
+    rows = []
+    for seed in range(config.seed, config.seed + config.seeds):
+        part, delays = scenario(config, dataset, random_streams(seed))
+        time_of_ugs = None
+        for sampler, chosen in grid:
+            rng = random_streams(seed)["schedule"]
+            if sampler == "bound":
+                schedule = sampling.slowest_first(part.sizes, delays, config.batch_size)
+            else:
+                schedule = draw_schedule(chosen, sampler, part, delays, rng)
+            time = epoch_time(schedule, delays)
+            time_of_ugs = time_of_ugs or time  # the grid begins with UGS
+            trained = accuracy and sampler != "bound"
+            rows.append(
+                {
+                    "sampler": sampler,
+                    "delta": chosen.delta if sampler == "lds" else None,
+                    "concentration": chosen.concentration if sampler == "lds" else None,
+                    "seed": seed,
+                    **_shape(schedule, theory.expected_deviation(schedule, part.class_counts)),
+                    "epoch_time": time,
+                    "time_saved": 1 - time / time_of_ugs,
+                    "test_accuracy": run(chosen, dataset, sampler, seed).runs[0]["test_accuracy"]
+                    if trained
+                    else None,
+                }
+            )
+            after_row()
+    if out is not None:
+        files.write_json(out / "config.json", asdict(config))
+        files.write_csv(out / "stragglers.csv", rows)
+        plots.save(plots.stragglers(rows), out / "stragglers.png")
+    return rows
+
+
+def straggler_grid(
+    config: Config, deltas: Sequence[float], concentrations: Sequence[float]
+) -> list[tuple[str, Config]]:
+    """What `stragglers` runs for each seed: samplers, each with its config; UGS is the first."""
+    lds = [
+        ("lds", replace(config, delta=delta, concentration=concentration))
+        for concentration in concentrations
+        for delta in deltas
+    ]
+    return [("ugs", config), ("fls", config), ("fpls", config), *lds, ("bound", config)]
+
+
+def mean_over_seeds(rows: Sequence[Row]) -> list[Row]:
+    """The rows of `stragglers`, one for each schedule, with the means of their numbers."""
+    groups: dict[tuple[object, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["sampler"], row["delta"], row["concentration"]), []).append(row)
+    names = ("mean_deviation", "max_deviation", "tail_deviation", "epoch_time", "time_saved")
+    return [
+        group[0]
+        | {name: float(np.mean([row[name] for row in group])) for name in names}
+        | {
+            "test_accuracy": None
+            if group[0]["test_accuracy"] is None
+            else float(np.mean([row["test_accuracy"] for row in group]))
+        }
+        for group in groups.values()
+    ]
+
+
+def _shape(schedule: Schedule, expected: FloatArray) -> Row:
+    """The length of an epoch, and its expected deviation in the mean, at worst, and at the end."""
+    left = schedule.sizes - np.cumsum(schedule.batch_sizes, axis=0)
+    ran_out = np.flatnonzero(((left == 0) & (schedule.sizes > 0)).any(axis=1))
+    return {
+        "num_steps": schedule.num_steps,
+        "mean_deviation": float(expected.mean()),
+        "max_deviation": float(expected.max()),
+        "tail_deviation": float(expected[-(-9 * schedule.num_steps // 10) :].mean()),
+        "first_empty": int(ran_out[0]) + 1,
+    }
+
+
+def _bounds(part: Partition, batch_size: int) -> Row:
+    """What Δ of a full UGS batch exceeds with probability 0.05 at most, by two bounds."""
+    total, num_classes = int(part.sizes.sum()), part.class_counts.shape[1]
+    each = theory.serfling_eps(OUTSIDE / num_classes, batch_size, total)
+    return {
+        "serfling": num_classes * each,  # every class within its own bound, by the union over them
+        "l1_bound": theory.deviation_eps(OUTSIDE, batch_size, total, num_classes),
+    }

@@ -1,0 +1,124 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pslref import cli
+
+ROOT = Path(__file__).parents[1]
+SMALL = ["compare", "--clients", "8", "--epochs", "1", "--hidden", "8"]
+
+
+@pytest.fixture
+def pslref(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Run the command line in this process: (exit code, standard output, standard error)."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["pslref", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        printed = capsys.readouterr()
+        return int(caught.value.code or 0), printed.out, printed.err
+
+    return run
+
+
+def test_compare_prints_a_table_and_one_sentence(pslref, tmp_path: Path) -> None:
+    code, out, _ = pslref(*SMALL, "--seeds", "2", "--out", str(tmp_path / "new"))
+    assert code == 0
+    for name in ["centralized", "fls", "fpls", "ugs", "lds"]:
+        assert f"\n{name} " in out
+    assert "Accuracy over 2 seeds, " in out
+    assert (tmp_path / "new" / "compare.png").exists()
+
+
+def test_compare_json_is_one_object(pslref) -> None:
+    code, out, _ = pslref(*SMALL, "--seeds", "1", "--sampler", "ugs,centralized", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert found.keys() == {"config", "results"}
+    assert found["config"]["clients"] == 8
+    assert [row["sampler"] for row in found["results"]] == ["ugs", "centralized"]
+    assert found["results"][0].keys() >= {
+        "sampler", "seed", "test_accuracy", "mean_deviation", "max_deviation", "num_steps",
+        "simulated_time",
+    }  # fmt: skip
+
+
+def test_deviation_and_stragglers_print_tables_and_json(pslref, tmp_path: Path) -> None:
+    code, out, _ = pslref("deviation", "--clients", "16", "--out", str(tmp_path))
+    assert code == 0
+    assert "exact expectation" in out
+    code, out, _ = pslref("deviation", "--clients", "16", "--sampler", "fls", "--json")
+    assert json.loads(out).keys() == {"config", "summary", "steps"}
+    code, out, _ = pslref("stragglers", "--clients", "8", "--seeds", "1", "--delta", "1")
+    assert code == 0
+    assert "lds c=0.01 δ=1" in out
+    code, out, _ = pslref("stragglers", "--clients", "8", "--seeds", "1", "--delta", "1", "--json")
+    assert json.loads(out)["results"][0]["sampler"] == "ugs"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["compare", "--clients", "0"], "num_clients = 0: must be a whole number from 1"),
+        (["compare", "--batch-size", "0"], "batch_size = 0: must be a whole number from 1 to 1442"),
+        (["compare", "--batch-size", "1443"], "batch_size = 1443: must be a whole number from 1"),
+        (["compare", "--epochs", "0"], "epochs = 0: must be"),
+        (["compare", "--clients", "many"], "--clients"),
+        (["compare", "--sampler", "usg"], "did you mean 'ugs'"),
+        (["compare", "--dataset", "digit"], "did you mean 'digits'"),
+        (["compare", "--partition", "sever"], "did you mean 'severe'"),
+        (["compare", "--cut", "9"], "cut = 9: must be"),
+        (["compare", "--hidden", "8,x"], "hidden = '8,x': must be whole numbers"),
+        (["compare", "--learning-rate", "nan"], "learning_rate = nan: must be"),
+        (["compare", "--dataset", "cifar10", "--data-dir", "nowhere"], "pslref data get cifar10"),
+        (["stragglers", "--delta", "1,"], "delta = '1,': must be numbers"),
+        (["stragglers", "--delta", "-1"], "delta = -1.0: must be"),
+        (["data", "get", "digits"], "digits"),
+        (["compere"], "No such command 'compere'"),
+        (["compare", "--nonsense"], "--nonsense"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(
+    pslref, tmp_path, monkeypatch, arguments, sentence
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if arguments[0] in ("compare", "stragglers"):
+        arguments = [*arguments, "--out", "out"]
+    code, out, err = pslref(*arguments)
+    assert (code, out) == (2, "")
+    assert sentence in err
+    assert err.startswith("pslref: ")
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_learning_rate_that_diverges_is_one_sentence(pslref) -> None:
+    code, _, err = pslref(*SMALL, "--learning-rate", "1e200")
+    assert code == 2
+    assert "sampler centralized, seed 0, epoch 0, step" in err
+    assert "the loss is" in err
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(pslref, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    code, _, err = pslref(*SMALL, "--seeds", "1", "--out", str(tmp_path / "file"))
+    assert code == 2
+    assert "file" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["compare", "deviation", "stragglers"])
+def test_help_shows_a_worked_example(pslref, command) -> None:
+    code, out, _ = pslref(command, "--help")
+    assert code == 0
+    assert f"Example: pslref {command} --" in out
+
+
+def test_the_checkout_runs_the_same_program() -> None:
+    run = [sys.executable, str(ROOT / "cli.py"), "--help"]
+    out = subprocess.run(run, capture_output=True, text=True, check=True, cwd="/").stdout
+    assert "compare" in out

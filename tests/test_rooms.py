@@ -1,0 +1,78 @@
+"""Imports between the rooms of the package run one way."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import pslref
+
+PACKAGE = Path(pslref.__file__).parent
+
+# room: the rooms it may import, besides check and files, which anybody may
+MAP = {
+    "check": set(),
+    "files": set(),
+    "data": set(),
+    "partition": set(),
+    "nn": set(),
+    "sampling": set(),
+    "theory": {"sampling"},
+    "split": {"nn", "partition", "sampling", "theory"},
+    "config": set(),
+    "plots": set(),
+    "experiments": {"config", "data", "nn", "partition", "plots", "sampling", "split", "theory"},
+    "planning": {
+        "config",
+        "data",
+        "experiments",
+        "partition",
+        "plots",
+        "sampling",
+        "split",
+        "theory",
+    },
+    "cli": {"config", "data", "experiments", "planning"},
+}
+ANYBODYS = {"check", "files"}
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """The rooms that a file imports, also inside functions."""
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == "pslref":
+            rooms |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pslref."):
+            rooms.add(str(node.module).split(".")[1])
+        elif isinstance(node, ast.Import):
+            rooms |= {a.name.split(".")[1] for a in node.names if a.name.startswith("pslref.")}
+    return rooms
+
+
+FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if room_of(path) != "__init__"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_a_file_imports_only_what_its_room_may(path: Path) -> None:
+    assert imported(path) <= MAP[room_of(path)] | ANYBODYS | {room_of(path)}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_a_file_can_be_read_in_one_sitting(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+def test_randomness_is_passed_in_and_nothing_is_unpickled() -> None:
+    """No global generator and no bare seed below experiments; no pickle anywhere."""
+    for path in FILES:
+        text = path.read_text(encoding="utf-8")
+        assert "np.random.seed" not in text
+        assert "allow_pickle=True" not in text
+        assert "import pickle" not in text
+        if room_of(path) not in ("experiments", "cli"):
+            assert "default_rng(" not in text
