@@ -1,0 +1,188 @@
+"""The layers, forward and backward side by side (docs/method.md, section 7).
+
+A layer maps a batch x to y = f(x; θ). Its backward pass takes dy, the gradient of the loss with
+respect to y, and gives those with respect to x and to θ. A layer treats the samples of a batch
+independently and remembers none of them: what the backward pass needs is the cache that `forward`
+returns. Images are indexed (N, H, W, C). The layers that slide a window are in `windows`.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from pslref import check
+
+Array = NDArray[Any]  # float32 or float64
+
+
+class Layer(ABC):
+    """One layer: its arrays θ are in `parameters`, by name."""
+
+    def __init__(self, **parameters: Array) -> None:
+        self.parameters = parameters
+
+    @abstractmethod
+    def forward(self, x: Array) -> tuple[Array, Any]:
+        """Run a batch through the layer.
+
+        Args:
+            x: (N, ...); a layer with parameters casts it to their dtype.
+
+        Returns:
+            y, (N, ...), and the cache that the backward pass needs.
+
+        Raises:
+            ValueError: for an x of the wrong shape.
+        """
+
+    @abstractmethod
+    def input_gradient(self, dy: Array, cache: Any) -> Array:
+        """The gradient with respect to x, in its shape, from dy in the shape of y."""
+
+    def parameter_gradients(self, dy: Array, cache: Any) -> dict[str, Array]:
+        """The gradient with respect to each parameter, summed over the batch."""
+        return {}
+
+    def backward(self, dy: Array, cache: Any) -> tuple[Array, dict[str, Array]]:
+        """(dx, grads): both gradients."""
+        return self.input_gradient(dy, cache), self.parameter_gradients(dy, cache)
+
+
+def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    """`dtype`, which must be float32 or float64."""
+    return np.dtype(check.one_of("dtype", np.dtype(dtype).name, ["float32", "float64"]))
+
+
+def he_normal(shape: tuple[int, ...], fan_in: int, rng: np.random.Generator) -> Array:
+    """float64 weights ~ Normal(0, 2 / fan_in): before a ReLU they keep the scale of x. [reading]"""
+    return rng.normal(0, (2 / fan_in) ** 0.5, shape)
+
+
+class Linear(Layer):
+    """y = x W + b. (method.md 7)
+
+    Args:
+        in_features: width of x, (N, in_features).
+        out_features: width of y, (N, out_features).
+        rng: draws "weight", (in_features, out_features), He-normal; "bias" starts at 0. [reading]
+        dtype: float32 or float64.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        rng: np.random.Generator,
+        dtype: DTypeLike = np.float64,
+    ) -> None:
+        rows = check.integer("in_features", in_features, 1)
+        columns = check.integer("out_features", out_features, 1)
+        weight = he_normal((rows, columns), rows, rng).astype(float_dtype(dtype))
+        super().__init__(weight=weight, bias=np.zeros(columns, dtype))
+
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        """y, (N, out_features); the cache is x."""
+        weight, bias = self.parameters["weight"], self.parameters["bias"]
+        if x.ndim != 2 or x.shape[1] != len(weight):
+            raise check.wrong("x.shape", x.shape, f"must be (N, {len(weight)})")
+        x = x.astype(weight.dtype, copy=False)
+        y = x @ weight
+        y += bias
+        return y, x
+
+    def input_gradient(self, dy: Array, cache: Array) -> Array:
+        """dx = dy Wᵀ."""
+        return dy @ self.parameters["weight"].T
+
+    def parameter_gradients(self, dy: Array, cache: Array) -> dict[str, Array]:
+        """dW = xᵀ dy, db = Σ_n dy_n."""
+        return {"weight": cache.T @ dy, "bias": dy.sum(axis=0)}
+
+
+class ReLU(Layer):
+    """y = max(x, 0), with the convention relu'(0) = 0. (method.md 7)"""
+
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        """y, in the shape of x; the cache is y."""
+        y = np.maximum(x, 0)
+        return y, y
+
+    def input_gradient(self, dy: Array, cache: Array) -> Array:
+        """dx = dy where y > 0, and 0 elsewhere."""
+        return dy * (cache > 0)
+
+
+class Flatten(Layer):
+    """(N, ...) to (N, features); the last axis runs fastest."""
+
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        """y, (N, features); the cache is x, for its shape."""
+        if x.ndim < 2:
+            raise check.wrong("x.shape", x.shape, "must be (N, ...), with at least two axes")
+        return x.reshape(len(x), -1), x
+
+    def input_gradient(self, dy: Array, cache: Array) -> Array:
+        """The numbers of dy in the shape of x."""
+        dx = np.empty_like(cache)  # lies in memory as x does, which `windows` counts on for speed
+        dx[...] = dy.reshape(cache.shape)
+        return dx
+
+
+class GroupNorm(Layer):
+    """Each sample's groups of channels, brought to mean 0 and variance 1, then scaled and shifted.
+
+    z = (x - mean) / √(var + eps), over the H · W · C / G numbers of a group; y = w z + b, with w
+    and b per channel. A group of one number has z = 0, whatever x: its gradient is 0.
+    (method.md 7)
+
+    Args:
+        num_groups: G; it must divide num_channels.
+        num_channels: C of x, (N, H, W, C).
+        eps: added to the (population) variance.
+        dtype: float32 or float64; "weight" (C,) starts at 1, "bias" (C,) at 0.
+    """
+
+    def __init__(
+        self, num_groups: int, num_channels: int, eps: float = 1e-5, dtype: DTypeLike = np.float64
+    ) -> None:
+        channels = check.integer("num_channels", num_channels, 1)
+        self.num_groups = check.integer("num_groups", num_groups, 1, channels)
+        if channels % self.num_groups:
+            raise check.wrong("num_groups", num_groups, f"must divide num_channels = {channels}")
+        self.eps = check.real("eps", eps, 0, low_open=True)
+        weight = np.ones(channels, float_dtype(dtype))
+        super().__init__(weight=weight, bias=np.zeros(channels, dtype))
+
+    def forward(self, x: Array) -> tuple[Array, tuple[Array, Array]]:
+        """y, in the shape of x; the cache is z and 1 / √(var + eps)."""
+        weight, bias = self.parameters["weight"], self.parameters["bias"]
+        if x.ndim != 4 or x.shape[3] != len(weight):
+            raise check.wrong("x.shape", x.shape, f"must be (N, H, W, {len(weight)})")
+        groups = self._groups(x.astype(weight.dtype, copy=False))
+        centred = groups - _group_mean(groups)
+        scale = 1 / np.sqrt(_group_mean(centred**2) + self.eps)
+        z = (centred * scale).reshape(x.shape)
+        return z * weight + bias, (z, scale)
+
+    def input_gradient(self, dy: Array, cache: tuple[Array, Array]) -> Array:
+        """dx = (dz - mean(dz) - z · mean(z dz)) / √(var + eps), where dz = w dy. [derived]"""
+        z, scale = self._groups(cache[0]), cache[1]
+        dz = self._groups(dy * self.parameters["weight"])
+        dx: Array = scale * (dz - _group_mean(dz) - z * _group_mean(z * dz))
+        return dx.reshape(dy.shape)
+
+    def parameter_gradients(self, dy: Array, cache: tuple[Array, Array]) -> dict[str, Array]:
+        """dw = Σ z dy, db = Σ dy, over samples and pixels."""
+        return {"weight": (cache[0] * dy).sum(axis=(0, 1, 2)), "bias": dy.sum(axis=(0, 1, 2))}
+
+    def _groups(self, x: Array) -> Array:
+        """(N, H, W, C) as (N, H, W, G, C / G)."""
+        return x.reshape(*x.shape[:3], self.num_groups, -1)
+
+
+def _group_mean(groups: Array) -> Array:
+    """The mean over pixels and channels of a group: (N, 1, 1, G, 1)."""
+    mean: Array = groups.mean(axis=(1, 2, 4), keepdims=True)
+    return mean

@@ -1,0 +1,138 @@
+"""Network: a list of layers, and its cut into two halves (docs/method.md, section 7)."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from itertools import pairwise
+from typing import Any, Literal, overload
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from pslref import check
+from pslref.nn.layers import Array, Flatten, Layer, Linear, ReLU
+from pslref.nn.windows import Conv2d, MaxPool2d
+
+
+class Network:
+    """Layers, one after the other.
+
+    Args:
+        layers: the layers, in the order of the forward pass.
+        first: the index of the first of them, in the network from which they were cut.
+    """
+
+    def __init__(self, layers: Sequence[Layer], first: int = 0) -> None:
+        self.layers = list(layers)
+        self.first = first
+
+    def parameters(self) -> dict[str, Array]:
+        """The layers' own arrays, by "{index}.{name}"; a half uses the names of the whole."""
+        return self._named([layer.parameters for layer in self.layers])
+
+    def forward(self, x: Array) -> tuple[Array, list[Any]]:
+        """y for x, (N, ...) both, and the layers' caches."""
+        cache = []
+        for layer in self.layers:
+            x, kept = layer.forward(x)
+            cache.append(kept)
+        return x, cache
+
+    @overload
+    def backward(
+        self, dy: Array, cache: list[Any], input_gradient: Literal[True] = True
+    ) -> tuple[Array, dict[str, Array]]: ...
+
+    @overload
+    def backward(
+        self, dy: Array, cache: list[Any], input_gradient: Literal[False]
+    ) -> tuple[None, dict[str, Array]]: ...
+
+    def backward(
+        self, dy: Array, cache: list[Any], input_gradient: bool = True
+    ) -> tuple[Array | None, dict[str, Array]]:
+        """The gradients with respect to x and to the parameters, from dy in the shape of y.
+
+        Args:
+            dy: (N, ...) gradient of the loss with respect to y.
+            cache: what `forward` returned.
+            input_gradient: False if dx is not wanted; this saves much of the first layer's work.
+
+        Returns:
+            dx, or None if it is not wanted; and the gradients, by the names of `parameters()`.
+        """
+        trained = [i for i, layer in enumerate(self.layers) if layer.parameters]
+        lowest = 0 if input_gradient else min(trained, default=len(self.layers))
+        grads: list[dict[str, Array]] = [{} for _ in self.layers]
+        for i in reversed(range(lowest, len(self.layers))):
+            grads[i] = self.layers[i].parameter_gradients(dy, cache[i])
+            if input_gradient or i > lowest:
+                dy = self.layers[i].input_gradient(dy, cache[i])
+        return dy if input_gradient else None, self._named(grads)
+
+    def cut(self, at: int) -> tuple["Network", "Network"]:
+        """The client half, layers[:at], and the server half, layers[at:]; they share the arrays.
+
+        Raises:
+            ValueError: unless both halves have a layer.
+        """
+        at = check.integer("cut", at, 1, len(self.layers) - 1)
+        return Network(self.layers[:at], self.first), Network(self.layers[at:], self.first + at)
+
+    def copy(self) -> "Network":
+        """The same network with arrays of its own."""
+        return deepcopy(self)
+
+    def _named(self, by_layer: Sequence[dict[str, Array]]) -> dict[str, Array]:
+        return {
+            f"{index}.{name}": array
+            for index, arrays in enumerate(by_layer, self.first)
+            for name, array in arrays.items()
+        }
+
+
+def mlp(widths: Sequence[int], rng: np.random.Generator, dtype: DTypeLike = np.float64) -> Network:
+    """Flatten, then Linear layers with a ReLU between every two.
+
+    Args:
+        widths: of the flattened input, the hidden layers, and the logits; [64, 32, 10] makes
+            Flatten, Linear, ReLU, Linear.
+        rng: draws the weights.
+        dtype: float32 or float64.
+    """
+    if len(widths) < 2:
+        raise check.wrong("widths", widths, "must hold at least the input's and the logits' width")
+    layers: list[Layer] = [Flatten()]
+    for rows, columns in pairwise(widths):
+        layers += [Linear(rows, columns, rng, dtype), ReLU()]
+    return Network(layers[:-1])
+
+
+def cnn(
+    input_shape: Sequence[int],
+    num_classes: int,
+    rng: np.random.Generator,
+    channels: Sequence[int] = (16, 32),
+    dtype: DTypeLike = np.float64,
+) -> Network:
+    """For each of `channels` a 3×3 convolution, ReLU and 2×2 max pool; then Flatten and Linear.
+
+    Args:
+        input_shape: (H, W, C) of an image; H and W large enough to be halved by every pool.
+        num_classes: M, the number of logits.
+        rng: draws the weights.
+        channels: of each convolution.
+        dtype: float32 or float64.
+    """
+    height, width, inputs = input_shape
+    halvings = 2 ** len(channels)
+    if min(height, width) < halvings:
+        raise check.wrong(
+            "input_shape", input_shape, f"must be (H, W, C), H and W at least {halvings}"
+        )
+    layers: list[Layer] = []
+    for outputs in channels:
+        conv = Conv2d(inputs, outputs, kernel=3, padding=1, rng=rng, dtype=dtype)
+        layers += [conv, ReLU(), MaxPool2d(2)]
+        inputs = outputs
+    features = (height // halvings) * (width // halvings) * inputs
+    return Network([*layers, Flatten(), Linear(features, num_classes, rng, dtype)])
