@@ -2,10 +2,11 @@
 
 import json
 import sys
+import warnings
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, TypeVar
 
 import typer
 
@@ -13,6 +14,8 @@ from pslref.config import SAMPLERS, Config
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+_warned: set[tuple[str, int]] = set()
 
 Number = TypeVar("Number", int, float)
 
@@ -309,6 +312,7 @@ def _print_json(value: object) -> None:
 
 def main() -> None:
     """Run the command line; a user's mistake is one sentence and exit code 2."""
+    warnings.showwarning = _show_warning
     try:
         code = app(standalone_mode=False)
     except typer.TyperException as error:
@@ -319,6 +323,20 @@ def main() -> None:
         print("pslref: interrupted", file=sys.stderr)
         code = 130
     sys.exit(code)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """One sentence for the first warning from a line of code, whatever its numbers."""
+    if (filename, lineno) not in _warned:
+        _warned.add((filename, lineno))
+        print(f"pslref: {message}", file=sys.stderr)
 
 
 def _mistake(sentence: str) -> int:

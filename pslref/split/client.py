@@ -39,7 +39,7 @@ class Client:
 
     def start_epoch(self) -> None:
         """Shuffle the client's samples anew; all of them are unused again."""
-        self.order = self.rng.permutation(self.indices)
+        self.order = self.indices[self.rng.permutation(self.indices.size)]
         self.used = 0
 
     def draw(self, count: int) -> IntArray:

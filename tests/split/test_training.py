@@ -283,7 +283,7 @@ def test_a_learning_rate_that_diverges_stops_with_the_step_and_the_loss(executio
         ({"x": np.full((60, 6), np.nan)}, "x: must be finite"),
         ({"learning_rate": 0.0}, "learning_rate = 0.0: must be"),
         ({"learning_rate": np.nan}, "learning_rate = nan: must be"),
-        ({"momentum": 1.0}, "momentum = 1.0: must be"),
+        ({"momentum": 1.5}, "momentum = 1.5: must be"),
         ({"weight_decay": -1.0}, "weight_decay = -1.0: must be"),
         ({"execution": "pool"}, "execution = 'pool': must be one of clients, pooled"),
         ({"partition": Partition([np.arange(9)], np.zeros(9, int))}, "must sum to N = 60"),
