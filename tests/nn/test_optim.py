@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+
+from pslref.nn import SGD
+
+
+def test_the_convention_by_hand() -> None:
+    w = np.array([1.0])
+    optimizer = SGD(0.5, momentum=0.5, weight_decay=0.1)
+    optimizer.update({"w": w}, {"w": np.array([2.0])})  # g = 2.1, v = 2.1
+    assert w == pytest.approx(-0.05)
+    optimizer.update({"w": w}, {"w": np.array([1.0])})  # g = 0.995, v = 2.045
+    assert w == pytest.approx(-1.0725)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.01])
+def test_five_steps_equal_pytorch(
+    momentum: float, weight_decay: float, rng: np.random.Generator
+) -> None:
+    torch = pytest.importorskip("torch")
+    ours = {"0.weight": rng.standard_normal((3, 4)), "2.bias": rng.standard_normal(2)}
+    theirs = {name: torch.tensor(array.copy()) for name, array in ours.items()}
+    optimizer = SGD(0.1, momentum, weight_decay)
+    witness = torch.optim.SGD(theirs.values(), lr=0.1, momentum=momentum, weight_decay=weight_decay)
+    for _ in range(5):
+        grads = {name: rng.standard_normal(array.shape) for name, array in ours.items()}
+        for name, tensor in theirs.items():
+            tensor.grad = torch.tensor(grads[name])
+        witness.step()
+        optimizer.update(ours, grads)
+    for name, array in ours.items():
+        assert array == pytest.approx(theirs[name].numpy(), rel=1e-13)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.01])
+def test_it_writes_to_the_parameters_and_to_nothing_else(
+    dtype: str, momentum: float, weight_decay: float
+) -> None:
+    w, g = np.ones(3, dtype), np.full(3, 0.5, dtype)
+    g.setflags(write=False)
+    parameters = {"w": w}
+    optimizer = SGD(0.1, momentum, weight_decay)
+    for _ in range(3):  # the second step would write to g if v were g
+        optimizer.update(parameters, {"w": g})
+    assert parameters["w"] is w
+    assert w.dtype == dtype
+    assert all(v.dtype == dtype for v in optimizer.velocity.values())
+    assert (w < 0.9).all()
+
+
+def test_two_optimizers_share_nothing() -> None:
+    one, two = SGD(0.1, momentum=0.9), SGD(0.1, momentum=0.9)
+    one.update({"w": np.ones(1)}, {"w": np.ones(1)})
+    w = np.ones(1)
+    two.update({"w": w}, {"w": np.ones(1)})
+    assert w == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("names", [(), ("a", "c"), ("a", "b", "c")])
+def test_gradients_of_other_parameters_are_refused(names: tuple[str, ...]) -> None:
+    parameters = {"a": np.ones(1), "b": np.ones(1)}
+    with pytest.raises(ValueError, match=r"grads = .*: must name \['a', 'b'\]"):
+        SGD(0.1).update(parameters, {name: np.ones(1) for name in names})
+    assert parameters == {"a": 1, "b": 1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((0.0,), "learning_rate = 0.0: must be a finite number, greater than 0"),
+        ((np.nan,), "learning_rate = nan"),
+        ((0.1, -0.1), "momentum = -0.1: must be a finite number, 0 or more, at most 1"),
+        ((0.1, 1.5), "momentum = 1.5"),
+        ((0.1, 0.0, -1.0), "weight_decay = -1.0"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments: tuple[float, ...], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        SGD(*arguments)
