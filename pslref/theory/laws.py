@@ -113,17 +113,15 @@ def expected_deviation(schedule: Schedule, class_counts: ArrayLike) -> FloatArra
         ValueError: as `class_count_mean`.
     """
     b, n = _matched(schedule, class_counts)
-    n_k, n_m, total = n.sum(axis=1), n.sum(axis=0), int(n.sum())
+    n_k, p = n.sum(axis=1), n.sum(axis=0) / n.sum()
     client_pmf = cache(_client_pmf)  # the same n_k, n_km and b_tk come back in many steps
     distinct, step_of = np.unique(b, axis=0, return_inverse=True)
     expected = np.zeros(len(distinct))
     for i, row in enumerate(distinct):
-        batch_size = int(row.sum())
-        for m in range(n_m.size):
+        for m in range(p.size):
             low, pmf = _class_count_law(row, n_k, n[:, m], client_pmf)
-            c = low + np.arange(pmf.size)
-            # In exact integers, so that a batch of all the data has a deviation of exactly 0.
-            expected[i] += np.abs(c * total - batch_size * n_m[m]) @ pmf / (batch_size * total)
+            share = (low + np.arange(pmf.size)) / row.sum()
+            expected[i] += np.abs(share - p[m]) @ pmf
     return expected[step_of.reshape(-1)]
 
 
@@ -202,7 +200,7 @@ def _mean_product(total: int, n_m: int, n_l: int, b: int) -> float:
     mean, x = n * (n_l / rest), b * n_l / total
     step_up = (j + 1) * (rest - n_l - n + j + 1) / rest
     below = (x - mean) * at_most_j + step_up * hypergeometric_pmf(j + 1, rest, n_l, n)
-    weight = np.abs((b - n) * total - b * n_m) / total * hypergeometric_pmf(b - n, total, n_m, b)
+    weight = np.abs(b - n - b * n_m / total) * hypergeometric_pmf(b - n, total, n_m, b)
     return float(weight @ (2 * below + mean - x))
 
 
