@@ -1,21 +1,13 @@
 """The command line: parses, calls one function, prints. No logic lives here."""
 
-import json
-import sys
-import warnings
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
+from pslref import terminal
 from pslref.config import SAMPLERS, Config
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
-_warned: set[tuple[str, int]] = set()
 
 Number = TypeVar("Number", int, float)
 
@@ -96,14 +88,14 @@ def compare(
     from pslref import experiments
 
     config = _config(locals())
-    with _progress() as progress:
+    with terminal.progress() as progress:
         task = progress.add_task("training", total=len(config.sampler) * seeds * epochs)
         results = experiments.compare(config, out=out, after_epoch=lambda: progress.advance(task))
     if json_:
-        _print_json({"config": asdict(config), "results": results.runs})
+        terminal.print_json({"config": asdict(config), "results": results.runs})
         return
     rows = experiments.summary(results.runs)
-    _print_table(
+    terminal.print_table(
         {
             "sampler": row["sampler"],
             "accuracy %": _mean_and_std(row),
@@ -152,9 +144,9 @@ def deviation(
     config = _config(locals())
     steps, summary = planning.deviation(config, out=out)
     if json_:
-        _print_json({"config": asdict(config), "summary": summary, "steps": steps})
+        terminal.print_json({"config": asdict(config), "summary": summary, "steps": steps})
         return
-    _print_table(
+    terminal.print_table(
         {
             "sampler": row["sampler"],
             "mean Δ": f"{row['mean_deviation']:.4f}",
@@ -206,15 +198,15 @@ def stragglers(
     grid = planning.straggler_grid(
         config, _numbers("delta", deltas, float), _numbers("concentration", concentrations, float)
     )
-    with _progress() as progress:
+    with terminal.progress() as progress:
         task = progress.add_task("schedules", total=len(grid) * seeds)
         rows = planning.stragglers(
             config, grid, accuracy=accuracy, out=out, after_row=lambda: progress.advance(task)
         )
     if json_:
-        _print_json({"config": asdict(config), "results": rows})
+        terminal.print_json({"config": asdict(config), "results": rows})
         return
-    _print_table(
+    terminal.print_table(
         {
             "schedule": _schedule_name(row),
             "mean Δ": f"{row['mean_deviation']:.3f}",
@@ -286,59 +278,6 @@ def _interval(row: dict[str, Any]) -> str:
     return f"{100 * row['difference']:+.1f} ({low} to {high})"
 
 
-def _progress() -> "Progress":
-    from rich.console import Console
-    from rich.progress import Progress
-
-    return Progress(console=Console(stderr=True), transient=True)
-
-
-def _print_table(rows: Iterable[dict[str, str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for row in rows:
-        if not table.columns:
-            for i, name in enumerate(row):
-                table.add_column(name, justify="right" if i else "left", no_wrap=True)
-        table.add_row(*row.values())
-    Console().print(table)
-
-
-def _print_json(value: object) -> None:
-    print(json.dumps(value, indent=2, allow_nan=False))
-
-
 def main() -> None:
-    """Run the command line; a user's mistake is one sentence and exit code 2."""
-    warnings.showwarning = _show_warning
-    try:
-        code = app(standalone_mode=False)
-    except typer.TyperException as error:
-        code = _mistake(error.format_message())
-    except (ValueError, OSError) as error:
-        code = _mistake(str(error))
-    except (KeyboardInterrupt, typer.Abort):
-        print("pslref: interrupted", file=sys.stderr)
-        code = 130
-    sys.exit(code)
-
-
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    """One sentence for the first warning from a line of code, whatever its numbers."""
-    if (filename, lineno) not in _warned:
-        _warned.add((filename, lineno))
-        print(f"pslref: {message}", file=sys.stderr)
-
-
-def _mistake(sentence: str) -> int:
-    print(f"pslref: {' '.join(sentence.split())}", file=sys.stderr)
-    return 2
+    """Run the command line."""
+    terminal.run(app)

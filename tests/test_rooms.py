@@ -32,7 +32,9 @@ MAP = {
         "split",
         "theory",
     },
-    "cli": {"config", "data", "experiments", "planning"},
+    "oracle": {"nn", "partition", "sampling", "split", "terminal", "theory"},
+    "terminal": set(),
+    "cli": {"config", "data", "experiments", "oracle", "planning", "terminal"},
 }
 ANYBODYS = {"check", "files"}
 

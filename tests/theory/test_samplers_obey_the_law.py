@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pslref.sampling import Schedule, fls, fpls, ugs
+from pslref.sampling import Schedule, fls, fpls, lds, ugs
 from pslref.theory import class_count_pmf, hypergeometric_pmf
 from tests.law import departures, smallest_shift
 from tests.theory.shuffling import LocalOrder, handed_out
@@ -25,6 +25,9 @@ SAMPLERS: dict[str, Sampler] = {
     "fls": lambda class_counts, batch_size, rng: fls(class_counts.sum(axis=1), batch_size),
     "fpls": lambda class_counts, batch_size, rng: fpls(class_counts.sum(axis=1), batch_size),
     "ugs": lambda class_counts, batch_size, rng: ugs(class_counts.sum(axis=1), batch_size, rng),
+    "lds": lambda class_counts, batch_size, rng: lds(
+        class_counts, batch_size, rng, delays=np.arange(len(class_counts)), delta=1.0
+    ),
 }
 
 
@@ -87,13 +90,13 @@ def test_any_schedule_of_any_federation(class_counts, data, alpha: float) -> Non
     class_counts = np.array(class_counts)
     batch_size = data.draw(st.integers(1, int(class_counts.sum())))
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
-    assert smallest_shift(0.3, 1_000, 10_000, alpha / EXAMPLES / 3) < 0.16
+    assert smallest_shift(0.3, 1_000, 10_000, alpha / EXAMPLES / len(SAMPLERS)) < 0.16
     for sampler in SAMPLERS.values():
         schedule = sampler(class_counts, batch_size, rng)
         counts = handed_out(replayed(schedule, 1_000), class_counts, rng)
         assert (counts.sum(axis=1) == class_counts.sum(axis=0)).all()
         laws = conditional_laws(schedule, class_counts)
-        assert not accused(counts, laws, alpha / EXAMPLES / 3)
+        assert not accused(counts, laws, alpha / EXAMPLES / len(SAMPLERS))
 
 
 @by_hypothesis
