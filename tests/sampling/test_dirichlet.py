@@ -76,7 +76,9 @@ def test_the_number_of_pseudo_samples_is_half_the_data_within_2_and_1000() -> No
             explicit = mixing_weights(counts, delays=delays, delta=1, pseudo_samples=s)
             assert weights.tolist() == explicit.tolist()
         assert weights.sum() == pytest.approx(1)
-        assert lds(counts, n, np.random.default_rng(0)).sizes.tolist() == counts.sum(1).tolist()
+        for labels in ("expected", "sampled"):
+            schedule = lds(counts, n, np.random.default_rng(0), labels=labels)
+            assert schedule.sizes.tolist() == counts.sum(axis=1).tolist()
 
 
 # --- EM
@@ -302,16 +304,21 @@ def test_every_client_is_exhausted_in_batches_of_the_promised_size(
 @pytest.mark.parametrize("reestimate", [True, False])
 @slow_em_is_fine
 def test_clients_whose_weight_underflows_still_have_their_turn(rng, reestimate) -> None:
-    """δ z is 699 for the straggler; for the others, e^-700 apart from it, only floors are left."""
+    """δ z is 699 for the straggler and below -200 for the others: e^-900 is 0 in floats."""
     counts = np.array([[4, 0], [2, 2], [0, 4], [1, 7]])
     delays = np.array([1, 1.5, 1, 10])
     z = (delays - delays.mean()) / delays.std()
     schedule = lds(counts, 4, rng, delays=delays, delta=699 / z[3], reestimate=reestimate)
     assert schedule.batch_sizes[:2].tolist() == [[0, 0, 0, 4]] * 2
     assert schedule.sizes.tolist() == [4, 4, 4, 8]
-    # A straggler without samples leaves only clients whose prior underflows.
-    empty = np.array([[4, 0], [2, 2], [0, 4], [0, 0]])
-    assert lds(empty, 5, rng, delays=delays, delta=400).sizes.tolist() == [4, 4, 4, 0]
+    # Here δ z is below -2000 for two fast clients: their prior itself underflows, next to six slow
+    # ones that lack their class, or that have nothing.
+    delays = np.array([1, 1] + [10] * 6)
+    for slow in ([0, 3], [0, 0]):
+        counts = np.array([[4, 0], [2, 2]] + [slow] * 6)
+        schedule = lds(counts, 4, rng, delays=delays, delta=1200, reestimate=reestimate)
+        assert schedule.sizes.tolist() == counts.sum(axis=1).tolist()
+        assert not schedule.batch_sizes[: 3 * sum(slow) // 2, :2].any()
 
 
 @pytest.mark.parametrize("point", [0.0, 0.5, 1 - 2**-53])
