@@ -53,7 +53,7 @@ def compare(epochs: Sequence[Row], steps: Sequence[Row]) -> Figure:
         right.plot(np.arange(1, len(deviation) + 1), deviation, label=sampler, **style)
     left.set(xlabel="epoch", ylabel="test accuracy in %, mean and range over seeds")
     left.xaxis.get_major_locator().set_params(integer=True)
-    left.legend(loc="lower right")
+    right.legend(loc="upper left")
     right.set(xlabel="step of the first epoch", ylabel="batch deviation Δ", ylim=(0, 2))
     return figure
 
