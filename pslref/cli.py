@@ -1,5 +1,6 @@
 """The command line: parses, calls one function, prints. No logic lives here."""
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -95,19 +96,7 @@ def compare(
         terminal.print_json({"config": asdict(config), "results": results.runs})
         return
     rows = experiments.summary(results.runs)
-    terminal.print_table(
-        {
-            "sampler": row["sampler"],
-            "accuracy %": _mean_and_std(row),
-            "to centralized, 95 %": _interval(row),
-            "mean Δ": f"{row['mean_deviation']:.3f}",
-            "max Δ": f"{row['max_deviation']:.2f}",
-            "steps": f"{row['num_steps']:.0f}",
-            "time": "" if row["simulated_time"] is None else f"{row['simulated_time']:.0f}",
-            "MB": f"{row['megabytes']:.1f}",
-        }
-        for row in rows
-    )
+    terminal.print_table(map(terminal.comparison, rows))
     empty = max(row["empty_clients"] for row in results.runs)
     if empty:
         print(f"Up to {empty} of {clients} clients hold no samples.")
@@ -115,6 +104,41 @@ def compare(
     print(experiments.verdict(rows))
     if out is not None:
         print(f"Written to {out}: compare.png, results.csv, epochs.csv, steps.csv, config.json")
+
+
+@app.command()
+def schedule(
+    dataset: DatasetName = Config.dataset,
+    data_dir: DataDir = Config.data_dir,
+    partition: PartitionName = Config.partition,
+    clients: Clients = Config.clients,
+    batch_size: BatchSize = Config.batch_size,
+    sampler: Sampler = ["ugs"],
+    epochs: Epochs = 1,
+    remainder: Remainder = Config.remainder,
+    fraction: Fraction = Config.fraction,
+    slowdown: Slowdown = Config.slowdown,
+    jitter: Jitter = Config.jitter,
+    delta: Delta = Config.delta,
+    concentration: Concentration = Config.concentration,
+    seed: Seed = Config.seed,
+    json_: Json = False,
+    out: Annotated[Path | None, _option("Folder for schedule.csv.")] = None,
+) -> None:
+    """Print who brings how many samples to which step, as CSV: one row per participant.
+
+    Example: pslref schedule --partition iid --clients 4 --batch-size 256 --sampler fpls
+    """
+    from pslref import files, planning
+
+    config = _config(locals())
+    rows = planning.schedules(config)
+    if out is not None:
+        files.write_csv(out / "schedule.csv", rows)
+    if json_:
+        terminal.print_json({"config": asdict(config), "schedule": rows})
+    elif out is None:
+        files.csv_lines(sys.stdout, rows)
 
 
 @app.command()
@@ -146,17 +170,7 @@ def deviation(
     if json_:
         terminal.print_json({"config": asdict(config), "summary": summary, "steps": steps})
         return
-    terminal.print_table(
-        {
-            "sampler": row["sampler"],
-            "mean Δ": f"{row['mean_deviation']:.4f}",
-            "max Δ": f"{row['max_deviation']:.3f}",
-            "last tenth": f"{row['tail_deviation']:.3f}",
-            "a client is empty after": f"{row['first_empty']} steps",
-            "steps": str(row["num_steps"]),
-        }
-        for row in summary
-    )
+    terminal.print_table(map(terminal.deviation, summary))
     print("Δ is the exact expectation, given each sampler's schedule.")
     if out is not None:
         print(f"Written to {out}: deviation.png, deviation.csv, summary.csv, config.json")
@@ -206,18 +220,7 @@ def stragglers(
     if json_:
         terminal.print_json({"config": asdict(config), "results": rows})
         return
-    terminal.print_table(
-        {
-            "schedule": _schedule_name(row),
-            "mean Δ": f"{row['mean_deviation']:.3f}",
-            "max Δ": f"{row['max_deviation']:.2f}",
-            "last tenth": f"{row['tail_deviation']:.2f}",
-            "epoch time": f"{row['epoch_time']:.0f}",
-            "time saved": f"{100 * row['time_saved']:.0f} %",
-            "accuracy %": "" if row["test_accuracy"] is None else _percent(row["test_accuracy"]),
-        }
-        for row in planning.mean_over_seeds(rows)
-    )
+    terminal.print_table(map(terminal.straggler, planning.mean_over_seeds(rows)))
     print("Δ is the exact expectation, given each schedule; all are means over the seeds.")
     if out is not None:
         print(f"Written to {out}: stragglers.png, stragglers.csv, config.json")
@@ -254,28 +257,6 @@ def _numbers(name: str, text: str, kind: type[Number]) -> list[Number]:
     except ValueError:
         whole = "whole numbers" if kind is int else "numbers"
         raise ValueError(f"{name} = {text!r}: must be {whole} separated by commas") from None
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
-
-
-def _mean_and_std(row: dict[str, Any]) -> str:
-    std = "" if row["std"] is None else f" ± {_percent(row['std'])}"
-    return _percent(row["test_accuracy"]) + std
-
-
-def _schedule_name(row: dict[str, Any]) -> str:
-    if row["delta"] is None:
-        return str(row["sampler"])
-    return f"lds c={row['concentration']:g} δ={row['delta']:g}"
-
-
-def _interval(row: dict[str, Any]) -> str:
-    if row["low"] is None:
-        return ""
-    low, high = (f"{100 * row[key]:+.1f}" for key in ("low", "high"))
-    return f"{100 * row['difference']:+.1f} ({low} to {high})"
 
 
 def main() -> None:

@@ -21,6 +21,22 @@ NO_BOUNDS: Row = {"serfling": None, "l1_bound": None}
 OUTSIDE = 0.05  # what is drawn as a band or a bound holds for a step with probability 0.95
 
 
+def schedules(config: Config) -> list[Row]:
+    """Who brings how many samples: a row per sampler, epoch, step and participating client."""
+    dataset = data.load(config.dataset, config.data_dir)
+    rows = []
+    for sampler in config.sampler:
+        streams = random_streams(config.seed)
+        part, delays = scenario(config, dataset, streams)
+        for epoch in range(config.epochs):
+            schedule = draw_schedule(config, sampler, part, delays, streams["schedule"])
+            for step, (clients, counts) in enumerate(schedule.steps()):
+                place = {"sampler": sampler, "epoch": epoch, "step": step}
+                pairs = zip(clients.tolist(), counts.tolist(), strict=True)
+                rows += [place | {"client": client, "samples": count} for client, count in pairs]
+    return rows
+
+
 def deviation(
     config: Config, *, out: Path | None = None, num_simulations: int = 200
 ) -> tuple[list[Row], list[Row]]:

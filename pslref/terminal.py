@@ -4,12 +4,14 @@ import json
 import sys
 import warnings
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import typer
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+Row = dict[str, Any]
 
 _warned: set[tuple[str, int]] = set()
 
@@ -35,6 +37,67 @@ def print_table(rows: Iterable[dict[str, str]]) -> None:
                 table.add_column(name, justify="right" if i else "left", no_wrap=True)
         table.add_row(*row.values())
     Console().print(table)
+
+
+def comparison(row: Row) -> dict[str, str]:
+    """A row of `experiments.summary` as it is printed."""
+    return {
+        "sampler": row["sampler"],
+        "accuracy %": _mean_and_std(row),
+        "to centralized, 95 %": _interval(row),
+        "mean Δ": f"{row['mean_deviation']:.3f}",
+        "max Δ": f"{row['max_deviation']:.2f}",
+        "steps": f"{row['num_steps']:.0f}",
+        "time": "" if row["simulated_time"] is None else f"{row['simulated_time']:.0f}",
+        "MB": f"{row['megabytes']:.1f}",
+    }
+
+
+def deviation(row: Row) -> dict[str, str]:
+    """A row of the summary of `planning.deviation` as it is printed."""
+    return {
+        "sampler": row["sampler"],
+        "mean Δ": f"{row['mean_deviation']:.4f}",
+        "max Δ": f"{row['max_deviation']:.3f}",
+        "last tenth": f"{row['tail_deviation']:.3f}",
+        "a client is empty after": f"{row['first_empty']} steps",
+        "steps": str(row["num_steps"]),
+    }
+
+
+def straggler(row: Row) -> dict[str, str]:
+    """A row of `planning.mean_over_seeds` as it is printed."""
+    return {
+        "schedule": _schedule_name(row),
+        "mean Δ": f"{row['mean_deviation']:.3f}",
+        "max Δ": f"{row['max_deviation']:.2f}",
+        "last tenth": f"{row['tail_deviation']:.2f}",
+        "epoch time": f"{row['epoch_time']:.0f}",
+        "time saved": f"{100 * row['time_saved']:.0f} %",
+        "accuracy %": "" if row["test_accuracy"] is None else _percent(row["test_accuracy"]),
+    }
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def _mean_and_std(row: Row) -> str:
+    std = "" if row["std"] is None else f" ± {_percent(row['std'])}"
+    return _percent(row["test_accuracy"]) + std
+
+
+def _schedule_name(row: Row) -> str:
+    if row["delta"] is None:
+        return str(row["sampler"])
+    return f"lds c={row['concentration']:g} δ={row['delta']:g}"
+
+
+def _interval(row: Row) -> str:
+    if row["low"] is None:
+        return ""
+    low, high = (f"{100 * row[key]:+.1f}" for key in ("low", "high"))
+    return f"{100 * row['difference']:+.1f} ({low} to {high})"
 
 
 def print_json(value: object) -> None:

@@ -1,3 +1,4 @@
+import csv
 import json
 import subprocess
 import sys
@@ -58,6 +59,21 @@ def test_deviation_and_stragglers_print_tables_and_json(pslref, tmp_path: Path) 
     assert "lds c=0.01 δ=1" in out
     code, out, _ = pslref("stragglers", "--clients", "8", "--seeds", "1", "--delta", "1", "--json")
     assert json.loads(out)["results"][0]["sampler"] == "ugs"
+
+
+def test_schedule_prints_every_sample_once(pslref, tmp_path: Path) -> None:
+    options = ["schedule", "--sampler", "ugs,lds", "--clients", "8", "--epochs", "2"]
+    code, out, _ = pslref(*options)
+    assert code == 0
+    rows = list(csv.DictReader(out.splitlines()))
+    for sampler in ("ugs", "lds"):
+        for epoch in ("0", "1"):
+            mine = [r for r in rows if (r["sampler"], r["epoch"]) == (sampler, epoch)]
+            assert sum(int(row["samples"]) for row in mine) == 1442
+    code, printed, _ = pslref(*options, "--out", str(tmp_path))
+    assert (code, printed) == (0, "")
+    assert (tmp_path / "schedule.csv").read_text() == out
+    assert json.loads(pslref(*options, "--json")[1])["schedule"][0]["epoch"] == 0
 
 
 @pytest.mark.parametrize(
