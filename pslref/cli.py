@@ -183,6 +183,7 @@ def stragglers(
     partition: PartitionName = Config.partition,
     clients: Clients = Config.clients,
     batch_size: BatchSize = Config.batch_size,
+    sampler: Sampler = list(SAMPLERS[1:]),
     fraction: Fraction = Config.fraction,
     slowdown: Slowdown = Config.slowdown,
     jitter: Jitter = Config.jitter,

@@ -170,13 +170,15 @@ def stragglers(
 def straggler_grid(
     config: Config, deltas: Sequence[float], concentrations: Sequence[float]
 ) -> list[tuple[str, Config]]:
-    """What `stragglers` runs for each seed: samplers, each with its config; UGS is the first."""
+    """What `stragglers` runs for each seed: of config.sampler, after UGS, each with its config."""
+    fixed = [(name, config) for name in ("fls", "fpls") if name in config.sampler]
     lds = [
         ("lds", replace(config, delta=delta, concentration=concentration))
         for concentration in concentrations
         for delta in deltas
+        if "lds" in config.sampler
     ]
-    return [("ugs", config), ("fls", config), ("fpls", config), *lds, ("bound", config)]
+    return [("ugs", config), *fixed, *lds, ("bound", config)]
 
 
 def mean_over_seeds(rows: Sequence[Row]) -> list[Row]:
