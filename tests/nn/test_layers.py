@@ -203,13 +203,13 @@ def test_a_float32_layer_stays_so_when_given_float64(name: str, rng: np.random.G
     assert {a.dtype.name for a in (y, dx, *grads.values())} == {"float32"}
 
 
-@pytest.mark.parametrize("name", [n for n in EVERY_LAYER if n not in ("ReLU", "Flatten")])
-def test_nan_and_infinity_are_passed_on(name: str, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("name", EVERY_LAYER)
+def test_one_nan_is_passed_on(name: str, rng: np.random.Generator) -> None:
     make, shape = EVERY_LAYER[name]
     layer, x = make(rng, "float64"), rng.standard_normal(shape)
-    x[1] = np.nan
+    x[(1,) + (0,) * (len(shape) - 1)] = np.nan
     y, _ = layer.forward(x)
-    assert np.isnan(y[1]).all()
+    assert np.isnan(y[1]).any()
     assert np.isfinite(y[[0, 2]]).all()
 
 

@@ -191,3 +191,5 @@ def test_a_kernel_larger_than_the_padded_image_is_refused(rng: np.random.Generat
     sentence = r"x.shape = \(1, 2, 5, 3\): must be \(N, H, W, 3\), with H and W at least 3"
     with pytest.raises(ValueError, match=sentence):
         Conv2d(3, 1, kernel=5, padding=1, rng=rng).forward(np.zeros((1, 2, 5, 3)))
+    with pytest.raises(ValueError, match=r"with H and W at least 1"):
+        Conv2d(3, 1, kernel=2, padding=1, rng=rng).forward(np.zeros((1, 0, 5, 3)))
