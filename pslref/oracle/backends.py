@@ -1,0 +1,182 @@
+"""Backend: what an implementation must offer to be checked; and one behind a pipe."""
+
+import json
+import os
+import queue
+import subprocess
+import tempfile
+import threading
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from pslref.oracle.codec import decode, encode
+
+Values = dict[str, Any]
+
+
+class Spec(NamedTuple):
+    """Who answers, and the precision of its network: "float32" or "float64"."""
+
+    name: str
+    dtype: str = "float64"
+
+
+class Unsupported(Exception):
+    """An implementation cannot do this case of an operation; it says why."""
+
+
+class Broken(Exception):
+    """An implementation gave no answer: it died, hung, or wrote something that is none."""
+
+
+class Backend(Protocol):
+    """An implementation of parallel split learning, or of a part of it."""
+
+    spec: Spec
+
+    def capabilities(self) -> Collection[str]:
+        """The names of the operations it has, of `pslref.oracle.ops.OPS`."""
+
+    def run(self, op: str, inputs: Values) -> Values:
+        """The outputs of an operation, by name; arrays are NumPy's.
+
+        Raises:
+            Unsupported: if this case is beyond the implementation.
+            Exception: any other, for inputs that are invalid.
+        """
+
+
+class CommandBackend:
+    """An implementation in any language: a program that answers JSON lines on its stdout.
+
+    Args:
+        command: the program and its arguments.
+        time_limit: seconds that one answer may take.
+
+    Raises:
+        Broken: if the program does not introduce itself.
+    """
+
+    def __init__(self, command: Sequence[str], time_limit: float = 10.0) -> None:
+        self.command = list(command)
+        self.time_limit = time_limit
+        self.process: subprocess.Popen[bytes] | None = None
+        self.calls = 0
+        hello = self._ask("hello", {})
+        names = hello.get("capabilities")
+        dtype = hello.get("dtype")
+        if not isinstance(names, list) or dtype not in ("float32", "float64"):
+            self.close()
+            raise Broken(
+                "the answer to hello must have capabilities, a list of names, and a dtype, "
+                "float32 or float64"
+            )
+        self.spec = Spec(str(hello.get("name", self.command[-1])), str(dtype))
+        self.names = [str(name) for name in names]
+
+    def capabilities(self) -> Collection[str]:
+        """What the program said it has."""
+        return self.names
+
+    def run(self, op: str, inputs: Values) -> Values:
+        """Ask the program, which is started again if it has ended."""
+        return self._ask(op, inputs)
+
+    def close(self) -> None:
+        """End the program."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            for pipe in (self.process.stdin, self.process.stdout):
+                if pipe is not None:
+                    pipe.close()
+            self.errors.close()
+            self.process = None
+
+    def _start(self) -> None:
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
+        try:
+            self.process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self.errors,
+            )
+        except OSError as error:
+            self.errors.close()
+            raise Broken(f"could not be started: {error}") from None
+        self.lines: queue.Queue[bytes] = queue.Queue()
+        threading.Thread(target=_read, args=(self.process, self.lines), daemon=True).start()
+
+    def _ask(self, op: str, inputs: Values) -> Values:
+        if self.process is None:
+            self._start()
+        assert self.process is not None
+        assert self.process.stdin is not None
+        self.calls += 1
+        request = json.dumps({"id": self.calls, "op": op, "inputs": encode(inputs)})
+        # In a thread, since a program that does not read would block the write as well.
+        threading.Thread(
+            target=_write, args=(self.process, request.encode() + b"\n"), daemon=True
+        ).start()
+        try:
+            line = self.lines.get(timeout=self.time_limit)
+        except queue.Empty:
+            self.close()
+            raise Broken(f"did not answer within {self.time_limit:g} s") from None
+        if not line:
+            code, said = self.process.wait(), self._last_words()
+            self.close()
+            raise Broken(f"died with exit code {code}{said}")
+        try:
+            answer = decode(json.loads(line))
+            outputs = answer.get("outputs")
+        except (ValueError, AttributeError) as error:
+            self.close()
+            raise Broken(f"wrote {line[:60]!r}, which is no answer: {error}") from None
+        if answer.get("id") != self.calls:
+            self.close()
+            raise Broken(f"answered id {answer.get('id')!r} to the request with id {self.calls}")
+        if "unsupported" in answer:
+            raise Unsupported(str(answer["unsupported"]))
+        if "error" in answer:
+            raise ValueError(str(answer["error"]))
+        if not isinstance(outputs, dict):
+            raise Broken("an answer must have outputs, an error, or unsupported")
+        return outputs
+
+    def _last_words(self) -> str:
+        size = self.errors.seek(0, os.SEEK_END)
+        self.errors.seek(max(0, size - 2000))
+        words = self.errors.read().decode(errors="replace").strip().splitlines()
+        return f": {words[-1]}" if words else ""
+
+
+def _read(process: "subprocess.Popen[bytes]", lines: "queue.Queue[bytes]") -> None:
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            lines.put(line)
+    except ValueError:  # closed while it was read
+        pass
+    lines.put(b"")
+
+
+def _write(process: "subprocess.Popen[bytes]", request: bytes) -> None:
+    assert process.stdin is not None
+    try:
+        process.stdin.write(request)
+        process.stdin.flush()
+    except (OSError, ValueError):  # it died or was ended: whoever waits for the answer sees that
+        pass
+
+
+def as_arrays(outputs: Any) -> Any:
+    """Outputs with every array and number as NumPy's own, for a comparison."""
+    if isinstance(outputs, dict):
+        return {name: as_arrays(value) for name, value in outputs.items()}
+    if isinstance(outputs, list) and all(isinstance(entry, dict) for entry in outputs):
+        return [as_arrays(entry) for entry in outputs]
+    return np.asarray(outputs)

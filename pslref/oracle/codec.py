@@ -1,0 +1,58 @@
+"""Values as JSON: an array is {"dtype", "shape", "data"}, its data flat, the last axis fastest."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+DTYPES = ("float32", "float64", "int64")
+
+
+def encode(value: Any) -> Any:
+    """NumPy arrays and numbers, in dictionaries and lists, as what `json` can write.
+
+    Floats are written with the fewest digits that give the same float64 again.
+    """
+    if isinstance(value, np.ndarray) and value.ndim:
+        array = value if value.dtype.name in DTYPES else value.astype(_nearest(value.dtype))
+        return {
+            "dtype": array.dtype.name,
+            "shape": list(array.shape),
+            "data": array.ravel().tolist(),
+        }
+    if isinstance(value, dict):
+        return {name: encode(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [encode(entry) for entry in value]
+    return value.item() if isinstance(value, np.ndarray | np.generic) else value
+
+
+def decode(value: Any) -> Any:
+    """The reverse of `encode`; a null among the numbers, as JavaScript writes NaN, is a NaN.
+
+    Raises:
+        ValueError: for an array whose data do not fill its shape or are no numbers.
+    """
+    if isinstance(value, list):
+        return [decode(entry) for entry in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() != {"dtype", "shape", "data"}:
+        return {name: decode(entry) for name, entry in value.items()}
+    dtype, shape, data = value["dtype"], value["shape"], value["data"]
+    if dtype not in DTYPES:
+        raise ValueError(f"an array's dtype is {dtype!r}: must be one of {', '.join(DTYPES)}")
+    if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
+        raise ValueError(f"an array's shape is {shape!r}: must be a list of whole numbers")
+    if not isinstance(data, list) or len(data) != math.prod(shape):
+        raise ValueError(f"an array's data do not fill its shape {shape}")
+    if not all(type(n) in (int, float) or n is None for n in data):
+        raise ValueError("an array's data hold something that is no number")
+    numbers = [math.nan if n is None else n for n in data]
+    # A language with one kind of number may write 3.0 for 3; 3.5 stays, and will be found wrong.
+    exact = dtype != "int64" or all(type(n) is int for n in numbers)
+    return np.array(numbers, dtype if exact else np.float64).reshape(shape)
+
+
+def _nearest(dtype: np.dtype[Any]) -> str:
+    return "int64" if dtype.kind in "iub" else "float64"

@@ -1,0 +1,58 @@
+"""A Python backend behind a pipe: `python -m pslref.oracle.serve package.module:factory`.
+
+So a backend that hangs or dies is reported as that, and cannot take the check with it.
+"""
+
+import json
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+from pslref.oracle.backends import Backend, Unsupported
+from pslref.oracle.codec import decode, encode
+
+
+def load(name: str) -> Backend:
+    """The backend that `package.module:factory` makes.
+
+    Raises:
+        ValueError: if the name has another form, or the module has no such factory.
+    """
+    module, colon, factory = name.partition(":")
+    if not colon:
+        raise ValueError(f"backend = {name!r}: must be package.module:factory")
+    try:
+        made: Backend = getattr(import_module(module), factory)()
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"backend = {name!r}: {error}") from error
+    return made
+
+
+def answer(backend: Backend, request: dict[str, Any]) -> dict[str, Any]:
+    """What the backend says to one request."""
+    if request["op"] == "hello":
+        names = sorted(backend.capabilities())
+        return {"outputs": {**backend.spec._asdict(), "capabilities": names}}
+    try:
+        return {"outputs": encode(backend.run(request["op"], decode(request["inputs"])))}
+    except Unsupported as error:
+        return {"unsupported": str(error)}
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"}
+
+
+def main() -> None:
+    """Answer the requests on stdin, line by line, on stdout; what the backend prints is not one."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    sys.path.insert(0, os.getcwd())
+    backend = load(sys.argv[1])
+    for line in sys.stdin:
+        request = json.loads(line)
+        answers.write(json.dumps({"id": request["id"], **answer(backend, request)}) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

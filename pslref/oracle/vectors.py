@@ -1,0 +1,171 @@
+"""The test vectors: files of cases in JSON, their reader, and the schema they are held to."""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pslref.oracle.backends import Values
+from pslref.oracle.codec import decode, encode
+from pslref.oracle.ops import GROUPS, LAYERS, OPS, STEP
+
+SPEC_VERSION = 1
+RESULTS = ("valid", "invalid", "acceptable")
+
+
+class Case(NamedTuple):
+    """One test vector.
+
+    `result` is "valid": the outputs must be these; "invalid": the inputs must be refused; or
+    "acceptable": other conventions exist, and another output is noted but not wrong.
+    """
+
+    id: str
+    op: str
+    flags: list[str]
+    result: str
+    inputs: Values
+    expected: Values
+    limits: dict[str, float]  # of `split_steps`: see `growth`
+
+
+def folder() -> Any:
+    """Where the files are, inside the package."""
+    return files("pslref.oracle") / "vectors"
+
+
+def read(text: str) -> list[Case]:
+    """The cases of one file's text.
+
+    Raises:
+        ValueError: for another version of the format.
+    """
+    content = json.loads(text)
+    if content["spec_version"] != SPEC_VERSION:
+        raise ValueError(f"spec_version = {content['spec_version']}: must be {SPEC_VERSION}")
+    return [
+        Case(
+            case["id"],
+            case["op"],
+            case["flags"],
+            case["result"],
+            decode(case["inputs"]),
+            decode(case["expected"]),
+            case.get("limits", {}),
+        )
+        for case in content["cases"]
+    ]
+
+
+def shipped() -> list[Case]:
+    """All cases in the package, in the order in which to look at them."""
+    texts = [(folder() / f"{group}.json").read_text(encoding="utf-8") for group in GROUPS]
+    return [case for text in texts for case in read(text)]
+
+
+def export(target: Path) -> list[Path]:
+    """Copy the files and their schema to a folder."""
+    target.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name in [*GROUPS, "schema"]:
+        written.append(target / f"{name}.json")
+        written[-1].write_bytes((folder() / f"{name}.json").read_bytes())
+    return written
+
+
+def as_json(group: str, notes: dict[str, str], cases: list[Case]) -> str:
+    """One file: a case on each line, arrays in the shortest decimals that give them again."""
+    head = {"spec_version": SPEC_VERSION, "group": group, "notes": notes}
+    lines = []
+    for case in cases:
+        entry: dict[str, Any] = {"id": case.id, "op": case.op, "equation": OPS[case.op].equation}
+        entry |= {"flags": case.flags, "result": case.result}
+        entry |= {"inputs": encode(case.inputs), "expected": encode(case.expected)}
+        entry |= {"limits": case.limits} if case.limits else {}
+        lines.append(_compact(entry))
+    return f'{_compact(head)[:-1]},"cases":[\n' + ",\n".join(lines) + "\n]}\n"
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the files, from the table of operations."""
+    definitions: dict[str, Any] = {
+        "number": {"type": "number"},
+        "whole": {"type": "integer"},
+        "text": {"type": "string"},
+        "floats": _array(["float32", "float64"], "number"),
+        "ints": _array(["int64"], "integer"),
+        "weights": {"type": "object", "additionalProperties": {"$ref": "#/$defs/floats"}},
+        "layers": {"type": "array", "items": {"oneOf": [_layer(kind) for kind in LAYERS]}},
+        "steps": {"type": "array", "items": _values(STEP)},
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Test vectors of parallel split learning",
+        "$defs": definitions,
+        **_object(
+            {
+                "spec_version": {"const": SPEC_VERSION},
+                "group": {"enum": list(GROUPS)},
+                "notes": {"type": "object", "additionalProperties": {"type": "string"}},
+                "cases": {"type": "array", "minItems": 1, "items": {"oneOf": _cases()}},
+            }
+        ),
+    }
+
+
+def _cases() -> list[dict[str, Any]]:
+    rows = []
+    for name, op in OPS.items():
+        if op.group not in GROUPS:
+            continue
+        for results, expected in [
+            (["valid", "acceptable"], _values(op.outputs)),
+            (["invalid"], _object({})),
+        ]:
+            fields = {
+                "id": {"type": "string", "pattern": "^[a-z0-9-]+$"},
+                "op": {"const": name},
+                "equation": {"const": op.equation},
+                "flags": {"type": "array", "items": {"type": "string"}},
+                "result": {"enum": results},
+                "inputs": _values(op.inputs),
+                "expected": expected,
+            }
+            if name == "split_steps" and "valid" in results:
+                numbers = {key: {"type": "number"} for key in [*STEP, "logits"]}
+                fields["limits"] = _object(numbers)
+            rows.append(_object(fields))
+    return rows
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    names = list(properties)
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": names,
+        "additionalProperties": False,
+    }
+
+
+def _values(kinds: dict[str, str]) -> dict[str, Any]:
+    return _object({name: {"$ref": f"#/$defs/{kind}"} for name, kind in kinds.items()})
+
+
+def _layer(kind: str) -> dict[str, Any]:
+    numbers = {name: {"type": "number"} for name in LAYERS[kind]}
+    return _object({"type": {"const": kind}, **numbers})
+
+
+def _array(dtypes: list[str], of: str) -> dict[str, Any]:
+    return _object(
+        {
+            "dtype": {"enum": dtypes},
+            "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}},
+            "data": {"type": "array", "items": {"type": of}},
+        }
+    )
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
