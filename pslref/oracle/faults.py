@@ -1,20 +1,24 @@
 """The diagnosis: which known mistakes would have given exactly what came out."""
 
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from pslref.oracle.backends import Values, as_arrays
+from pslref.oracle.bounds import ROUNDOFF
 from pslref.oracle.checks import bounds_of
 from pslref.oracle.compare import divergence
 from pslref.oracle.engine import Engine
 from pslref.oracle.faulty_parts import FAULTY_PARTS
 from pslref.oracle.faulty_steps import FAULTY_STEPS
 from pslref.oracle.faulty_updates import FAULTY_UPDATES
+from pslref.oracle.ops import OPTIONAL
 from pslref.oracle.vectors import Case
 
-SLACK = 8  # limits were measured for right runs; in a wrong one errors may grow more
+HUGE = 1e4  # a loss; from here on rounding errors are as large as the weights
+SLACK = 8  # limits are for right runs; in a wrong one errors may grow more
 
 
 class Fault(NamedTuple):
@@ -55,17 +59,38 @@ def diagnose(answers: list[tuple[Case, Values]], dtype: str) -> list[str]:
 
 
 def _gives(fault: Fault, case: Case, got: Values, dtype: str) -> bool:
+    sound = list(takewhile(_is_sound, got.get("steps", [])))
     try:
         with np.errstate(all="ignore"):  # some mistakes make weights explode
-            predicted = as_arrays(fault.run(case.inputs))
+            predicted = _compared(as_arrays(fault.run(case.inputs)), len(sound))
     except ValueError:
         return False
-    return divergence(predicted, got, _times_slack(bounds_of(case, dtype))) is None
+    bounds = _bounds(predicted, bounds_of(case, dtype), ROUNDOFF[dtype])
+    return divergence(predicted, _compared(got, len(sound)), bounds) is None
 
 
-def _times_slack(bounds: Any) -> Any:
-    if isinstance(bounds, dict):
-        return {name: _times_slack(value) for name, value in bounds.items()}
-    if isinstance(bounds, list):
-        return [_times_slack(value) for value in bounds]
-    return SLACK * bounds
+def _is_sound(step: Values) -> bool:
+    """Not exploded: its numbers still tell something."""
+    return bool(abs(step["loss"]) < HUGE)
+
+
+def _compared(outputs: Values, num_steps: int) -> Values:
+    """All outputs but gradients and activations: who looks at them later may see others."""
+    if "steps" not in outputs:
+        return outputs
+    steps = [
+        {name: value for name, value in step.items() if name not in OPTIONAL}
+        for step in outputs["steps"][:num_steps]
+    ]
+    return {"steps": steps} if num_steps < len(outputs["steps"]) else {**outputs, "steps": steps}
+
+
+def _bounds(predicted: Any, bounds: Any, u: float) -> Any:
+    """One number for each array, since a mistake may give another shape, and larger numbers."""
+    if isinstance(predicted, dict):
+        return {name: _bounds(value, bounds[name], u) for name, value in predicted.items()}
+    if isinstance(predicted, list):
+        return [_bounds(*pair, u) for pair in zip(predicted, bounds, strict=False)]
+    whole = np.asarray(predicted).dtype.kind in "iu"
+    largest = 0.0 if whole else np.abs(predicted).max(initial=0.0)
+    return SLACK * np.max(bounds, initial=0.0) + 1000 * u * largest

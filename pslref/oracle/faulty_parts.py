@@ -53,6 +53,14 @@ def _padding_at_the_end(i: Values) -> Values:
     return {**out, "dx": out["dx"][:, :h, :w]}
 
 
+def _unbiased(i: Values) -> Values:
+    """(x - mean) / √(var n / (n - 1) + eps) is s z with eps s² for eps, where s² = (n - 1) / n."""
+    n = i["x"][0].size // i["num_groups"]
+    s = np.sqrt((n - 1) / n) if n > 1 else 1.0
+    out = right("group_norm", {**i, "weight": s * i["weight"], "eps": s**2 * i["eps"]})
+    return {**out, "dweight": s * out["dweight"]}
+
+
 def _softmax_twice(i: Values) -> Values:
     p = np.exp(i["logits"] - i["logits"].max(axis=1, keepdims=True))
     p /= p.sum(axis=1, keepdims=True)
@@ -77,6 +85,17 @@ def _fixed(
             rows.append(np.minimum(local, left))
             left = left - rows[-1]
         return {"batch_sizes": np.array(rows)}
+
+    return run
+
+
+def _holders_only(op: str) -> Callable[[Values], Values]:
+    def run(i: Values) -> Values:
+        held = np.flatnonzero(i["sizes"])
+        rows = right(op, {**i, "sizes": i["sizes"][held]})["batch_sizes"]
+        out = np.zeros((len(rows), i["sizes"].size), np.int64)
+        out[:, held] = rows
+        return {"batch_sizes": out}
 
     return run
 
@@ -158,6 +177,7 @@ FAULTY_PARTS: list[Part] = [
     ("conv2d", "the kernel is flipped", _flipped),
     ("conv2d", "all of the padding is at the far edges", _padding_at_the_end),
     ("group_norm", "eps is 1e-5, whatever was asked for", _changed("group_norm", eps=1e-5)),
+    ("group_norm", "the variance is the sum of squares over n - 1, not over n", _unbiased),
     (
         "group_norm",
         "there is one group, whatever was asked for",
@@ -184,6 +204,7 @@ FAULTY_PARTS: list[Part] = [
     ("sgd", "weight decay is applied beside the velocity, not through it", _sgd("decoupled")),
     ("sgd", "momentum never acts", _changed("sgd", momentum=0.0)),
     ("sgd", "weight decay is lost", _changed("sgd", weight_decay=0.0)),
+    ("fls", "K counts only the clients that have samples", _holders_only("fls")),
     *[
         (op, f"local batches are {how}", _fixed(op, rounded))
         for op in ("fls", "fpls")

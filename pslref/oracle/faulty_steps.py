@@ -88,10 +88,17 @@ class SummedLoss(LocalMeans):
 
 
 class LossOverClients(LocalMeans):
-    """The loss is divided by the number of clients, not of samples."""
+    """The loss is divided by the number of participants, not of samples."""
 
     def scale(self, counts: Array) -> Array:
-        return np.full(int(counts.sum()), 1 / self.num_clients)
+        return np.full(int(counts.sum()), 1 / counts.size)
+
+
+class LossOverLargestBatch(LocalMeans):
+    """The loss is divided by the size of the largest batch, also in a smaller one."""
+
+    def scale(self, counts: Array) -> Array:
+        return np.full(int(counts.sum()), 1 / self.inputs["batch_sizes"].sum(axis=1).max())
 
 
 class SoftmaxTwice(Engine):
@@ -136,16 +143,16 @@ class ScalarSentBack(Engine):
 class BackwardAfterUpdate(Engine):
     """The gradient at the cut is taken at the server's weights after the update."""
 
-    def at_cut(self, smashed: Array, logits: Array, labels: Array, counts: Array) -> Array:
-        _, cache = self.server.forward(smashed)
-        return self.server.backward(self.loss(logits, labels, counts)[1], cache)[0]
+    forward_again = False
 
     def serve(self, smashed: Array, labels: Array, counts: Array) -> tuple[float, Array, Arrays]:
         loss, _, gradients = super().serve(smashed, labels, counts)
-        logits, _ = self.server.forward(smashed)
+        logits, cache = self.server.forward(smashed)
         before, velocity = self.server.copy(), dict(self.server_sgd.velocity)
         self.server_sgd.update(self.server.parameters(), gradients)
-        at_cut = self.at_cut(smashed, logits, labels, counts)
+        if self.forward_again:
+            logits, cache = self.server.forward(smashed)
+        at_cut, _ = self.server.backward(self.loss(logits, labels, counts)[1], cache)
         self.server, self.server_sgd.velocity = before, velocity
         return loss, at_cut, gradients
 
@@ -153,8 +160,7 @@ class BackwardAfterUpdate(Engine):
 class ForwardAgain(BackwardAfterUpdate):
     """The server runs forward again, at the weights after the update, for the gradient it sends."""
 
-    def at_cut(self, smashed: Array, logits: Array, labels: Array, counts: Array) -> Array:
-        return super().at_cut(smashed, self.server.forward(smashed)[0], labels, counts)
+    forward_again = True
 
 
 FAULTY_STEPS: list[type[Engine]] = [
@@ -169,6 +175,7 @@ FAULTY_STEPS: list[type[Engine]] = [
     SumOfLocalMeans,
     SummedLoss,
     LossOverClients,
+    LossOverLargestBatch,
     SoftmaxTwice,
     ReversedLabels,
     ReversedAnswers,

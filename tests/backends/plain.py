@@ -219,6 +219,7 @@ class Training:
                 self.clients[k].forward(x[k] + 0.01)
             gradients[k] = self.clients[k].backward(answer)[1]
         total = self.combine(gradients, counts)
+        summed = {name: g.copy() for name, g in total.items()}
         self.update(total, gradients, server_gradients, counts)
         zero = {name: 0 * w for name, w in self.clients[0].weights.items()}
         return {
@@ -226,7 +227,7 @@ class Training:
             "loss": loss,
             "cut_gradient": np.concatenate(rows),
             "client_gradients": _stack([gradients.get(k, zero) for k in range(len(counts))]),
-            "summed_gradients": {name: g.copy() for name, g in total.items()},
+            "summed_gradients": summed,
             "client_weights": _stack([client.weights for client in self.clients]),
             "server_weights": {name: w.copy() for name, w in self.server.weights.items()},
         }

@@ -175,7 +175,9 @@ class GroupNorm:
             if "norm-as-constant" in self.faults:
                 dx[n, :, :, c] = dz / self.sd[n, :, :, c]
             else:
-                dx[n, :, :, c] = (dz - dz.mean() - z * (z * dz).mean()) / self.sd[n, :, :, c]
+                norm = max(1, z.size - ("unbiased-variance" in self.faults))
+                pull = z * (z * dz).sum() / norm
+                dx[n, :, :, c] = (dz - dz.mean() - pull) / self.sd[n, :, :, c]
         channels = range(dy.shape[3])
         dweight = [np.sum(self.z[..., c] * dy[..., c]) for c in channels]
         return dx, {

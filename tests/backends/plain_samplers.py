@@ -184,7 +184,8 @@ def batch_deviation(counts: Array, class_probs: Array, faults: Faults) -> Array:
     rows = []
     for row in counts.tolist():
         gaps = [
-            abs(Fraction(c, sum(row)) - Fraction(float(p))) for c, p in zip(row, class_probs, strict=True)
+            abs(Fraction(c, sum(row)) - Fraction(float(p)))
+            for c, p in zip(row, class_probs, strict=True)
         ]
         rows.append(float(sum(gaps)) / (2 if "total-variation" in faults else 1))
     return np.array(rows)
