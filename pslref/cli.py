@@ -9,6 +9,7 @@ import typer
 
 from pslref import terminal
 from pslref.config import SAMPLERS, Config
+from pslref.oracle.cli import app as oracle_app
 
 Number = TypeVar("Number", int, float)
 
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 data_app = typer.Typer(no_args_is_help=True, help="Data sets.")
 app.add_typer(data_app, name="data")
+app.add_typer(oracle_app, name="oracle")
 
 
 def _option(text: str, *names: str) -> Any:

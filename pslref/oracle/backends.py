@@ -14,6 +14,7 @@ import numpy as np
 from pslref.oracle.codec import decode, encode
 
 Values = dict[str, Any]
+START_LIMIT = 60.0  # seconds to introduce itself: frameworks take long to import
 
 
 class Spec(NamedTuple):
@@ -27,7 +28,7 @@ class Unsupported(Exception):
     """An implementation cannot do this case of an operation; it says why."""
 
 
-class Broken(Exception):
+class Broken(ValueError):
     """An implementation gave no answer: it died, hung, or wrote something that is none."""
 
 
@@ -64,7 +65,7 @@ class CommandBackend:
         self.time_limit = time_limit
         self.process: subprocess.Popen[bytes] | None = None
         self.calls = 0
-        hello = self._ask("hello", {})
+        hello = self._ask("hello", {}, max(time_limit, START_LIMIT))
         names = hello.get("capabilities")
         dtype = hello.get("dtype")
         if not isinstance(names, list) or dtype not in ("float32", "float64"):
@@ -82,7 +83,7 @@ class CommandBackend:
 
     def run(self, op: str, inputs: Values) -> Values:
         """Ask the program, which is started again if it has ended."""
-        return self._ask(op, inputs)
+        return self._ask(op, inputs, self.time_limit)
 
     def close(self) -> None:
         """End the program."""
@@ -110,7 +111,7 @@ class CommandBackend:
         self.lines: queue.Queue[bytes] = queue.Queue()
         threading.Thread(target=_read, args=(self.process, self.lines), daemon=True).start()
 
-    def _ask(self, op: str, inputs: Values) -> Values:
+    def _ask(self, op: str, inputs: Values, time_limit: float) -> Values:
         if self.process is None:
             self._start()
         assert self.process is not None
@@ -122,10 +123,10 @@ class CommandBackend:
             target=_write, args=(self.process, request.encode() + b"\n"), daemon=True
         ).start()
         try:
-            line = self.lines.get(timeout=self.time_limit)
+            line = self.lines.get(timeout=time_limit)
         except queue.Empty:
             self.close()
-            raise Broken(f"did not answer within {self.time_limit:g} s") from None
+            raise Broken(f"did not answer within {time_limit:g} s") from None
         if not line:
             code, said = self.process.wait(), self._last_words()
             self.close()

@@ -1,8 +1,9 @@
 """The checks of all tiers, as one list that can be asked of any implementation."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ class Outcome(NamedTuple):
     failure: str | None = None
     note: str = ""
     outputs: Values | None = None
+    p_values: Mapping[str, float] = MappingProxyType({})
 
 
 class Check(NamedTuple):
@@ -92,21 +94,23 @@ def bounds_of(case: Case, dtype: str) -> Values:
 
 
 def _ask_law(law: laws.Law, rng: np.random.Generator, backend: Backend) -> Outcome:
-    return Outcome(_or_error(lambda: law(backend, deepcopy(rng))))
+    return _or_error(lambda: Outcome(law(backend, deepcopy(rng))))
 
 
 def _ask_sampler(
     question: randomness.Question, rng: np.random.Generator, alpha: float, backend: Backend
 ) -> Outcome:
-    notes: list[str] = []
-    failure = _or_error(lambda: question(backend, deepcopy(rng), alpha, notes))
-    return Outcome(failure, "; ".join(notes))
+    def ask() -> Outcome:
+        answer = question(backend, deepcopy(rng), alpha)
+        return Outcome(answer.failure, "; ".join(answer.detects), None, answer.p_values)
+
+    return _or_error(ask)
 
 
-def _or_error(ask: Callable[[], str | None]) -> str | None:
+def _or_error(ask: Callable[[], Outcome]) -> Outcome:
     try:
         return ask()
     except (Unsupported, Broken):
         raise
     except Exception as error:  # raised by the backend, or while reading what it gave
-        return f"raised {type(error).__name__}: {error}"
+        return Outcome(f"raised {type(error).__name__}: {error}")

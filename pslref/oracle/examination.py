@@ -80,7 +80,9 @@ def examine(
 
 def _ask(one: Check, backend: Backend, reason: str) -> tuple[Result, Values | None]:
     def result(status: str, sentence: str = "") -> Result:
-        return Result(one.id, one.tier, one.op, status, sentence)
+        return Result(one.id, one.tier, one.op, status, sentence, p_values)
+
+    p_values: dict[str, float] = {}
 
     if one.op not in backend.capabilities():
         return result("unsupported", "not among its capabilities"), None
@@ -90,6 +92,7 @@ def _ask(one: Check, backend: Backend, reason: str) -> tuple[Result, Values | No
         return result("unsupported", str(error)), None
     except Broken as error:
         return result("failed", f"no answer: {error}"), None
+    p_values |= outcome.p_values
     if reason and outcome.failure is None:
         return result("unexpected pass", f"passes, but was expected to fail: {reason}"), None
     if outcome.failure is not None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pslref.files import replacing
 from pslref.oracle import growth
 from pslref.oracle.backends import as_arrays
 from pslref.oracle.cases_layers import LAYER_CASES, OPTIMIZER_CASES
@@ -45,12 +46,10 @@ def generate(folder: Path) -> list[Path]:
         texts[group] = as_json(group, notes, cases)
         jsonschema.validate(json.loads(texts[group]), rules)
     texts["schema"] = json.dumps(rules, indent=1) + "\n"
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
     for name, text in texts.items():
-        written.append(folder / f"{name}.json")
-        written[-1].write_text(text, encoding="utf-8")
-    return written
+        with replacing(folder / f"{name}.json") as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return [folder / f"{name}.json" for name in texts]
 
 
 def stream(case_id: str, attempt: int = 0) -> np.random.Generator:

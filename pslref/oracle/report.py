@@ -19,7 +19,8 @@ class Result:
         tier: "vectors", "laws" or "distribution".
         op: the operation that was asked for.
         status: one of `STATUSES`; "noted" is another output where others are acceptable.
-        sentence: what is wrong, or why it was not run; empty if it passed.
+        sentence: what is wrong, why it was not run, or which errors it would have seen.
+        p_values: of the tests of a sampler; each is at least uniform if the sampler is right.
     """
 
     id: str
@@ -27,6 +28,7 @@ class Result:
     op: str
     status: str
     sentence: str = ""
+    p_values: dict[str, float] = field(default_factory=dict)
 
     @property
     def is_wrong(self) -> bool:
@@ -80,7 +82,7 @@ class Report:
             text.append(f"{tier:<13}{op:<18}{ran:>3} ran: {', '.join(said)}")
         text += [f"not shown, not checked: {', '.join(self.hidden)}"] if self.hidden else []
         for result in self.results:
-            if result.status in ("noted", "expected failure"):
+            if result.sentence and not result.is_wrong:
                 text.append(f"{result.status}: {result.id}: {result.sentence}")
         first = self.first_wrong
         text += ["", *self.errors]

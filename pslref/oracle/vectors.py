@@ -5,12 +5,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pslref.files import replacing
 from pslref.oracle.backends import Values
 from pslref.oracle.codec import decode, encode
 from pslref.oracle.ops import GROUPS, LAYERS, OPS, STEP
 
 SPEC_VERSION = 1
-RESULTS = ("valid", "invalid", "acceptable")
+NAMES = [f"{name}.json" for name in [*GROUPS, "schema"]]
 
 
 class Case(NamedTuple):
@@ -65,12 +66,10 @@ def shipped() -> list[Case]:
 
 def export(target: Path) -> list[Path]:
     """Copy the files and their schema to a folder."""
-    target.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name in [*GROUPS, "schema"]:
-        written.append(target / f"{name}.json")
-        written[-1].write_bytes((folder() / f"{name}.json").read_bytes())
-    return written
+    for name in NAMES:
+        with replacing(target / name) as temporary:
+            temporary.write_bytes((folder() / name).read_bytes())
+    return [target / name for name in NAMES]
 
 
 def as_json(group: str, notes: dict[str, str], cases: list[Case]) -> str:
