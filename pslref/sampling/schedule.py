@@ -1,4 +1,4 @@
-"""Schedule: the local batch size of every client in every step of an epoch."""
+"""Schedule: how many samples every client brings to every step of an epoch, or of which classes."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,17 +20,30 @@ class Schedule:
 
     Args:
         batch_sizes: (T, K) of whole numbers, 0 or more; copied, then read-only int64.
+        local_class_counts: None where the clients draw their local batches from all they hold.
+            A sampler that prescribes the classes gives (T, K, M): how many of these b_tk samples
+            are of class m. Copied, then read-only int64.
 
     Raises:
-        ValueError: for another shape, or for entries that are negative or not whole.
+        ValueError: for another shape, for entries that are negative or not whole, or for class
+            counts that do not sum to the batch sizes.
     """
 
     batch_sizes: IntArray
+    local_class_counts: IntArray | None = None
 
     def __post_init__(self) -> None:
         batch_sizes = check.integers("batch_sizes", self.batch_sizes, ndim=2)
         batch_sizes.setflags(write=False)
         object.__setattr__(self, "batch_sizes", batch_sizes)
+        if self.local_class_counts is None:
+            return
+        local = check.integers("local_class_counts", self.local_class_counts, ndim=3)
+        if not np.array_equal(local.sum(axis=2), batch_sizes):
+            allowed = "must sum to batch_sizes over the classes"
+            raise check.wrong("local_class_counts", local, allowed)
+        local.setflags(write=False)
+        object.__setattr__(self, "local_class_counts", local)
 
     @classmethod
     def from_steps(

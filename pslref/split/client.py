@@ -39,23 +39,37 @@ class Client:
 
     def start_epoch(self) -> None:
         """Shuffle the client's samples anew; all of them are unused again."""
-        self.order = self.indices[self.rng.permutation(self.indices.size)]
-        self.used = 0
+        self.left = self.indices[self.rng.permutation(self.indices.size)]
 
-    def draw(self, count: int) -> IntArray:
-        """The next `count` samples of the shuffled order: never the same one twice in an epoch."""
-        if count > self.order.size - self.used:
+    def draw(self, counts: int | IntArray) -> IntArray:
+        """The next samples of the shuffled order: never the same one twice in an epoch.
+
+        Args:
+            counts: how many; or (M,) how many of each class, then the next ones of each.
+        """
+        wanted = np.asarray(counts)
+        if wanted.ndim == 0:
+            taken = np.arange(self.left.size) < wanted
+        else:
+            taken = np.zeros(self.left.size, bool)
+            labels = self.y[self.left]
+            for m in np.flatnonzero(wanted):
+                taken[np.flatnonzero(labels == m)[: wanted[m]]] = True
+        if taken.sum() < wanted.sum():
             raise ValueError(
-                f"batch_sizes[{self.client}] = {count}: must be at most "
-                f"{self.order.size - self.used}, what the client has left in this epoch"
+                f"batch_sizes[{self.client}] = {counts}: must be at most what the client has left "
+                f"in this epoch, {self.left.size} samples"
             )
-        drawn = self.order[self.used : self.used + count]
-        self.used += count
+        drawn, self.left = self.left[taken], self.left[~taken]
+        if wanted.ndim == 1:
+            # A class gave its foremost samples. Its others would come too late in a later draw
+            # from all classes, were the rest not shuffled again.
+            self.left = self.rng.permutation(self.left)
         return drawn
 
-    def forward(self, count: int) -> SmashedBatch:
-        """Draw `count` samples and run them up to the cut."""
-        self.batch = self.draw(count)
+    def forward(self, counts: int | IntArray) -> SmashedBatch:
+        """Draw a local batch and run it up to the cut."""
+        self.batch = self.draw(counts)
         activations, self.cache = self.network.forward(self.x[self.batch])
         return SmashedBatch(self.client, activations, self.y[self.batch])
 

@@ -63,7 +63,7 @@ class Simulation:
         y: (N,) class labels 0..M-1, where M is the width of the network's output.
         partition: who holds which of the N samples.
         learning_rate: of SGD, for both halves.
-        momentum: of SGD, 0 up to but not including 1.
+        momentum: of SGD, 0 to 1.
         weight_decay: of SGD, 0 or more.
         rng: one independent stream is spawned from it for each client's shuffles.
         execution: "clients" runs K client objects that exchange messages with the server;
@@ -122,14 +122,17 @@ class Simulation:
         the server saw them, and `last_bytes` the bytes up and down.
 
         Args:
-            batch_sizes: (K,) the local batch sizes b_tk, at least one of them positive.
+            batch_sizes: (K,) the local batch sizes b_tk, at least one of them positive; or
+                (K, M) how many samples of each class. One epoch may mix the two.
 
         Raises:
             ValueError: if a client has fewer samples left than asked for; nothing has happened.
             Diverged: if the loss is not finite; no half was updated.
         """
-        counts = self._affordable(batch_sizes)
-        participants = [self.clients[k] for k in np.flatnonzero(counts)]
+        by_class = np.asarray(batch_sizes, object).ndim == 2
+        counts = check.integers("batch_sizes", batch_sizes, ndim=2 if by_class else 1)
+        self._affordable("batch_sizes", counts)
+        participants = [client for client in self.clients if counts[client.client].any()]
         run = self._step_by_clients if self.execution == "clients" else self._step_pooled
         with np.errstate(over="ignore", invalid="ignore"):  # Diverged says it better
             return run(participants, counts)
@@ -179,38 +182,41 @@ class Simulation:
             Diverged: with the step and its loss; the steps before it are committed.
         """
         self.start_epoch()
-        asked, held = schedule.sizes, np.array([client.indices.size for client in self.clients])
-        if asked.shape != held.shape or np.any(asked > held):
-            raise check.wrong(
-                "schedule.sizes", asked, f"must be at most the clients' {held}, one for each"
-            )
+        name, steps = "schedule.sizes", schedule.batch_sizes
+        if schedule.local_class_counts is not None:
+            name, steps = "schedule.local_class_counts.sum(axis=0)", schedule.local_class_counts
+        self._affordable(name, steps.sum(axis=0))
         rows = [
-            (self._numbered(t, row), *self.last_bytes, self._class_counts())
-            for t, row in enumerate(schedule.batch_sizes)
+            (self._numbered(t, counts), *self.last_bytes, self._class_counts())
+            for t, counts in enumerate(steps)
         ]
         loss, up, down, counts = (np.array(column) for column in zip(*rows, strict=True))
         return EpochRecord(loss, batch_deviation(counts, self.class_probs), up, down)
 
-    def _numbered(self, t: int, batch_sizes: IntArray) -> float:
+    def _numbered(self, t: int, counts: IntArray) -> float:
         try:
-            return self.step(batch_sizes)
+            return self.step(counts)
         except Diverged as error:
             raise Diverged(f"step {t}: {error}") from None
 
     def _class_counts(self) -> IntArray:
         return np.bincount(self.y[self.last_batch], minlength=self.class_probs.size)
 
-    def _affordable(self, batch_sizes: ArrayLike) -> IntArray:
-        counts = check.integers("batch_sizes", batch_sizes, ndim=1)
-        left = np.array([client.order.size - client.used for client in self.clients])
-        if counts.shape != left.shape or not counts.any() or np.any(counts > left):
-            raise check.wrong(
-                "batch_sizes",
-                counts,
-                f"must be one number for each of {left.size} clients, not "
-                f"all 0, at most what they have left in this epoch, {left}",
+    def _affordable(self, name: str, counts: IntArray) -> None:
+        """Refuse counts, (K,) or by class (K, M), that the clients' unused samples don't cover."""
+        left = np.array([client.left.size for client in self.clients])
+        if counts.ndim == 2:
+            m = counts.shape[1]
+            left = np.array(
+                [np.bincount(self.y[client.left], minlength=m)[:m] for client in self.clients]
             )
-        return counts
+        if counts.shape != left.shape or not counts.any():
+            allowed = f"must be one number for each of {len(left)} clients"
+            raise check.wrong(name, counts, f"{allowed}, or for each of their classes, not all 0")
+        if np.any(counts > left):
+            first = np.argwhere(counts > left)[0].tolist()
+            allowed = f"must be at most {left[*first]}, what client {first[0]} has left"
+            raise check.wrong(f"{name}{first}", int(counts[*first]), allowed)
 
     def _finite(self, loss: float) -> None:
         if not np.isfinite(loss):

@@ -3,6 +3,7 @@
 Given how many samples b_tk each client brings to step t, the sampler is out of the picture. A
 client's t-th block of its shuffled data is distributed like its first, so class m's count c_tm
 is a sum over clients of independent Hypergeometric(n_k, n_km, b_tk) counts, for every schedule.
+A schedule that prescribes local class counts leaves nothing to chance: its counts are the law.
 """
 
 import math
@@ -232,7 +233,10 @@ def _pooled(class_totals: ArrayLike, batch_size: int) -> tuple[IntArray, int, in
 
 
 def _matched(schedule: Schedule, class_counts: ArrayLike) -> tuple[IntArray, IntArray]:
-    """The local batch sizes (T, K) and class counts (K, M), if they can belong together."""
+    """The local batch sizes (T, K) and class counts (K, M), if they can belong together.
+
+    Where classes are prescribed, every class is one client that brings c_tm of its N_m samples.
+    """
     n, b = check.class_counts("class_counts", class_counts), schedule.batch_sizes
     if len(n) != schedule.num_clients:
         allowed = f"must have one row for each of the schedule's {schedule.num_clients} clients"
@@ -245,4 +249,10 @@ def _matched(schedule: Schedule, class_counts: ArrayLike) -> tuple[IntArray, Int
     empty = np.flatnonzero(b.sum(axis=1) == 0)
     if empty.size:
         raise check.wrong(f"schedule.batch_sizes[{empty[0]}].sum()", 0, "must be 1 or more")
-    return b, n
+    if schedule.local_class_counts is None:
+        return b, n
+    asked = schedule.local_class_counts.sum(axis=0)
+    if asked.shape != n.shape or (asked > n).any():
+        name, allowed = "schedule.local_class_counts summed", f"must be at most class_counts {n}"
+        raise check.wrong(name, asked, allowed)
+    return schedule.local_class_counts.sum(axis=1), np.diag(n.sum(axis=0))
