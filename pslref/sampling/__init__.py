@@ -4,6 +4,7 @@ from pslref.sampling.dirichlet import LdsOptions, lds, lds_steps, mixing_weights
 from pslref.sampling.fixed import fls, fls_steps, fpls, fpls_steps
 from pslref.sampling.schedule import Schedule, Steps
 from pslref.sampling.slowest import slowest_first
+from pslref.sampling.targets import targets
 from pslref.sampling.uniform import global_batch_sizes, ugs, ugs_steps
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "lds_steps",
     "mixing_weights",
     "slowest_first",
+    "targets",
     "ugs",
     "ugs_steps",
 ]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom, hypergeom, multivariate_hypergeom
 
 from pslref.partition import extended_dirichlet
-from pslref.sampling import Schedule, fls, fpls, ugs
+from pslref.sampling import Schedule, fls, fpls, targets, ugs
 from pslref.theory import (
     batch_deviation,
     class_count_mean,
@@ -351,3 +351,30 @@ def test_arguments_are_not_changed() -> None:
     uniform_deviation_std(totals, 2)
     assert counts.tolist() == [[2, 1], [0, 3]]
     assert totals.tolist() == [2, 4]
+
+
+# --- schedules that prescribe the classes
+
+
+def test_prescribed_class_counts_leave_nothing_to_chance(rng: np.random.Generator) -> None:
+    counts = np.array([[9, 0, 0, 2], [3, 3, 0, 0], [0, 0, 0, 0], [0, 2, 2, 3]])
+    schedule = targets(counts, 7, rng, delays=[1, 4, 2, 3])
+    c, totals = schedule.local_class_counts.sum(axis=1), counts.sum(axis=0)
+    assert (class_count_mean(schedule, counts) == c).all()
+    assert not class_count_variance(schedule, counts).any()
+    measured = batch_deviation(c, totals / totals.sum())
+    np.testing.assert_allclose(expected_deviation(schedule, counts), measured, atol=1e-15)
+    np.testing.assert_allclose(participation_bias(schedule, counts), measured, atol=1e-15)
+    for t, m in np.ndindex(c.shape):
+        pmf = class_count_pmf(schedule, counts, t, m)
+        assert pmf.tolist() == np.eye(c[t].sum() + 1)[c[t, m]].tolist()
+
+
+def test_prescribed_counts_of_other_clients_or_classes_are_refused(rng) -> None:
+    counts = np.array([[9, 0, 0, 2], [3, 3, 0, 0]])
+    schedule = targets(counts, 7, rng, assign="random")
+    for other in (counts[:, ::-1], counts[:, :3] + 9, counts - [[1, 0, 0, -1], [0, 0, 0, 0]]):
+        with pytest.raises(
+            ValueError, match=r"schedule.local_class_counts summed = .*class_counts"
+        ):
+            expected_deviation(schedule, other)

@@ -1,0 +1,124 @@
+"""The best there is, by integer and linear programs: too slow for anything but tests."""
+
+import numpy as np
+from scipy.optimize import LinearConstraint, milp
+from scipy.sparse import csr_array
+
+
+class Program:
+    """A sum of costs to be minimised over variables of at least 0."""
+
+    def __init__(self) -> None:
+        self.costs: list[float] = []
+        self.highs: list[float] = []
+        self.whole: list[int] = []
+        self.cells: list[tuple[int, int, float]] = []
+        self.bounds: list[tuple[float, float]] = []
+
+    def variable(self, cost: float = 0.0, high: float = np.inf, whole: int = 1) -> int:
+        self.costs.append(cost)
+        self.highs.append(high)
+        self.whole.append(whole)
+        return len(self.costs) - 1
+
+    def constrain(self, low: float, terms: list[tuple[float, int]], high: float) -> None:
+        self.cells += [(len(self.bounds), variable, factor) for factor, variable in terms]
+        self.bounds.append((low, high))
+
+    def least(self) -> float:
+        rows, columns, factors = zip(*self.cells, strict=True)
+        shape = (len(self.bounds), len(self.costs))
+        matrix = csr_array((factors, (rows, columns)), shape=shape)
+        found = milp(
+            self.costs,
+            constraints=LinearConstraint(matrix, *np.array(self.bounds).T),
+            integrality=self.whole,
+            bounds=(0, np.array(self.highs)),
+        )
+        assert found.success, found.message
+        return float(found.fun)
+
+
+def least_epoch_time(
+    batches: np.ndarray,
+    class_counts: np.ndarray,
+    delays: np.ndarray,
+    *,
+    class_targets: np.ndarray | None = None,
+    deviation: float = 2.0,
+) -> float:
+    """Of all schedules with these targets, or else with Δ of at most `deviation` in every step."""
+    order = np.argsort(-delays, kind="stable")
+    n, drops = class_counts[order], -np.diff(delays[order], append=0.0)
+    p, classes = n.sum(axis=0) / n.sum(), range(n.shape[1])
+    program = Program()
+    brought: dict[tuple[int, int, int], int] = {}
+    for t, size in enumerate(batches.tolist()):
+        # 1 if any of the j slowest takes part: then the step lasts so much longer
+        slow = [program.variable(cost, 1) for cost in drops]
+        for j in range(1, len(slow)):
+            program.constrain(0, [(1, slow[j]), (-1, slow[j - 1])], np.inf)
+        for j, m in np.ndindex(n.shape):
+            brought[t, j, m] = program.variable(0, min(size, n[j, m]))
+            program.constrain(0, [(min(size, n[j, m]), slow[j]), (-1, brought[t, j, m])], np.inf)
+        all_of = [[(1.0, brought[t, j, m]) for j in range(len(n))] for m in classes]
+        program.constrain(size, [term for terms in all_of for term in terms], size)
+        if class_targets is not None:
+            for m in classes:
+                program.constrain(class_targets[t, m], all_of[m], class_targets[t, m])
+            continue
+        apart = [program.variable(0, whole=0) for _ in classes]
+        for m in classes:
+            program.constrain(-size * p[m], [*((-1, v) for _, v in all_of[m]), (1, apart[m])], 1e9)
+            program.constrain(size * p[m], [*all_of[m], (1, apart[m])], 1e9)
+        program.constrain(0, [(1, v) for v in apart], deviation * size + 1e-9)
+    for j, m in np.ndindex(n.shape):
+        program.constrain(n[j, m], [(1, brought[t, j, m]) for t in range(len(batches))], n[j, m])
+    return program.least()
+
+
+def least_step_time(
+    wanted: np.ndarray, left: np.ndarray, delays: np.ndarray, sample_costs: np.ndarray
+) -> float:
+    """Of all assignments of one step's class targets to clients that have `left` (K, M)."""
+    program, size = Program(), int(wanted.sum())
+    time = program.variable(1.0, whole=0)
+    brought = np.zeros(left.shape, int)
+    for k, of_class in enumerate(left):
+        part = program.variable(0, 1)
+        for m, most in enumerate(of_class):
+            brought[k, m] = program.variable(0, most)
+        own = [(1.0, v) for v in brought[k]]
+        program.constrain(0, [(size, part), *((-1, v) for _, v in own)], np.inf)
+        load = [(-sample_costs[k], v) for _, v in own]
+        program.constrain(0, [(1, time), (-delays[k], part), *load], np.inf)
+    for m, count in enumerate(wanted):
+        program.constrain(count, [(1, v) for v in brought[:, m]], count)
+    return program.least()
+
+
+def least_fluid_time(
+    batch_size: int, class_counts: np.ndarray, delays: np.ndarray, slack: float
+) -> float:
+    """Of all schedules with Δ of at most `slack`, were samples and steps divisible.
+
+    In the j-th of K phases the j-th slowest client is the slowest that takes part. The steps of a
+    phase may as well be equal: to average them leaves the time as it is, and Δ is convex.
+    """
+    order = np.argsort(-delays, kind="stable")
+    n = class_counts[order]
+    p, classes = n.sum(axis=0) / n.sum(), range(n.shape[1])
+    program, phases = Program(), []
+    for d, held in zip(delays[order], n.cumsum(axis=0), strict=True):
+        steps = program.variable(d, whole=0)
+        phases.append([program.variable(0, whole=0) for _ in classes])
+        over = [program.variable(0, whole=0) for _ in classes]
+        program.constrain(0, [(1, v) for v in phases[-1]] + [(-batch_size, steps)], 0)
+        program.constrain(-np.inf, [(1, v) for v in over] + [(-slack / 2 * batch_size, steps)], 0)
+        for m in classes:
+            fair = batch_size * p[m]
+            program.constrain(-np.inf, [(1, phases[-1][m]), (-fair, steps), (-1, over[m])], 0)
+            program.constrain(held[m], [(1, phase[m]) for phase in phases], np.inf)
+    for m in classes:
+        program.constrain(-np.inf, [(1, phase[m]) for phase in phases], n[:, m].sum())
+    return program.least()

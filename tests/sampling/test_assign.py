@@ -1,0 +1,230 @@
+from collections import Counter
+from fractions import Fraction
+from itertools import combinations, product
+from math import comb
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pslref.partition import extended_dirichlet
+from pslref.sampling import global_batch_sizes, targets
+from pslref.sampling.assign import balanced, slowest_first_within_classes
+from pslref.sampling.targets import class_counts_of_steps
+from pslref.split import epoch_time, epoch_time_bound, straggler_delays
+from tests.sampling.exact import least_epoch_time, least_step_time
+from tests.theory.shuffling import every_order
+
+
+@st.composite
+def plans(draw: st.DrawFn):
+    """Class counts, the targets of an epoch, and what a step and a sample cost each client."""
+    num_classes = draw(st.integers(1, 3))
+    clients = st.lists(st.integers(0, 5), min_size=num_classes, max_size=num_classes)
+    counts = np.array(
+        draw(st.lists(clients, min_size=1, max_size=5).filter(lambda rows: any(map(any, rows))))
+    )
+    labels = np.repeat(np.arange(num_classes), counts.sum(axis=0))
+    line = np.array(draw(st.permutations(labels.tolist())))
+    batches = global_batch_sizes(line.size, draw(st.integers(1, line.size)))
+    cost = st.lists(st.integers(0, 3) | st.floats(0, 3), min_size=len(counts), max_size=len(counts))
+    class_targets = class_counts_of_steps(line, batches, num_classes)
+    return counts, class_targets, np.array(draw(cost), float), np.array(draw(cost), float)
+
+
+# --- slowest first
+
+
+@given(plans(), st.integers(0, 2**32))
+def test_slowest_first_is_done_with_every_group_of_slow_clients_at_the_earliest(case, seed) -> None:
+    counts, class_targets, delays, _ = case
+    local = slowest_first_within_classes(class_targets, counts, delays)
+    assert (local.sum(axis=0) == counts).all()
+    assert (local.sum(axis=1) == class_targets).all()
+    so_far = class_targets.cumsum(axis=0)
+    for delay in delays:
+        held = counts[delays >= delay].sum(axis=0)
+        enough = np.flatnonzero((so_far >= held).all(axis=1))[0]
+        assert not local[enough + 1 :, delays >= delay].any()
+
+
+def test_ties_go_by_the_clients_numbers_and_an_example_by_hand() -> None:
+    counts = np.array([[2, 0], [1, 2], [1, 1]])
+    local = slowest_first_within_classes(np.array([[2, 1], [2, 2]]), counts, np.array([1.0, 5, 5]))
+    assert local.tolist() == [[[0, 0], [1, 1], [1, 0]], [[2, 0], [0, 1], [0, 1]]]
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=6).filter(any), st.data())
+def test_for_one_class_nothing_is_faster(sizes, data) -> None:
+    delays = data.draw(st.lists(st.floats(0, 9), min_size=len(sizes), max_size=len(sizes)))
+    batch_size = data.draw(st.integers(1, sum(sizes)))
+    rng = np.random.default_rng(0)
+    schedule = targets(np.array(sizes)[:, np.newaxis], batch_size, rng, delays=delays)
+    bound = epoch_time_bound(sizes, delays, batch_size)
+    assert epoch_time(schedule, delays) == pytest.approx(bound)
+
+
+def slow_steps(class_targets: np.ndarray, slow: np.ndarray) -> int:
+    counts = np.array([slow, class_targets.sum(axis=0) - slow])
+    local = slowest_first_within_classes(class_targets, counts, np.array([2.0, 1.0]))
+    return int(local[:, 0].any(axis=1).sum())
+
+
+def slow_steps_of_ugs(total: int, slow: int, batches: np.ndarray) -> Fraction:
+    return sum((1 - Fraction(comb(total - slow, b), comb(total, b)) for b in batches), Fraction(0))
+
+
+def test_for_fixed_targets_slowest_first_can_lose() -> None:
+    """One slow client with one sample of each class."""
+    slow = np.array([1, 1])
+    apart = np.array([[2, 0], [0, 2]])
+    assert slow_steps(apart, slow) == 2
+    assert slow_steps_of_ugs(4, 2, np.array([2, 2])) == Fraction(5, 3)
+    # With these targets dealing at random does better, if both fall into the last step.
+    third = np.array([[2, 0], [0, 2], [1, 1]])
+    of_class = [(0, 0, 2), (1, 1, 2)]  # the steps of each class's three samples
+    at_random = [len({a, b}) for a, b in product(*of_class)]
+    assert slow_steps(third, slow) == 2
+    assert Fraction(sum(at_random), len(at_random)) == Fraction(17, 9)
+    counts, delays = np.array([slow, [2, 2]]), np.array([2.0, 1.0])
+    best = least_epoch_time(np.full(3, 2), counts, delays, class_targets=third)
+    assert best == pytest.approx(2 + 1 + 1)
+
+
+def partitions(total: int, most: int) -> list[list[int]]:
+    if not total:
+        return [[]]
+    return [[n, *rest] for n in range(min(total, most), 0, -1) for rest in partitions(total - n, n)]
+
+
+@pytest.mark.parametrize("total", [2, 3, 4, 5])
+def test_on_average_over_targets_slowest_first_never_has_more_slow_steps_than_ugs(total) -> None:
+    """Every federation of slow and fast clients with up to 5 samples, every batch size; exactly."""
+    gains = 0
+    for totals in partitions(total, total):
+        orders = [np.array(order) for order in every_order(totals)]
+        for batch_size in range(1, total):
+            batches = global_batch_sizes(total, batch_size)
+            drawn = [class_counts_of_steps(order, batches, len(totals)) for order in orders]
+            seen = Counter(rows.tobytes() for rows in drawn)
+            for slow in product(*(range(n + 1) for n in totals)):
+                steps = sum(
+                    seen_times
+                    * slow_steps(
+                        np.frombuffer(rows, np.int64).reshape(len(batches), -1), np.array(slow)
+                    )
+                    for rows, seen_times in seen.items()
+                )
+                of_ugs = slow_steps_of_ugs(total, sum(slow), batches)
+                assert Fraction(steps, len(orders)) <= of_ugs
+                gains += Fraction(steps, len(orders)) < of_ugs
+    assert gains > 0 or total == 2
+
+
+def test_for_fixed_targets_it_is_near_the_best_assignment() -> None:
+    """Against an integer program: the same targets, one straggler in four clients, 14 % on average.
+
+    What it misses are steps that happen to be rich in what the straggler holds. Stratified steps
+    are all alike, so that there it misses next to nothing: see slack 0 in test_targets.
+    """
+    rng, ratios = np.random.default_rng(0), []
+    for _ in range(20):
+        counts = rng.integers(0, 6, (4, 3)) * rng.integers(0, 2, (4, 3))
+        counts[0, 0] += 1
+        delays = np.array([10.0, 1, 1, 1]) * (1 + 0.2 * rng.random(4))
+        schedule = targets(counts, 5, rng, delays=delays)
+        rows = schedule.local_class_counts.sum(axis=1)
+        best = least_epoch_time(rows.sum(axis=1), counts, delays, class_targets=rows)
+        ratios.append(epoch_time(schedule, delays) / best)
+    assert min(ratios) > 1 - 1e-6
+    assert np.mean(ratios) < 1.15
+
+
+# --- balanced
+
+
+def step_time(brought: np.ndarray, delays: np.ndarray, costs: np.ndarray) -> float:
+    load = brought.sum(axis=1)
+    return float((delays + load * costs)[load > 0].max(initial=0.0))
+
+
+def worst_set_of_classes(wanted, left, delays, costs) -> float:
+    """The formula in the docstring of `balanced`, over every set of classes."""
+    times = [0.0]
+    classes = np.flatnonzero(wanted)
+    for size in range(1, classes.size + 1):
+        for chosen in combinations(classes, size):
+            held = left[:, list(chosen)].sum(axis=1)
+            done = sorted(
+                d + j * s
+                for d, s, n in zip(delays, costs, held, strict=True)
+                for j in range(1, n + 1)
+            )
+            times.append(done[wanted[list(chosen)].sum() - 1])
+    return max(times)
+
+
+@settings(max_examples=200)
+@given(plans())
+def test_each_step_in_turn_ends_as_soon_as_its_targets_allow(case) -> None:
+    counts, class_targets, delays, costs = case
+    local = balanced(class_targets, counts, delays, costs)
+    assert (local.sum(axis=0) == counts).all()
+    assert (local.sum(axis=1) == class_targets).all()
+    left = counts.copy()
+    for wanted, brought in zip(class_targets, local, strict=True):
+        least = worst_set_of_classes(wanted, left, delays, costs)
+        assert step_time(brought, delays, costs) == pytest.approx(least, rel=1e-12)
+        left -= brought
+
+
+@settings(max_examples=25)
+@given(plans())
+def test_an_integer_program_finds_nothing_sooner(case) -> None:
+    counts, class_targets, delays, costs = case
+    brought = balanced(class_targets, counts, delays, costs)[0]
+    least = least_step_time(class_targets[0], counts, delays, costs)
+    assert step_time(brought, delays, costs) == pytest.approx(least, abs=1e-5)
+
+
+def greedy(wanted: np.ndarray, left: np.ndarray, delays: np.ndarray, costs: np.ndarray):
+    """Class by class, each sample to the holder that would be done with it first."""
+    brought = np.zeros_like(left)
+    for m in np.repeat(np.arange(wanted.size), wanted):
+        done = delays + (brought.sum(axis=1) + 1) * costs
+        brought[np.argmin(np.where(brought[:, m] < left[:, m], done, np.inf)), m] += 1
+    return brought
+
+
+def test_next_completion_alone_is_not_enough() -> None:
+    """The fast client holds both classes; greedily it takes the class that another could bring."""
+    left, wanted = np.array([[1, 1], [1, 0]]), np.array([1, 1])
+    delays, costs = np.zeros(2), np.array([1.0, 1.5])
+    assert step_time(greedy(wanted, left, delays, costs), delays, costs) == 2
+    assert step_time(balanced(wanted[np.newaxis], left, delays, costs)[0], delays, costs) == 1.5
+
+
+def severe() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(1)
+    counts = extended_dirichlet(np.repeat(np.arange(10), 1_000), 64, 2, 3.0, rng).class_counts
+    return counts, straggler_delays(64, rng)
+
+
+def test_which_assignment_suits_which_costs(rng: np.random.Generator) -> None:
+    """Only delays: both save alike. Costs per sample: slowest first is worse than no plan."""
+    counts, speed = severe()
+
+    def time(delays, costs, assign: str) -> float:
+        own = {"sample_costs": costs} if assign == "balanced" else {}
+        plan = targets(counts, 128, rng, delays=delays, assign=assign, **own)
+        return epoch_time(plan, delays, costs)
+
+    nothing = np.zeros(64)
+    by_delay = [time(speed, nothing, a) for a in ("random", "slowest-first", "balanced")]
+    assert by_delay[1] < 0.6 * by_delay[0]
+    assert by_delay[2] == pytest.approx(by_delay[1], rel=0.1)
+    by_load = [time(nothing, speed, a) for a in ("random", "balanced")]
+    assert by_load[1] < 0.9 * by_load[0]
+    slowest = targets(counts, 128, rng, delays=speed)
+    assert epoch_time(slowest, nothing, speed) > 1.2 * by_load[0]
