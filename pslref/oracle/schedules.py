@@ -1,0 +1,144 @@
+"""Read the schedules that somebody's server has logged, from CSV or JSON."""
+
+import csv
+import io
+import json
+from array import array
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from pslref import check
+from pslref.check import IntArray
+
+COLUMNS = ("epoch", "step", "client", "samples")
+MOST_BYTES = 2**24  # 16 MiB: as JSON, no more than half a gigabyte of Python objects
+MOST_CELLS = 2**25
+WHOLE = f"a whole number from 0 to {check.MOST_SAMPLES}"
+
+
+def read_schedules(path: Path, num_clients: int | None = None) -> list[IntArray]:
+    """The schedules in a file: one (T, K) array of b_tk per epoch, in the order of the epochs.
+
+    They may be written in three ways:
+
+    * CSV with a header that names the columns epoch, step, client and samples; others are
+      ignored. Epochs, steps and clients are numbered from 0. A client that is not listed in a
+      step brings 0 samples to it. A step that is not listed is an error: it may have been lost.
+    * CSV without a header: a line per step, a column per client, an empty line between epochs.
+    * JSON: an object whose "batch_sizes" is (T, K), one epoch, or (R, T, K).
+
+    Args:
+        path: a file of at most 16 MiB, in UTF-8.
+        num_clients: K, for a CSV that may not list the last clients.
+
+    Returns:
+        R arrays (T, K) int64. T may differ between the epochs: that is for `judge` to find.
+
+    Raises:
+        ValueError: for any other content, in one sentence.
+        OSError: for a file that cannot be read.
+    """
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    try:
+        if len(content) > MOST_BYTES:
+            raise ValueError(f"must have at most {MOST_BYTES} bytes")
+        text = content.decode("utf-8-sig")
+        if text.lstrip().startswith(("{", "[")):
+            return _from_json(text)
+        rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+        header = next((list(map(str.strip, row)) for row in rows if row), [])
+        if set(COLUMNS) <= set(header):
+            return _from_list(rows, [header.index(name) for name in COLUMNS], num_clients)
+        return _from_rows(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: must be text in UTF-8") from None
+    except RecursionError:
+        raise ValueError(f"{path}: is nested too deeply") from None
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _from_json(text: str) -> list[IntArray]:
+    content = json.loads(text)
+    epochs = content.get("batch_sizes") if isinstance(content, dict) else None
+    if not isinstance(epochs, list) or not epochs or not isinstance(epochs[0], list):
+        raise ValueError('must be an object with "batch_sizes", an array of steps or of epochs')
+    if not any(isinstance(row, list) for row in epochs[0]):
+        epochs = [epochs]
+    for r, epoch in enumerate(epochs):
+        rows = epoch if isinstance(epoch, list) else []
+        width = len(rows[0]) if rows and isinstance(rows[0], list) else 0
+        for t, row in enumerate(rows):
+            if not isinstance(row, list) or len(row) != width or not all(map(_is_count, row)):
+                allowed = f"{width} clients as in the first step, each with {WHOLE}"
+                raise ValueError(f"epoch {r}, step {t} must have {allowed}")
+        if not width:
+            raise ValueError(f"epoch {r} must be an array of steps, each an array of counts")
+    return [np.array(epoch, np.int64) for epoch in epochs]
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value <= check.MOST_SAMPLES
+
+
+def _from_list(
+    rows: Iterable[list[str]], columns: list[int], num_clients: int | None
+) -> list[IntArray]:
+    """One row for each epoch, step and client; the header has been read."""
+    flat = array("q")
+    for i, row in enumerate(rows, 2):
+        if row:
+            flat.extend(_count(row[c] if c < len(row) else "", i) for c in columns)
+    table = np.array(flat, np.int64).reshape(-1, len(COLUMNS))
+    if not len(table):
+        raise ValueError("must list at least one step")
+    table = table[np.lexsort(table[:, 2::-1].T)]
+    again = (np.diff(table[:, :3], axis=0) == 0).all(axis=1)
+    for epoch, step, client in table[1:][again, :3][:1]:
+        raise ValueError(f"lists epoch {epoch}, step {step}, client {client} twice")
+    clients = int(table[:, 2].max()) + 1
+    clients = clients if num_clients is None else max(clients, num_clients)
+    steps, row_of = np.unique(table[:, :2], axis=0, return_inverse=True)
+    if len(steps) * clients > MOST_CELLS:
+        raise ValueError(f"{len(steps)} steps of {clients} clients: at most {MOST_CELLS} cells")
+    last_epoch, last_step = -1, 0
+    for epoch, step in steps.tolist():
+        if (epoch, step) not in ((last_epoch, last_step + 1), (last_epoch + 1, 0)):
+            lost = (epoch, last_step + 1) if epoch == last_epoch else (last_epoch + 1, 0)
+            allowed = "numbers start at 0, and a step in which nobody takes part is listed too"
+            raise ValueError(f"epoch {lost[0]}, step {lost[1]} is missing: {allowed}")
+        last_epoch, last_step = epoch, step
+    dense = np.zeros((len(steps), clients), np.int64)
+    dense[row_of.ravel(), table[:, 2]] = table[:, 3]
+    return np.split(dense, np.flatnonzero(np.diff(steps[:, 0])) + 1)
+
+
+def _from_rows(rows: Iterable[list[str]]) -> list[IntArray]:
+    """One row for each step, one column for each client."""
+    flat, width, starts, ended = array("q"), 0, [0], False
+    for i, row in enumerate(rows, 1):
+        if not any(map(str.strip, row)):
+            ended = True
+            continue
+        if ended and flat:
+            starts.append(len(flat) // width)
+        width, ended = width or len(row), False
+        if len(row) != width:
+            raise ValueError(f"row {i} has {len(row)} columns, and those before it {width}")
+        flat.extend(_count(field, i) for field in row)
+    if not width:
+        raise ValueError("must list at least one step")
+    return np.split(np.array(flat, np.int64).reshape(-1, width), starts[1:])
+
+
+def _count(field: str, row: int) -> int:
+    digits = field.strip()
+    short = digits.isascii() and digits.isdigit() and len(digits) <= len(str(check.MOST_SAMPLES))
+    if not short or int(digits) > check.MOST_SAMPLES:
+        shown = repr(digits if len(digits) < 20 else digits[:20] + "...")
+        header = f", unless row 1 is a header that names {', '.join(COLUMNS)}" if row == 1 else ""
+        raise ValueError(f"row {row} has {shown} where it must have {WHOLE}{header}")
+    return int(digits)

@@ -1,0 +1,504 @@
+"""The judge of schedules: exact where it can be enumerated, and tried on samplers known wrong."""
+
+from collections.abc import Callable, Iterator
+from itertools import combinations_with_replacement, product
+from math import comb, log, prod, sqrt
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from pslref.oracle import bets, bets_on_counts, bets_on_order, draws
+from pslref.oracle.bets import Finding, Stake, tabulate
+from pslref.oracle.distribution import FAMILIES, judge
+from pslref.sampling import fls, fpls, global_batch_sizes, lds, mixing_weights, ugs
+from pslref.sampling.dirichlet import _posterior, _steps, draw
+from pslref.sampling.schedule import Schedule
+from tests.oracle.wrong_samplers import WRONG_UGS, one_by_one
+
+PROMISES = ["form", "num_steps", "batch_sizes", "exhaustion"]
+LAW = [family.__name__ for family in FAMILIES]
+SIZES, BATCH = [12, 9, 6, 0, 5, 3], 4
+COUNTS = np.array([[8, 1, 0], [3, 5, 0], [0, 4, 4], [0, 0, 9], [1, 1, 1], [0, 0, 0], [6, 0, 6]])
+DELAYS = np.array([1.0, 1, 9, 1, 2, 1, 3])
+
+
+def failed(findings: list[Finding]) -> list[str]:
+    return [finding.name for finding in findings if not finding.passed]
+
+
+# --- the chances, against enumeration
+
+
+def all_schedules(sizes: tuple[int, ...], batches: list[int]) -> Iterator[tuple[tuple[int, ...]]]:
+    """Every schedule that exhausts these sizes in these batches."""
+    if not batches:
+        yield ()
+        return
+    for chosen in combinations_with_replacement(range(len(sizes)), batches[0]):
+        row = tuple(chosen.count(k) for k in range(len(sizes)))
+        if all(b <= n for b, n in zip(row, sizes, strict=True)):
+            left = tuple(n - b for b, n in zip(row, sizes, strict=True))
+            yield from ((row, *rest) for rest in all_schedules(left, batches[1:]))
+
+
+def uniform_chance(row: tuple[int, ...], left: tuple[int, ...]) -> float:
+    return prod(map(comb, left, row)) / comb(sum(left), sum(row))
+
+
+def latent_chance(row: tuple[int, ...], left: tuple[int, ...], weights: np.ndarray) -> float:
+    """Draw one at a time from the clients that have something left: sum over all orders."""
+    if not any(row):
+        return 1.0
+    total = sum(w for w, n in zip(weights, left, strict=True) if n)
+    chance = 0.0
+    for k, b in enumerate(row):
+        if b:
+            fewer = tuple(x - (i == k) for i, x in enumerate(row))
+            rest = tuple(x - (i == k) for i, x in enumerate(left))
+            chance += weights[k] / total * latent_chance(fewer, rest, weights)
+    return chance
+
+
+WEIGHTS = np.array([0.5, 0.2, 0.3])
+
+
+def posterior(clients: np.ndarray) -> np.ndarray:
+    return WEIGHTS[clients] / WEIGHTS[clients].sum()
+
+
+def chance_of(schedule: tuple[tuple[int, ...]], sizes: tuple[int, ...], law: str) -> float:
+    left, chance = sizes, 1.0
+    for row in schedule:
+        chance *= uniform_chance(row, left) if law == "ugs" else latent_chance(row, left, WEIGHTS)
+        left = tuple(n - b for b, n in zip(row, left, strict=True))
+    return chance
+
+
+@pytest.mark.parametrize("law", ["ugs", "lds"])
+def test_chances_are_those_of_enumeration(law: str) -> None:
+    """Of each count given the steps before, and of whole steps; LDS: given who runs out."""
+    sizes, batches = (4, 2, 3), [4, 4, 1]
+    schedules = list(all_schedules(sizes, batches))
+    chances = np.array([chance_of(s, sizes, law) for s in schedules])
+    assert chances.sum() == pytest.approx(1)
+    table = tabulate(np.array(schedules), np.array(sizes), posterior if law == "lds" else None)
+    whole = draws.at(table.chained, table.counts).prod(axis=2)
+    for r, schedule in enumerate(schedules):
+        for t in range(3):
+            left = np.array(sizes) - np.array(schedule[:t]).reshape(-1, 3).sum(axis=0)
+            # The schedules that agree up to this step and, under LDS, on who runs out in it.
+            alike = [
+                i
+                for i, other in enumerate(schedules)
+                if other[:t] == schedule[:t]
+                and (law == "ugs" or ((other[t] == left) == (schedule[t] == left)).all())
+            ]
+            total = chances[alike].sum()
+            same = [i for i in alike if schedules[i][t] == schedule[t]]
+            assert whole[r, t] == pytest.approx(chances[same].sum() / total)
+            for k in range(3):
+                law_of_k = np.zeros(5)
+                for i in alike:
+                    law_of_k[table.counts[i, t, k]] += chances[i] / total
+                assert table.alone[r, t, k] == pytest.approx(law_of_k, abs=1e-12)
+
+
+def stakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each family return what it made of a stake of 1."""
+    for module in (bets_on_counts, bets_on_order):
+        monkeypatch.setattr(
+            module, "verdict", lambda name, level, log_e, *rest: float(np.exp(log_e).mean())
+        )
+
+
+@pytest.mark.parametrize("law", ["ugs", "lds"])
+@pytest.mark.parametrize(("sizes", "num"), [((3, 2, 2), 1), ((2, 1, 1), 3), ((2, 1, 2), 2)])
+def test_every_bet_is_fair(law, sizes, num, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over all schedules of one, two or three epochs a stake of 1 stays 1, exactly.
+
+    `repeats` may lose: some copies that it bets on cannot happen.
+    """
+    stakes(monkeypatch)
+    batches = global_batch_sizes(sum(sizes), 2).tolist()
+    schedules = list(all_schedules(sizes, batches))
+    chances = [chance_of(s, sizes, law) for s in schedules]
+    expected = np.zeros(len(FAMILIES))
+    for drawn in product(range(len(schedules)), repeat=num):
+        epochs = np.array([schedules[i] for i in drawn])
+        table = tabulate(epochs, np.array(sizes), posterior if law == "lds" else None)
+        made = [family(table, 0.5 / len(FAMILIES)) for family in FAMILIES]
+        expected += prod(chances[i] for i in drawn) * np.array(made)
+    assert expected[:-1] == pytest.approx(1, abs=1e-9)
+    assert expected[-1] <= 1 + 1e-9
+
+
+def test_p_values_are_at_least_uniform(
+    monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator, alpha: float
+) -> None:
+    """P(p ≤ u) ≤ u for u = 1/2, 1/4, 1/8 in each family. False alarm: 1e-8.
+
+    100 judgements show a test that accuses at 1/8 with probability 1/2 instead. The stakes are
+    those of a level of 1/8, where they are likeliest to win.
+    """
+    stakes(monkeypatch)
+    counts, levels, num = np.array([[4, 2], [1, 4], [3, 3]]), (1 / 2, 1 / 4, 1 / 8), 100
+    sizes, options = counts.sum(axis=1), {"delays": [1, 5, 2], "delta": 1.0}
+    level = alpha / (2 * len(FAMILIES) * len(levels))
+    for law in ("ugs", "lds"):
+        made = []
+        for _ in range(num):
+            if law == "ugs":
+                epochs = [ugs(sizes, 3, rng).batch_sizes for _ in range(6)]
+                findings = judge(epochs, law, sizes, 3, alpha=1)
+            else:
+                epochs = [lds(counts, 3, rng, **options).batch_sizes for _ in range(6)]
+                findings = judge(epochs, law, sizes, 3, alpha=1, class_counts=counts, **options)
+            made.append(findings[len(PROMISES) :])
+        for u in levels:
+            accused = (np.array(made) >= 1 / u).sum(axis=0)
+            assert (binom.sf(accused - 1, num, u) > level).all()
+    assert binom.sf(binom.isf(level, num, 1 / 8), num, 0.5) > 0.99
+
+
+def test_a_stake_shows_the_error_that_it_says_it_shows() -> None:
+    """log E = λ Σ z − n λ² / 2, for n scores of mean `least`, 3.1 standard deviations low."""
+    for n, num, level in [(20, 4, 1e-7), (500, 60, 1e-3), (10**6, 2, 1e-9)]:
+        stake = Stake(n, num, level)
+        low = n * stake.least(n) - 3.1 * sqrt(n)
+        assert stake.size * low - n * stake.size**2 / 2 >= log(num / level) - 1e-6
+        assert n < 100 or stake.least(n) == pytest.approx(stake.size + 3.1 / sqrt(n))
+
+
+# --- right samplers
+
+
+def test_ugs_is_never_accused(rng: np.random.Generator, alpha: float) -> None:
+    """Sizes with empty and single-sample clients, both remainders, 1 to 300 epochs. Alarm: 1e-8."""
+    cases = [
+        (SIZES, 4, 300), (SIZES, 35, 50), ([1] * 12, 5, 100), ([7], 2, 20), ([2, 0, 1], 1, 200),
+        ([40, 3, 8, 21], 10, 1), ([5, 5], 5, 300), ([300, 10, 90], 64, 60),
+    ]  # fmt: skip
+    for sizes, batch_size, num in cases:
+        for remainder in ("short", "even"):
+            epochs = [ugs(sizes, batch_size, rng, remainder).batch_sizes for _ in range(num)]
+            findings = judge(
+                epochs, "ugs", sizes, batch_size,
+                alpha=alpha / 2 / len(cases), remainder=remainder,
+            )  # fmt: skip
+            assert not failed(findings)
+            assert [finding.name for finding in findings] == PROMISES + LAW
+
+
+def test_lds_is_never_accused(rng: np.random.Generator, alpha: float) -> None:
+    """Strong and weak priors, with and without re-estimation. False alarm: 1e-8."""
+    cases = [
+        {},
+        {"delays": DELAYS, "delta": 1.0},
+        {"delays": DELAYS, "delta": 1.0, "reestimate": False},
+        {"delays": DELAYS, "delta": 0.5, "concentration": 0.1},
+        {"delays": DELAYS, "delta": 3.0, "pseudo_samples": 10},
+        {"delays": DELAYS, "delta": 20.0},
+    ]
+    for options, batch_size in product(cases, (4, 15)):
+        epochs = [lds(COUNTS, batch_size, rng, **options).batch_sizes for _ in range(60)]
+        level = alpha / 2 / len(cases)
+        sizes = COUNTS.sum(axis=1)
+        findings = judge(
+            epochs, "lds", sizes, batch_size, alpha=level, class_counts=COUNTS, **options
+        )
+        assert not failed(findings)
+        assert [finding.name for finding in findings] == PROMISES + LAW
+
+
+def test_weights_may_be_given_instead(rng: np.random.Generator, alpha: float) -> None:
+    """π as it is, renormalised when clients run out. False alarm: 1e-8."""
+    options = {"delays": DELAYS, "delta": 1.0}
+    epochs = [lds(COUNTS, 4, rng, reestimate=False, **options).batch_sizes for _ in range(100)]
+    weights = mixing_weights(COUNTS, **options)
+    sizes = COUNTS.sum(axis=1)
+    assert not failed(judge(epochs, "lds", sizes, 4, alpha=alpha, weights=7 * weights))
+    assert failed(judge(epochs, "lds", sizes, 4, weights=weights[[2, 1, 0, 3, 4, 5, 6]]))
+
+
+def test_fixed_schedules_are_compared_exactly() -> None:
+    for law, sampler in (("fls", fls), ("fpls", fpls)):
+        right = sampler(SIZES, BATCH).batch_sizes
+        findings = judge([right] * 3, law, SIZES, BATCH)
+        assert [finding.name for finding in findings] == [*PROMISES, "plan"]
+        assert not failed(findings)
+        swapped = right.copy()
+        swapped[0, [0, 1]] += [1, -1]
+        swapped[1, [0, 1]] += [-1, 1]
+        (broken,) = [f for f in judge([right, swapped], law, SIZES, BATCH) if not f.passed]
+        assert broken.name == "plan"
+        assert broken.detail.startswith("epoch 1 takes 2 samples from client 0 in step 0, not 1")
+
+
+def test_a_long_log_is_judged_in_part(
+    monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator, alpha: float
+) -> None:
+    """9 of 51 steps, 14 of 40 epochs, of 32 clients. False alarm: 1e-8."""
+    monkeypatch.setattr(bets, "MOST_CHANCES", 50_000)
+    sizes = rng.multinomial(500, np.full(32, 1 / 32)).tolist()
+    epochs = np.array([ugs(sizes, 10, rng).batch_sizes for _ in range(40)])
+    table = tabulate(epochs, np.array(sizes), None)
+    assert table.steps.tolist() == [0, 6, 12, 18, 24, 30, 36, 42, 49]
+    assert (table.brought == epochs[: len(table.brought), table.steps]).all()
+    assert table.few.tolist() == [0, 4, 7, 8]
+    assert 2 < len(table.brought) < 40
+    assert not failed(judge(epochs, "ugs", sizes, 10, alpha=alpha))
+    stale = [one_by_one(sizes, 10, rng, lambda _: np.array(sizes, float)) for _ in range(15)]
+    assert "between_steps" in failed(judge(stale, "ugs", sizes, 10))
+    assert "repeats" in failed(judge([*epochs[:9], epochs[4]], "ugs", sizes, 10))
+
+
+# --- broken promises
+
+
+def without_its_last_batch(e: np.ndarray) -> np.ndarray:
+    return e[:-1]
+
+
+def with_a_larger_last_batch(e: np.ndarray) -> np.ndarray:
+    return np.concatenate([e[:-2], e[-2:].sum(axis=0, keepdims=True)])
+
+
+def with_a_step_of_zeros(e: np.ndarray) -> np.ndarray:
+    return np.insert(e, 2, 0, axis=0)
+
+
+def with_a_client_never_drawn(e: np.ndarray) -> np.ndarray:
+    return np.column_stack([0 * e[:, 0], e[:, 1] + e[:, 0], e[:, 2:]])
+
+
+def with_the_short_batch_first(e: np.ndarray) -> np.ndarray:
+    return e[::-1]
+
+
+def with_samples_below_zero(e: np.ndarray) -> np.ndarray:
+    return e - 1
+
+
+def without_a_client(e: np.ndarray) -> np.ndarray:
+    return e[:, 1:]
+
+
+def as_floats(e: np.ndarray) -> np.ndarray:
+    return e / 1
+
+
+def ragged(e: np.ndarray) -> list[list[int]]:
+    return [[1, 2], [3]]
+
+
+def nothing(e: np.ndarray) -> list[int]:
+    return []
+
+
+@pytest.mark.parametrize(
+    ("breaking", "promise"),
+    [
+        (without_its_last_batch, "num_steps"),
+        (with_a_larger_last_batch, "num_steps"),
+        (with_a_step_of_zeros, "num_steps"),
+        (with_a_client_never_drawn, "exhaustion"),
+        (with_the_short_batch_first, "batch_sizes"),
+        (with_samples_below_zero, "form"),
+        (without_a_client, "form"),
+        (as_floats, "form"),
+        (ragged, "form"),
+        (nothing, "form"),
+    ],
+)
+def test_a_broken_promise_in_one_epoch_is_named(
+    breaking: Callable[[np.ndarray], object], promise: str, rng: np.random.Generator
+) -> None:
+    epochs = [ugs(SIZES, BATCH, rng).batch_sizes for _ in range(9)]
+    findings = judge([*epochs, breaking(epochs[0])], "ugs", SIZES, BATCH)
+    assert failed(findings) == [promise]
+    assert findings[-1].name == promise
+    assert findings[-1].detail.startswith("epoch 9 ")
+
+
+def test_with_replacement_breaks_the_promise_to_exhaust(rng: np.random.Generator) -> None:
+    shares = np.array(SIZES) / sum(SIZES)
+    rows = [rng.multinomial(b, shares) for b in global_batch_sizes(sum(SIZES), BATCH)]
+    (finding,) = [f for f in judge([np.array(rows)], "ugs", SIZES, BATCH) if not f.passed]
+    assert finding.name in ("form", "exhaustion")
+    assert "client" in finding.detail
+
+
+def test_the_other_remainder_is_not_the_one_promised(rng: np.random.Generator) -> None:
+    even = [ugs(SIZES, 8, rng, "even").batch_sizes]
+    assert failed(judge(even, "ugs", SIZES, 8)) == ["batch_sizes"]
+
+
+# --- wrong laws. Each name says the mistake; one of the families that must see it is given, and
+# the epochs that are enough.
+
+EXPECTED = {
+    "shares_stay_as_at_first": ("between_steps", 50),
+    "every_client_equally_likely": ("spread", 50),
+    "one_schedule_for_every_epoch": ("repeats", 3),
+    "one_schedule_for_every_second_epoch": ("repeats", 8),
+    "each_schedule_used_twice": ("repeats", 8),
+    "one_of_twenty_schedules": ("repeats", 30),
+    "clients_in_order": ("spread", 5),
+    "client_after_client": ("spread", 20),
+    "rotated_by_a_batch": ("between_epochs", 20),
+    "rotated_by_a_sample": ("between_epochs", 20),
+    "rotated_at_random": ("between_epochs", 60),
+    "forth_and_back": ("between_epochs", 200),
+    "the_same_batches_in_another_order": ("repeats", 8),
+    "proportional_within_each_batch": ("spread", 20),
+    "samples_in_pairs": ("spread", 30),
+    "too_few_swaps_of_the_last_epoch": ("between_epochs", 50),
+    "shuffled_within_a_window": ("cells", 50),
+    "batches_sorted_by_a_client": ("clients", 50),
+    "end_of_the_epoch_not_shuffled": ("outcomes", 100),
+    "halves_never_mixed": ("clients", 100),
+    "swap_with_anyone": ("cells", 2000),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_UGS)
+def test_a_wrong_law_is_caught(name: str, rng: np.random.Generator) -> None:
+    family, num = EXPECTED[name]
+    findings = judge(WRONG_UGS[name](SIZES, BATCH, num, rng), "ugs", SIZES, BATCH)
+    assert [f.name for f in findings[: len(PROMISES)] if f.passed] == PROMISES
+    assert family in failed(findings)
+
+
+def test_the_detail_has_the_numbers(rng: np.random.Generator) -> None:
+    epochs = [np.roll(ugs([20, 20], 10, rng).batch_sizes, 1, axis=1) for _ in range(9)]
+    for epoch in epochs:
+        epoch[[0, 1]] = [[2, 8], epoch[:2].sum(axis=0) - [2, 8]]
+    findings = {f.name: f for f in judge(epochs, "ugs", [20, 20], 10)}
+    assert failed(list(findings.values()))
+    assert findings["outcomes"].detail.startswith("client 0 brings 2 samples to step 0 in 9 of 9 ")
+    assert "epochs, 0.3 expected: p = " in findings["outcomes"].detail
+    assert findings["cells"].detail.startswith(
+        "client 0 brings 2.000 samples to step 0 (mean of 9 epochs), 5.000 expected: p = "
+    )
+    assert findings["cells"].detail.endswith(", accused at 1.2e-07")
+
+
+# --- wrong LDS
+
+OPTIONS = {"delays": DELAYS, "delta": 0.5, "concentration": 0.1}
+Z = (DELAYS - DELAYS.mean()) / DELAYS.std()
+
+
+def lds_with(rng: np.random.Generator, num: int, reestimate: bool = True, **changed) -> list:
+    """LDS with a posterior whose α or labels are wrong."""
+    right = _posterior(COUNTS, None, **{**OPTIONS, "max_iter": 1000})
+    sizes = COUNTS.sum(axis=1)
+    wrong = right._replace(
+        **{name: change(getattr(right, name)) for name, change in changed.items()}
+    )
+    wrong = wrong._replace(alpha=np.where(sizes > 0, np.maximum(wrong.alpha, 1e-250), 0))
+    batches = global_batch_sizes(int(sizes.sum()), 4)
+    return [
+        Schedule.from_steps(
+            _steps(sizes, batches, wrong, reestimate, rng), batches.size, len(sizes)
+        ).batch_sizes
+        for _ in range(num)
+    ]
+
+
+def capped_to_the_largest(rng: np.random.Generator, num: int) -> list[np.ndarray]:
+    """What a cap cuts off goes to the client that has most left."""
+    epochs, weights = [], mixing_weights(COUNTS, **OPTIONS)
+    for _ in range(num):
+        left, rows = COUNTS.sum(axis=1), []
+        while left.any():
+            p, size = weights * (left > 0), min(4, left.sum())
+            row = np.minimum(rng.multinomial(size, p / p.sum()), left)
+            while row.sum() < size:
+                row[np.argmax(left - row)] += 1
+            rows.append(row)
+            left = left - row
+        epochs.append(np.array(rows))
+    return epochs
+
+
+def weights_rounded(rng: np.random.Generator, num: int) -> list[np.ndarray]:
+    """Whole expected counts are given out, only the rest is drawn."""
+    epochs, weights = [], mixing_weights(COUNTS, **OPTIONS)
+    for _ in range(num):
+        left, rows = COUNTS.sum(axis=1), []
+        while left.any():
+            p, size = weights * (left > 0), min(4, left.sum())
+            row = np.minimum((size * p / p.sum()).astype(int), left)
+            row += draw(p / p.sum(), left - row, int(size - row.sum()), rng)
+            rows.append(row)
+            left = left - row
+        epochs.append(np.array(rows))
+    return epochs
+
+
+WRONG_LDS = {
+    "the sign of delta": (lambda r, n: lds_with(r, n, alpha=lambda a: a * np.exp(-Z)), 30),
+    "no prior": (lambda r, n: lds_with(r, n, alpha=np.zeros_like), 50),
+    "no labels": (lambda r, n: lds_with(r, n, label_counts=np.zeros_like), 400),
+    "alpha - 1": (lambda r, n: lds_with(r, n, alpha=lambda a: a - 1), 50),
+    "alpha + 1": (lambda r, n: lds_with(r, n, alpha=lambda a: a + 1), 100),
+    "five times the concentration": (lambda r, n: lds_with(r, n, alpha=lambda a: 5 * a), 400),
+    "no re-estimation": (lambda r, n: lds_with(r, n, reestimate=False), 300),
+    "UGS": (lambda r, n: [ugs(COUNTS.sum(axis=1), 4, r).batch_sizes for _ in range(n)], 30),
+    "one schedule": (lambda r, n: [lds(COUNTS, 4, r, **OPTIONS).batch_sizes] * n, 3),
+    "a cap's rest to the largest": (capped_to_the_largest, 300),
+    "weights rounded": (weights_rounded, 50),
+}
+
+
+@pytest.mark.parametrize("mistake", WRONG_LDS)
+@pytest.mark.filterwarnings("ignore:EM did not converge")
+def test_wrong_lds_is_caught(mistake: str, rng: np.random.Generator) -> None:
+    sampler, num = WRONG_LDS[mistake]
+    sizes = COUNTS.sum(axis=1)
+    findings = judge(sampler(rng, num), "lds", sizes, 4, class_counts=COUNTS, **OPTIONS)
+    assert all(finding.passed for finding in findings[: len(PROMISES)])
+    assert failed(findings)
+
+
+def test_re_estimation_that_was_not_promised_is_caught(rng: np.random.Generator) -> None:
+    epochs = [lds(COUNTS, 4, rng, **OPTIONS).batch_sizes for _ in range(150)]
+    judged = judge(
+        epochs, "lds", COUNTS.sum(axis=1), 4, class_counts=COUNTS, reestimate=False, **OPTIONS
+    )
+    assert "clients" in failed(judged)
+
+
+# --- arguments
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"law": "usg"}, "law = 'usg': must be one of ugs, fls, fpls, lds"),
+        ({"schedules": []}, r"schedules = \[\]: must hold at least one epoch"),
+        ({"alpha": 0.0}, "alpha = 0.0: must be a finite number, greater than 0"),
+        ({"batch_size": 99}, "batch_size = 99: must be a whole number from 1 to 7"),
+        ({"law": "lds"}, "weights = None: law = 'lds' needs class_counts or weights"),
+        ({"law": "lds", "weights": [1, 0]}, r"weights = \[1, 0\]: must be above 0"),
+        ({"law": "lds", "class_counts": [[1], [2]]}, "class_counts = .*: must sum to sizes"),
+        (
+            {"law": "lds", "class_counts": [[3], [4]], "labels": "sampled"},
+            "labels = 'sampled': must be one of expected",
+        ),
+    ],
+)
+def test_wrong_arguments_are_named(changed: dict[str, object], sentence: str) -> None:
+    arguments = {"schedules": [[[3, 4]]], "law": "ugs", "sizes": [3, 4], "batch_size": 7}
+    with pytest.raises(ValueError, match=sentence):
+        judge(**{**arguments, **changed})
+
+
+def test_a_law_that_leaves_nothing_to_chance_says_so() -> None:
+    findings = judge([[[2], [2], [1]]], "ugs", [5], 2)
+    assert not failed(findings)
+    assert {f.detects for f in findings[len(PROMISES) :]} == {
+        "nothing: these epochs are too few, or leave nothing to chance"
+    }
