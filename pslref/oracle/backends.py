@@ -29,7 +29,11 @@ class Unsupported(Exception):
 
 
 class Broken(ValueError):
-    """An implementation gave no answer: it died, hung, or wrote something that is none."""
+    """An implementation gave no answer: it died or wrote something that is none."""
+
+
+class Hung(Broken):
+    """It did not answer in time."""
 
 
 class Backend(Protocol):
@@ -126,7 +130,7 @@ class CommandBackend:
             line = self.lines.get(timeout=time_limit)
         except queue.Empty:
             self.close()
-            raise Broken(f"did not answer within {time_limit:g} s") from None
+            raise Hung(f"did not answer within {time_limit:g} s") from None
         if not line:
             code, said = self.process.wait(), self._last_words()
             self.close()

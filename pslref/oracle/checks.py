@@ -17,7 +17,7 @@ from pslref.oracle.ops import OPS
 from pslref.oracle.vectors import Case, shipped
 
 TIERS = ("vectors", "laws", "distribution")
-ALPHA = 1e-6  # the most probability that the whole check accuses a right implementation
+ALPHA = 1e-6
 
 
 class Outcome(NamedTuple):
@@ -25,6 +25,7 @@ class Outcome(NamedTuple):
 
     failure: str | None = None
     note: str = ""
+    status: str = "passed"  # or "noted"; of no meaning with a failure
     outputs: Values | None = None
     p_values: Mapping[str, float] = MappingProxyType({})
 
@@ -40,7 +41,10 @@ class Check(NamedTuple):
 
 
 def checks(
-    rng: np.random.Generator, tiers: Iterable[str] = TIERS, ops: Iterable[str] = tuple(OPS)
+    rng: np.random.Generator,
+    tiers: Iterable[str] = TIERS,
+    ops: Iterable[str] = tuple(OPS),
+    alpha: float = ALPHA,
 ) -> list[Check]:
     """All checks of these tiers and operations, in the order in which to read them.
 
@@ -48,6 +52,7 @@ def checks(
         rng: draws the inputs of the laws, and the seeds that samplers are given.
         tiers: of `TIERS`.
         ops: of `ops.OPS`.
+        alpha: the most probability that all together accuse a right implementation.
 
     Raises:
         ValueError: for a name that is none.
@@ -61,9 +66,9 @@ def checks(
     for name, law in laws.STEP_LAWS.items():
         ask = partial(_ask_law, law, next(streams))
         found.append(Check(f"law-{name}", "laws", "split_steps", ask))
-    alpha = ALPHA / len(randomness.QUESTIONS)
+    share = alpha / len(randomness.QUESTIONS)
     for name, (op, question) in randomness.QUESTIONS.items():
-        ask = partial(_ask_sampler, question, next(streams), alpha)
+        ask = partial(_ask_sampler, question, next(streams), share)
         found.append(Check(f"random-{name}", "distribution", op, ask))
     return [one for one in found if one.tier in chosen and one.op in wanted]
 
@@ -81,7 +86,7 @@ def ask_vector(case: Case, backend: Backend) -> Outcome:
         return Outcome(None if refused else "was not refused, but these inputs are invalid")
     found = refused or divergence(case.expected, got, bounds_of(case, backend.spec.dtype))
     if found is not None and case.result == "acceptable":
-        return Outcome(None, f"another convention: {found}")
+        return Outcome(None, f"another convention: {found}", "noted")
     return Outcome(found, outputs=None if refused else got)
 
 
@@ -102,7 +107,8 @@ def _ask_sampler(
 ) -> Outcome:
     def ask() -> Outcome:
         answer = question(backend, deepcopy(rng), alpha)
-        return Outcome(answer.failure, "; ".join(answer.detects), None, answer.p_values)
+        detects = "; ".join(answer.detects)
+        return Outcome(answer.failure, detects, p_values=answer.p_values)
 
     return _or_error(ask)
 

@@ -34,7 +34,7 @@ BATCH_SIZE = 8  # six steps, the last of them short
 DELAYS = np.array([1.0, 6.0, 1.5, 2.0, 1.0])
 NUM_SCHEDULES = {"ugs": 3000, "lds": 1000, "fls": 20, "fpls": 20}
 EPOCHS = 400
-P_VALUE = re.compile(r"p = ([0-9.e+-]+[0-9])")  # in a finding's detail
+P_VALUE = re.compile(r"p = ([\d.e+-]*\d)")  # in the detail of a finding
 
 
 def schedules(

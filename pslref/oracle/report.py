@@ -7,6 +7,7 @@ from typing import Any
 from pslref.oracle.backends import Spec
 
 RIGHT, WRONG, UNCHECKED = 0, 1, 2
+NOT_CLAIMED = "not among its capabilities"
 STATUSES = ("passed", "failed", "unsupported", "noted", "expected failure", "unexpected pass")
 
 
@@ -82,7 +83,7 @@ class Report:
             text.append(f"{tier:<13}{op:<18}{ran:>3} ran: {', '.join(said)}")
         text += [f"not shown, not checked: {', '.join(self.hidden)}"] if self.hidden else []
         for result in self.results:
-            if result.sentence and not result.is_wrong:
+            if result.sentence not in ("", NOT_CLAIMED) and not result.is_wrong:
                 text.append(f"{result.status}: {result.id}: {result.sentence}")
         first = self.first_wrong
         text += ["", *self.errors]
