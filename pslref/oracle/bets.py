@@ -39,7 +39,7 @@ class Stake(NamedTuple):
     @property
     def size(self) -> float:
         """√(2 log(bets / level) / draws): what shows the smallest error."""
-        return min(1.0, math.sqrt(2 * math.log(self.bets / self.level) / self.draws))
+        return min(2.0, math.sqrt(2 * math.log(self.bets / self.level) / self.draws))
 
     def least(self, undetermined: float) -> float:
         """About the mean score seen with 99.9 % chance, if so many draws are left to chance."""
