@@ -52,6 +52,7 @@ Slowdown = Annotated[float, _option("A straggler's delay, in units of another cl
 Jitter = Annotated[float, _option("How far the clients' delays differ besides.")]
 Delta = Annotated[float, _option("How strongly LDS reacts to delays, 0 or more.")]
 Concentration = Annotated[float, _option("c of the prior of LDS; small c keeps the class mix.")]
+Slack = Annotated[float, _option("How far class targets may leave the pooled mix, 0 to 2.")]
 Dtype = Annotated[str, _option("float64 or float32.")]
 Json = Annotated[bool, _option("Print one JSON object instead of tables.", "--json")]
 Out = Annotated[Path | None, _option("Folder for CSV, JSON and figures.")]
@@ -81,6 +82,7 @@ def compare(
     jitter: Jitter = Config.jitter,
     delta: Delta = Config.delta,
     concentration: Concentration = Config.concentration,
+    slack: Slack = Config.slack,
     json_: Json = False,
     out: Out = None,
 ) -> None:
@@ -123,6 +125,7 @@ def schedule(
     jitter: Jitter = Config.jitter,
     delta: Delta = Config.delta,
     concentration: Concentration = Config.concentration,
+    slack: Slack = Config.slack,
     seed: Seed = Config.seed,
     json_: Json = False,
     out: Annotated[Path | None, _option("Folder for schedule.csv.")] = None,
@@ -157,6 +160,7 @@ def deviation(
     jitter: Jitter = Config.jitter,
     delta: Delta = Config.delta,
     concentration: Concentration = Config.concentration,
+    slack: Slack = Config.slack,
     seed: Seed = Config.seed,
     json_: Json = False,
     out: Out = None,
@@ -193,6 +197,7 @@ def stragglers(
     concentrations: Annotated[
         str, _option("Values of c, with commas.", "--concentration")
     ] = "0.01,1",
+    slacks: Annotated[str, _option("Values of slack, with commas.", "--slack")] = "0",
     accuracy: Annotated[bool, _option("Also train with each schedule.", "--accuracy")] = False,
     model: Model = Config.model,
     hidden: Hidden = ",".join(map(str, Config.hidden)),
@@ -213,7 +218,10 @@ def stragglers(
 
     config = _config(locals())
     grid = planning.straggler_grid(
-        config, _numbers("delta", deltas, float), _numbers("concentration", concentrations, float)
+        config,
+        _numbers("delta", deltas, float),
+        _numbers("concentration", concentrations, float),
+        _numbers("slack", slacks, float),
     )
     with terminal.progress() as progress:
         task = progress.add_task("schedules", total=len(grid) * seeds)

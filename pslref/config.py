@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pslref import check
 
-SAMPLERS = ("centralized", "fls", "fpls", "ugs", "lds")
+SAMPLERS = ("centralized", "fls", "fpls", "ugs", "lds", "targets", "stratified")
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Config:
         jitter: how far the delays differ besides.
         delta: how strongly LDS reacts to delays.
         concentration: c of the prior of LDS.
+        slack: how far the class targets may leave the pooled mix, in units of Δ.
     """
 
     dataset: str = "digits"
@@ -55,6 +56,7 @@ class Config:
     jitter: float = 0.2
     delta: float = 1.0
     concentration: float = 1.0
+    slack: float = 0.0
 
     def __post_init__(self) -> None:
         for name in self.sampler:

@@ -175,6 +175,16 @@ def draw_schedule(
             delta=config.delta,
             concentration=config.concentration,
         )
+    if sampler in ("targets", "stratified"):
+        return sampling.targets(
+            part.class_counts,
+            config.batch_size,
+            rng,
+            delays=delays,
+            draw="hypergeometric" if sampler == "targets" else "stratified",
+            slack=config.slack,
+            remainder=config.remainder,
+        )
     return sampling.ugs(part.sizes, config.batch_size, rng, config.remainder)
 
 

@@ -17,6 +17,7 @@ from pslref.split import epoch_time
 
 Row = dict[str, Any]
 
+TARGETS = ("targets", "stratified")
 NO_BOUNDS: Row = {"serfling": None, "l1_bound": None}
 OUTSIDE = 0.05  # what is drawn as a band or a bound holds for a step with probability 0.95
 
@@ -88,6 +89,9 @@ def simulate(
     schedule: Schedule, part: Partition, rng: np.random.Generator, num_simulations: int
 ) -> FloatArray:
     """Measure Δ of every step in epochs whose clients shuffle honestly: (num_simulations, T)."""
+    if schedule.local_class_counts is not None:  # then no shuffle changes a class count
+        expected = theory.expected_deviation(schedule, part.class_counts)
+        return np.tile(expected, (num_simulations, 1))
     total, (num_clients, num_classes) = int(part.sizes.sum()), part.class_counts.shape
     owners = np.repeat(np.arange(num_clients), part.sizes)
     classes = np.tile(np.arange(num_classes), num_clients)
@@ -125,11 +129,12 @@ def stragglers(
 
     Returns:
         A row per seed and schedule with `sampler`; `delta` and `concentration` (None but for
-        LDS); `seed`; `num_steps`; `mean_deviation`, `max_deviation` and `tail_deviation` (the
-        last tenth of the steps) of the exact expectations; `epoch_time` in units of the fastest
-        possible client's delay; `time_saved` against UGS, as a share of its time; and
-        `test_accuracy` (None unless asked for). The sampler "bound" is slowest first: no
-        schedule of batches of at most B is faster, and nobody should train with it.
+        LDS); `slack` (None but for class targets); `seed`; `num_steps`; `mean_deviation`,
+        `max_deviation` and `tail_deviation` (the last tenth of the steps) of the exact
+        expectations; `epoch_time` in units of the fastest possible client's delay; `time_saved`
+        against UGS, as a share of its time; and `test_accuracy` (None unless asked for). The
+        sampler "bound" is slowest first: no schedule of batches of at most B is faster, and
+        nobody should train with it.
     """
     dataset = data.load(config.dataset, config.data_dir, np.dtype(config.dtype))
     rows = []
@@ -150,6 +155,7 @@ def stragglers(
                     "sampler": sampler,
                     "delta": chosen.delta if sampler == "lds" else None,
                     "concentration": chosen.concentration if sampler == "lds" else None,
+                    "slack": chosen.slack if sampler in TARGETS else None,
                     "seed": seed,
                     **_shape(schedule, theory.expected_deviation(schedule, part.class_counts)),
                     "epoch_time": time,
@@ -168,7 +174,10 @@ def stragglers(
 
 
 def straggler_grid(
-    config: Config, deltas: Sequence[float], concentrations: Sequence[float]
+    config: Config,
+    deltas: Sequence[float],
+    concentrations: Sequence[float],
+    slacks: Sequence[float],
 ) -> list[tuple[str, Config]]:
     """What `stragglers` runs for each seed: of config.sampler, after UGS, each with its config."""
     fixed = [(name, config) for name in ("fls", "fpls") if name in config.sampler]
@@ -178,14 +187,21 @@ def straggler_grid(
         for delta in deltas
         if "lds" in config.sampler
     ]
-    return [("ugs", config), *fixed, *lds, ("bound", config)]
+    targets = [
+        (name, replace(config, slack=slack))
+        for name in TARGETS
+        for slack in slacks
+        if name in config.sampler
+    ]
+    return [("ugs", config), *fixed, *lds, *targets, ("bound", config)]
 
 
 def mean_over_seeds(rows: Sequence[Row]) -> list[Row]:
     """The rows of `stragglers`, one for each schedule, with the means of their numbers."""
     groups: dict[tuple[object, ...], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row["sampler"], row["delta"], row["concentration"]), []).append(row)
+        key = tuple(row[name] for name in ("sampler", "delta", "concentration", "slack"))
+        groups.setdefault(key, []).append(row)
     names = ("mean_deviation", "max_deviation", "tail_deviation", "epoch_time", "time_saved")
     return [
         group[0]

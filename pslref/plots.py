@@ -1,6 +1,7 @@
 """Each figure a function of a results table (lists of rows, as `experiments` makes them)."""
 
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ STYLES: dict[str, dict[str, Any]] = {
     "fpls": {"color": "#e6ab02", "linestyle": "-."},
     "ugs": {"color": "#1b4f9c", "linestyle": "-"},
     "lds": {"color": "#66a61e", "linestyle": (0, (5, 1, 1, 1, 1, 1))},
+    "targets": {"color": "#7b3294", "linestyle": (0, (1, 1))},
+    "stratified": {"color": "#b279c9", "linestyle": (0, (7, 2))},
 }
 
-MARKERS = {"ugs": "*", "fls": "X", "fpls": "P"}
-GREENS = ("#1b5e20", "#66a61e", "#a5d06f")
+SLACKS = ("targets", "stratified")
 BOUNDS = {"serfling": "Serfling, all classes", "l1_bound": "bound on Δ itself"}
 
 
@@ -65,9 +67,12 @@ def deviation(steps: Sequence[Row], summary: Sequence[Row]) -> Figure:
         steps: rows with sampler, step, expected, low, high.
         summary: rows with sampler, num_steps, serfling, l1_bound; the bounds may be None.
     """
-    figure = Figure(figsize=(3.2 * len(summary), 3.6), layout="constrained")
-    panels = figure.subplots(1, len(summary), sharey=True, squeeze=False)[0]
-    for panel, row in zip(panels, summary, strict=True):
+    columns, lines = min(3, len(summary)), -(-len(summary) // 3)
+    figure = Figure(figsize=(3.4 * columns, 3.2 * lines), layout="constrained")
+    panels = figure.subplots(lines, columns, sharey=True, squeeze=False)
+    for panel in panels.ravel()[len(summary) :]:
+        panel.set_axis_off()
+    for panel, row in zip(panels.flat, summary, strict=False):
         rows = [step for step in steps if step["sampler"] == row["sampler"]]
         step = [r["step"] + 1 for r in rows]
         band = [r["low"] for r in rows], [r["high"] for r in rows]
@@ -79,7 +84,8 @@ def deviation(steps: Sequence[Row], summary: Sequence[Row]) -> Figure:
                 panel.axhline(row[bound], color="#1b4f9c", linestyle=linestyle, label=label)
         panel.set(title=row["sampler"], xlabel="step of the epoch", ylim=(0, 2))
         panel.legend(loc="upper left", fontsize="small")
-    panels[0].set_ylabel("batch deviation Δ")
+    for panel in panels[:, 0]:
+        panel.set_ylabel("batch deviation Δ")
     return figure
 
 
@@ -87,45 +93,35 @@ def stragglers(rows: Sequence[Row]) -> Figure:
     """The frontier: mean expected deviation against epoch time, averaged over the seeds.
 
     Args:
-        rows: rows with sampler, delta, concentration, mean_deviation, epoch_time; LDS is drawn
-            as a line for each concentration, through its deltas.
+        rows: rows with sampler, delta, concentration, slack, mean_deviation, epoch_time. LDS is a
+            line through its deltas for each concentration, class targets a line through slacks.
     """
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = Figure(figsize=(8, 4.8), layout="constrained")
     axes = figure.subplots()
-    for sampler in dict.fromkeys(row["sampler"] for row in rows):
-        group = [row for row in rows if row["sampler"] == sampler]
-        for i, concentration in enumerate(dict.fromkeys(row["concentration"] for row in group)):
-            line = [row for row in group if row["concentration"] == concentration]
-            deltas = list(dict.fromkeys(row["delta"] for row in line))
-            points = [_mean_point([row for row in line if row["delta"] == d]) for d in deltas]
-            if sampler == "lds":
-                style: dict[str, Any] = {
-                    "marker": "osD^v"[i % 5],
-                    "linestyle": ["-", "--", ":"][i % 3],
-                }
-                style["color"] = GREENS[i % len(GREENS)]
-                axes.plot(*zip(*points, strict=True), label=f"lds, c = {concentration:g}", **style)
-                for point, delta in zip(points, deltas, strict=True):
-                    offset = (0, 6 if i % 2 else -12)
-                    axes.annotate(
-                        f"δ={delta:g}", point, offset, textcoords="offset points", ha="center"
-                    )
-            elif sampler == "bound":
-                axes.axvline(
-                    points[0][0], color="black", linestyle=":", label="no schedule is faster"
-                )
-            else:
-                color = STYLES[sampler]["color"]
-                axes.scatter(*points[0], s=90, marker=MARKERS[sampler], color=color, label=sampler)
+    lines: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for row in rows:
+        sampler = row["sampler"]
+        name = sampler if row["concentration"] is None else f"lds, c = {row['concentration']:g}"
+        varied = {"lds": f"δ={row['delta']}", **dict.fromkeys(SLACKS, f"slack={row['slack']}")}
+        place = (row["epoch_time"], row["mean_deviation"])
+        lines.setdefault(name, {}).setdefault(varied.get(sampler, ""), []).append(place)
+    looks = zip(cycle("osD^v*hXP"), cycle(["-", "--", ":", "-."]), strict=False)
+    for (name, points), (marker, linestyle) in zip(lines.items(), looks, strict=False):
+        places = [np.mean(seeds, axis=0) for seeds in points.values()]
+        if name == "bound":
+            axes.axvline(places[0][0], color="black", linestyle=":", label="no schedule is faster")
+            continue
+        color = STYLES[name.split(",")[0]]["color"]
+        axes.plot(
+            *zip(*places, strict=True), marker=marker, linestyle=linestyle, color=color, label=name
+        )
+        for text, place in zip(points, places, strict=True):
+            if len(places) > 1:
+                axes.annotate(text, place, (3, 5), textcoords="offset points", fontsize="x-small")
     axes.set(xlabel="epoch time, in delays of the fastest possible client")
     axes.set(ylabel="mean expected batch deviation Δ", ylim=(0, None), xlim=(0, None))
     axes.legend()
     return figure
-
-
-def _mean_point(rows: Sequence[Row]) -> tuple[float, float]:
-    time = sum(row["epoch_time"] for row in rows) / len(rows)
-    return time, sum(row["mean_deviation"] for row in rows) / len(rows)
 
 
 def save(figure: Figure, path: Path) -> None:

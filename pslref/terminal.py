@@ -88,9 +88,9 @@ def _mean_and_std(row: Row) -> str:
 
 
 def _schedule_name(row: Row) -> str:
-    if row["delta"] is None:
-        return str(row["sampler"])
-    return f"lds c={row['concentration']:g} δ={row['delta']:g}"
+    if row["delta"] is not None:
+        return f"lds c={row['concentration']:g} δ={row['delta']:g}"
+    return f"{row['sampler']} slack={row['slack']:g}" if row["slack"] else str(row["sampler"])
 
 
 def _interval(row: Row) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pslref import cli
+from pslref.config import SAMPLERS
 
 ROOT = Path(__file__).parents[1]
 SMALL = ["compare", "--clients", "8", "--epochs", "1", "--hidden", "8"]
@@ -29,7 +30,7 @@ def pslref(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
 def test_compare_prints_a_table_and_one_sentence(pslref, tmp_path: Path) -> None:
     code, out, _ = pslref(*SMALL, "--seeds", "2", "--out", str(tmp_path / "new"))
     assert code == 0
-    for name in ["centralized", "fls", "fpls", "ugs", "lds"]:
+    for name in SAMPLERS:
         assert f"\n{name} " in out
     assert "Accuracy over 2 seeds, " in out
     assert (tmp_path / "new" / "compare.png").exists()

@@ -14,7 +14,7 @@ PLAN = Config(clients=16, batch_size=64, sampler=SAMPLERS[1:], seeds=2)
 
 def test_deviation_rows_are_exact_and_the_band_holds_them(tmp_path: Path) -> None:
     steps, summary = planning.deviation(PLAN, out=tmp_path)
-    assert [row["sampler"] for row in summary] == ["fls", "fpls", "ugs", "lds"]
+    assert [row["sampler"] for row in summary] == list(SAMPLERS[1:])
     for row in summary:
         mine = [step for step in steps if step["sampler"] == row["sampler"]]
         assert [step["step"] for step in mine] == list(range(row["num_steps"]))
@@ -54,18 +54,21 @@ def test_the_first_empty_client_and_the_tail() -> None:
 
 
 def test_stragglers_save_time_and_nothing_beats_the_bound(tmp_path: Path) -> None:
-    grid = planning.straggler_grid(PLAN, [0.0, 1.0], [1.0])
+    grid = planning.straggler_grid(PLAN, [0.0, 1.0], [1.0], [0.0, 2.0])
     done = []
     rows = planning.stragglers(PLAN, grid, out=tmp_path, after_row=lambda: done.append(1))
     assert len(rows) == len(done) == len(grid) * 2
     for seed in (0, 1):
         mine = [row for row in rows if row["seed"] == seed]
-        times = {(row["sampler"], row["delta"]): row["epoch_time"] for row in mine}
-        assert min(times.values()) == times["bound", None]
-        ugs = times["ugs", None]
+        times = {row["sampler"]: row["epoch_time"] for row in mine}
+        assert all(row["epoch_time"] >= times["bound"] for row in mine)
+        ugs = times["ugs"]
         assert [row["time_saved"] for row in mine] == [1 - row["epoch_time"] / ugs for row in mine]
     means = planning.mean_over_seeds(rows)
-    assert [row["sampler"] for row in means] == ["ugs", "fls", "fpls", "lds", "lds", "bound"]
+    assert [row["sampler"] for row in means] == [
+        "ugs", "fls", "fpls", "lds", "lds",
+        "targets", "targets", "stratified", "stratified", "bound",
+    ]  # fmt: skip
     saved = {row["delta"]: row["time_saved"] for row in means if row["sampler"] == "lds"}
     assert saved[1.0] > saved[0.0]
     assert (tmp_path / "stragglers.png").read_bytes().startswith(b"\x89PNG")
@@ -73,7 +76,9 @@ def test_stragglers_save_time_and_nothing_beats_the_bound(tmp_path: Path) -> Non
 
 def test_stragglers_train_when_asked() -> None:
     config = replace(PLAN, epochs=1, seeds=1, hidden=(8,))
-    rows = planning.stragglers(config, planning.straggler_grid(config, [1.0], [1.0]), accuracy=True)
+    rows = planning.stragglers(
+        config, planning.straggler_grid(config, [1.0], [1.0], [0.0]), accuracy=True
+    )
     trained = {row["sampler"]: row["test_accuracy"] for row in rows}
     assert trained.pop("bound") is None
     assert all(0 < accuracy < 1 for accuracy in trained.values())
@@ -82,4 +87,4 @@ def test_stragglers_train_when_asked() -> None:
 @pytest.mark.parametrize("delta", [-1.0, float("nan")])
 def test_a_delta_outside_its_range_is_refused(delta: float) -> None:
     with pytest.raises(ValueError, match=r"delta = .*must be a finite number, 0 or more"):
-        planning.stragglers(PLAN, planning.straggler_grid(PLAN, [delta], [1.0]))
+        planning.stragglers(PLAN, planning.straggler_grid(PLAN, [delta], [1.0], [0.0]))
