@@ -6,10 +6,10 @@ from math import comb, log, prod, sqrt
 
 import numpy as np
 import pytest
-from scipy.stats import binom
+from scipy.stats import binom, hypergeom
 
 from pslref.oracle import bets_on_counts, bets_on_order, draws
-from pslref.oracle.bets import Stake, tabulate
+from pslref.oracle.bets import Finding, Stake, tabulate, verdict
 from pslref.oracle.distribution import FAMILIES, judge
 from pslref.sampling import global_batch_sizes, lds, ugs
 
@@ -86,6 +86,26 @@ def test_chances_are_those_of_enumeration(law: str) -> None:
                 for i in alike:
                     law_of_k[table.counts[i, t, k]] += chances[i] / total
                 assert table.alone[r, t, k] == pytest.approx(law_of_k, abs=1e-12)
+
+
+def test_the_last_batch_of_ugs_is_tested_whatever_came_before() -> None:
+    sizes, batches = (4, 2, 3), [4, 4, 1]
+    schedules = list(all_schedules(sizes, batches))
+    table = tabulate(np.array(schedules), np.array(sizes), None)
+    assert table.steps[table.few].tolist() == [0, 1, 2]
+    for t, size in enumerate(batches):
+        for k, held in enumerate(sizes):
+            law = hypergeom(sum(sizes), held, size).pmf(range(5))
+            assert table.few_chances[:, t, k] == pytest.approx(np.tile(law, (len(schedules), 1)))
+
+
+def test_a_family_shares_one_stake() -> None:
+    """p is 1 over the mean of what its bets made of 1, and no more than 1."""
+    made = np.array([[30.0, 1e-9], [0.5, 1.5]])
+    finding = verdict("name", 0.125, np.log(made), lambda bet: f"bet {bet}", "much", 1.0)
+    assert finding == Finding("name", False, "bet (0, 0): p = 0.12, accused at 0.12", "much")
+    assert verdict("name", 0.124, np.log(made), str, "much", 1.0).passed
+    assert ": p = 1, " in verdict("name", 0.1, np.log(made / 99), str, "much", 1.0).detail
 
 
 def stakes(monkeypatch: pytest.MonkeyPatch) -> None:
