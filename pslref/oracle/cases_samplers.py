@@ -75,7 +75,7 @@ def _em(rows: list[list[int]], labels: list[float], iterations: int) -> Make:
             "alpha": rng.integers(1, 256, len(counts)) / 32,
             "class_counts": counts,
             "label_counts": np.array(labels),
-            "start": np.full(len(counts), 1 / len(counts)),
+            "start": 0.5 ** np.minimum(np.arange(1, len(counts) + 1), len(counts) - 1),
             "iterations": iterations,
         }
 

@@ -25,7 +25,7 @@ def divergence(expected: Values, got: Any, bounds: Values) -> str | None:
     """
     if not isinstance(got, dict):
         return f"the outputs are {type(got).__name__}, not arrays by name"
-    for where, right, came, bound in _pairs(expected, got, bounds, ""):
+    for where, right, came, bound in arrays(expected, got, bounds):
         sentence = came if isinstance(came, str) else _difference(right, came, bound)
         if sentence is not None:
             return f"{where}: {sentence}" if where else sentence
@@ -40,14 +40,16 @@ def missing(expected: Values, got: Values) -> set[str]:
     return found
 
 
-def _pairs(expected: Any, got: Any, bounds: Any, where: str) -> Iterator[tuple[str, Any, Any, Any]]:
+def arrays(
+    expected: Any, got: Any, bounds: Any, where: str = ""
+) -> Iterator[tuple[str, Any, Any, Any]]:
     """(where, expected, got, bound) of every array; got is a sentence where the form is wrong."""
     if isinstance(expected, list):
         if not isinstance(got, list) or len(got) != len(expected):
             yield where, None, f"must be a list of {len(expected)}", None
             return
         for t, (one, other, bound) in enumerate(zip(expected, got, bounds, strict=True)):
-            yield from _pairs(one, other, bound, f"step {t}")
+            yield from arrays(one, other, bound, f"step {t}")
         return
     if not isinstance(expected, dict):
         yield where, expected, got, bounds
@@ -58,7 +60,7 @@ def _pairs(expected: Any, got: Any, bounds: Any, where: str) -> Iterator[tuple[s
     for name in expected:
         place = f"{where}, {name}" if where else name
         if name in got:
-            yield from _pairs(expected[name], got[name], bounds[name], place)
+            yield from arrays(expected[name], got[name], bounds[name], place)
         elif name not in OPTIONAL:
             yield place, None, "is missing", None
     for name in got.keys() - expected.keys():

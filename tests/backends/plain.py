@@ -55,7 +55,8 @@ class Plain:
         return {"loss": loss, "dlogits": gradient}
 
     def _do_sgd(
-        self, weight: Array, gradients: Array, learning_rate: float, momentum: float, weight_decay: float
+        self, weight: Array, gradients: Array,
+        learning_rate: float, momentum: float, weight_decay: float,
     ) -> dict[str, Any]:  # fmt: skip
         sgd, weights, after = (
             SGD(learning_rate, momentum, weight_decay, self.faults),

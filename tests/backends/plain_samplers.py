@@ -253,9 +253,9 @@ def _draw(weights: Array, sizes: Array, cuts: list[int], rng: np.random.Generato
     left, rows = sizes.copy(), []
     for b in cuts:
         row = np.zeros_like(left)
-        for _ in range(b):
-            open_ = np.where(left - row > 0, weights, 0)
-            row[rng.choice(len(row), p=open_ / open_.sum())] += 1
+        for point in rng.random(b):
+            open_ = np.cumsum(np.where(left - row > 0, weights, 0))
+            row[np.searchsorted(open_, point * open_[-1], side="right")] += 1
         left, rows = left - row, [*rows, row]
     return np.array(rows)
 
@@ -282,10 +282,7 @@ def _lds(
             _WEIGHTS[key] = lds_em(alpha[own], counts[own], labels, start, 2000, faults)
         weights = np.zeros(len(sizes))
         weights[list(holders)] = _WEIGHTS[key]
-        row = np.zeros_like(left)
-        for point in rng.random(b):
-            open_ = np.cumsum(np.where(left - row > 0, weights, 0))
-            row[np.searchsorted(open_, point * open_[-1], side="right")] += 1
+        row = _draw(weights, left, [b], rng)[0]
         left, rows = left - row, [*rows, row]
     return np.array(rows)
 
