@@ -184,4 +184,7 @@ def as_arrays(outputs: Any) -> Any:
         return {name: as_arrays(value) for name, value in outputs.items()}
     if isinstance(outputs, list) and all(isinstance(entry, dict) for entry in outputs):
         return [as_arrays(entry) for entry in outputs]
-    return np.asarray(outputs)
+    try:
+        return np.asarray(outputs)
+    except ValueError:  # rows of different lengths
+        return np.array(None)

@@ -24,12 +24,25 @@ def divergence(expected: Values, got: Any, bounds: Values) -> str | None:
         The sentence, or None if nothing is wrong.
     """
     if not isinstance(got, dict):
-        return f"the outputs are {type(got).__name__}, not arrays by name"
+        return "the outputs must be arrays by name"
     for where, right, came, bound in arrays(expected, got, bounds):
         sentence = came if isinstance(came, str) else _difference(right, came, bound)
         if sentence is not None:
             return f"{where}: {sentence}" if where else sentence
     return None
+
+
+def has_form(expected: Any, got: Any) -> bool:
+    """Whether `got` has a number or an array of numbers wherever one is required."""
+    if isinstance(expected, list):
+        lists = isinstance(got, list) and len(got) == len(expected)
+        return lists and all(map(has_form, expected, got))
+    if isinstance(expected, dict):
+        return isinstance(got, dict) and all(
+            has_form(value, got[name]) if name in got else name in OPTIONAL
+            for name, value in expected.items()
+        )
+    return isinstance(got, np.ndarray) and got.dtype.kind in "iuf"
 
 
 def missing(expected: Values, got: Values) -> set[str]:
@@ -69,10 +82,7 @@ def arrays(
 
 def _difference(expected: Any, got: Any, bound: Any) -> str | None:
     right = np.asarray(expected)
-    try:
-        came = np.asarray(as_arrays(got))
-    except ValueError:  # rows of different lengths
-        return "rows of different lengths"
+    came = np.asarray(as_arrays(got))
     if came.dtype.kind not in "iuf":
         return f"holds {came.dtype}, not numbers"
     if came.shape != right.shape:

@@ -71,7 +71,7 @@ def _gives(fault: Fault, case: Case, got: Values, dtype: str) -> bool:
 
 def _is_sound(step: Values) -> bool:
     """Not exploded: its numbers still tell something."""
-    return bool(abs(step["loss"]) < HUGE)
+    return bool(np.all(np.abs(step["loss"]) < HUGE))
 
 
 def _compared(outputs: Values, num_steps: int) -> Values:

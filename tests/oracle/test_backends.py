@@ -1,0 +1,218 @@
+"""Whatever a backend does, the check says so and goes on."""
+
+import json
+import shutil
+import sys
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from pslref.oracle import CommandBackend, Spec, Unsupported, examine
+from pslref.oracle.backends import Broken
+from pslref.oracle.codec import decode, encode
+from pslref.oracle.library import Library
+from tests.backends.plain import Plain
+
+ROOT = Path(__file__).parents[2]
+BROKEN = [sys.executable, str(ROOT / "tests" / "backends" / "broken.py")]
+VECTORS = {"tiers": ["vectors"]}
+
+
+@given(
+    hnp.arrays(
+        st.sampled_from([np.float64, np.float32, np.int64]),
+        hnp.array_shapes(min_dims=1, min_side=0),
+    )
+)
+def test_an_array_survives_json_bit_for_bit(array: np.ndarray) -> None:
+    again = decode(json.loads(json.dumps(encode({"a": [array, 1.5, "b"]}))))["a"]
+    assert again[1:] == [1.5, "b"]
+    assert (again[0].dtype, again[0].shape) == (array.dtype, array.shape)
+    assert np.array_equal(again[0], array, equal_nan=array.dtype.kind == "f")
+
+
+@pytest.mark.parametrize(
+    ("broken", "sentence"),
+    [
+        ({"dtype": "int32", "shape": [1], "data": [1]}, "dtype is 'int32'"),
+        ({"dtype": "int64", "shape": [2], "data": [1]}, "do not fill its shape"),
+        ({"dtype": "int64", "shape": [-1], "data": []}, "whole numbers"),
+        ({"dtype": "float64", "shape": [1], "data": ["1"]}, "no number"),
+        ({"dtype": "float64", "shape": 1, "data": [1]}, "whole numbers"),
+    ],
+)
+def test_an_array_that_is_none_is_refused(broken: dict, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        decode(broken)
+
+
+def test_a_null_is_nan_and_a_fraction_among_integers_stays_one() -> None:
+    assert np.isnan(decode({"dtype": "float64", "shape": [1], "data": [None]})[0])
+    assert decode({"dtype": "int64", "shape": [1], "data": [1.5]})[0] == 1.5
+
+
+@pytest.mark.parametrize(
+    ("way", "sentence"),
+    [
+        ("dies", "died with exit code 1: out of memory"),
+        ("rubbish", "which is no answer"),
+        ("wrong-id", "answered id"),
+        ("nan", "y: [0, 3] is nan: not finite"),
+        ("short", "do not fill its shape"),
+        ("misspelt", "y: is missing"),
+        ("no-outputs", "must have outputs"),
+    ],
+)
+def test_a_program_that_breaks_is_reported_as_that(
+    way: str, sentence: str, rng: np.random.Generator
+) -> None:
+    backend = CommandBackend([*BROKEN, way])
+    report = examine(backend, rng, **VECTORS)
+    backend.close()
+    assert [one.status for one in report.results if one.op == "relu"] == ["failed"] * 2 + (
+        ["noted"] if way in ("nan", "misspelt") else ["failed"]
+    )
+    assert sentence in report.first_wrong.sentence
+    assert report.exit_code == 1
+
+
+def test_a_program_that_hangs_costs_one_time_limit_for_an_operation(
+    rng: np.random.Generator,
+) -> None:
+    backend = CommandBackend([*BROKEN, "hangs"], time_limit=0.3)
+    report = examine(backend, rng, **VECTORS)
+    backend.close()
+    assert [one.sentence for one in report.results if one.op == "relu"] == [
+        "hung: did not answer within 0.3 s"
+    ]
+    assert report.errors == ["relu: hung in relu-basic, so its other cases were not asked"]
+    assert report.exit_code == 1
+
+
+def test_a_group_that_ran_no_case_is_an_error(rng: np.random.Generator) -> None:
+    backend = CommandBackend([*BROKEN, "unsupported"])
+    report = examine(backend, rng, **VECTORS)
+    backend.close()
+    assert report.exit_code == 2
+    assert report.errors[0] == "relu: claimed, but no case of it ran"
+    assert "nothing ran" in report.errors[1]
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        ([*BROKEN, "no-dtype"], "must have capabilities"),
+        (["a-program-that-is-not-there"], "could not be started"),
+        ([sys.executable, "-c", "raise SystemExit('no licence')"], "died with .* no licence"),
+    ],
+)
+def test_a_program_that_does_not_introduce_itself(command: list[str], sentence: str) -> None:
+    with pytest.raises(Broken, match=sentence):
+        CommandBackend(command)
+
+
+def test_a_python_backend_behind_the_pipe_gives_the_same_answers() -> None:
+    name = "pslref.oracle.library:Library"
+    backend = CommandBackend([sys.executable, "-m", "pslref.oracle.serve", name])
+    assert backend.spec == Library().spec
+    assert set(backend.capabilities()) == set(Library().capabilities())
+    inputs = {"sizes": np.array([4, 9]), "batch_size": 5}
+    expected = Library().run("fls", inputs)["batch_sizes"]
+    assert np.array_equal(backend.run("fls", inputs)["batch_sizes"], expected)
+    with pytest.raises(ValueError, match="batch_size = 50"):
+        backend.run("fls", {**inputs, "batch_size": 50})
+    backend.close()
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
+def test_the_javascript_example_is_right(rng: np.random.Generator, alpha: float) -> None:
+    """It may be accused with probability alpha; UGS tests see what docs/oracle.md tells."""
+    backend = CommandBackend(["node", str(ROOT / "docs" / "examples" / "backend.js")])
+    report = examine(backend, rng, alpha=alpha)
+    backend.close()
+    assert report.exit_code == 0
+    ran = {one.op for one in report.results if one.status == "passed"}
+    assert ran == {"linear", "relu", "cross_entropy", "sgd", "split_steps", "fls", "fpls",
+                   "ugs_replay", "sample"}  # fmt: skip
+    assert report.hidden == ["client_gradients"]
+
+
+class Without:
+    """The plain backend but for what `change` does to its answers."""
+
+    def __init__(self, change: Any, *faults: str) -> None:
+        self.plain, self.change = Plain(*faults), change
+        self.spec = Spec("changed")
+
+    def capabilities(self) -> Collection[str]:
+        return ["sgd", "relu"]
+
+    def run(self, op: str, inputs: dict[str, Any]) -> Any:
+        return self.change(op, self.plain.run(op, inputs))
+
+
+def status_of(report: Any, op: str) -> set[str]:
+    return {one.status for one in report.results if one.op == op}
+
+
+def test_expected_failures_are_strict(rng: np.random.Generator) -> None:
+    wrong = Without(lambda op, out: out, "momentum-lost")
+    report = examine(wrong, rng, **VECTORS, expected_failures={"sgd": "not built yet"})
+    assert report.exit_code == 0
+    assert "expected failure: sgd-momentum: not built yet" in "\n".join(report.lines())
+    report = examine(wrong, rng, **VECTORS, expected_failures={"sgd-momentum": "later"})
+    assert report.first_wrong.id == "sgd-both"
+    for name in ("relu-basic", "relu"):
+        report = examine(wrong, rng, **VECTORS, expected_failures={name: "why", "sgd": "known"})
+        assert report.first_wrong.status == "unexpected pass"
+    with pytest.raises(ValueError, match="nothing-like-it: no such check"):
+        examine(wrong, rng, **VECTORS, expected_failures={"nothing-like-it": "?"})
+
+
+def test_what_a_backend_may_answer(rng: np.random.Generator) -> None:
+    def raises(op: str, out: Any) -> Any:
+        raise Unsupported("never") if op == "relu" else KeyError("w")
+
+    report = examine(Without(raises), rng, **VECTORS)
+    assert status_of(report, "relu") == {"unsupported"}
+    assert report.first_wrong.sentence == "raised KeyError: 'w'"
+    assert (
+        "no output"
+        in examine(Without(lambda op, out: {**out, "more": 1}), rng, **VECTORS).first_wrong.sentence
+    )
+    for answer, sentence in [
+        (None, "must be arrays by name"),
+        ({"y": "a", "dx": "b", "weights": "c"}, "not numbers"),
+        ({"y": [[1], [1, 2]], "dx": 1, "weights": [[1], [1, 2]]}, "holds object, not numbers"),
+    ]:
+        report = examine(Without(lambda op, out, answer=answer: answer), rng, **VECTORS)
+        assert report.first_wrong is not None
+        assert sentence in report.first_wrong.sentence
+
+
+def test_a_backend_that_changes_its_inputs_harms_only_itself(rng: np.random.Generator) -> None:
+    class Careless(Plain):
+        def run(self, op: str, inputs: dict[str, Any]) -> dict[str, Any]:
+            out = super().run(op, {name: np.copy(value) for name, value in inputs.items()})
+            for value in inputs.values():
+                if isinstance(value, np.ndarray):
+                    value *= 0
+            return out
+
+    for _ in range(2):
+        assert examine(Careless(), rng, **VECTORS, ops=["linear", "sgd"]).exit_code == 0
+
+
+def test_a_capability_that_is_none_is_refused(rng: np.random.Generator) -> None:
+    class Misspelt(Plain):
+        def capabilities(self) -> Collection[str]:
+            return ["liner"]
+
+    with pytest.raises(ValueError, match="capabilities: liner"):
+        examine(Misspelt(), rng)

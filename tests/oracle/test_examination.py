@@ -1,0 +1,99 @@
+"""Right implementations pass every tier; the report says what ran and what came first."""
+
+import json
+
+import numpy as np
+import pytest
+
+from pslref.oracle import examine
+from pslref.oracle.library import Library
+from pslref.oracle.ops import OPS
+from pslref.oracle.study import summary
+from tests.backends.plain import Plain
+
+
+@pytest.mark.parametrize(
+    ("dtype", "execution"), [("float64", "clients"), ("float32", "clients"), ("float32", "pooled")]
+)
+def test_the_library_passes_every_tier(
+    dtype: str, execution: str, rng: np.random.Generator, alpha: float
+) -> None:
+    """False alarms: alpha. What the tests of samplers can see is in the report's own lines."""
+    report = examine(Library(dtype, execution), rng, alpha=alpha)
+    assert report.exit_code == 0, report.lines()
+    assert {one.op for one in report.results} == set(OPS)
+    assert {one.status for one in report.results} == {"passed"}
+    assert report.hidden == (["client_gradients"] if execution == "pooled" else [])
+    assert all(0 <= p <= 1 for one in report.results for p in one.p_values.values())
+    assert sum(len(one.p_values) for one in report.results) > 20
+
+
+def test_a_second_program_passes_every_tier(rng: np.random.Generator, alpha: float) -> None:
+    """False alarms: alpha. The plain backend shares no code with the library."""
+    report = examine(Plain(), rng, alpha=alpha)
+    assert report.exit_code == 0, report.lines()
+    assert {one.op for one in report.results} == set(OPS)
+
+
+def test_pytorch_passes_vectors_and_laws(rng: np.random.Generator) -> None:
+    pytest.importorskip("torch")
+    from tests.backends.pytorch import PyTorch
+
+    for dtype in ("float32", "float64"):
+        report = examine(PyTorch(dtype), rng, tiers=["vectors", "laws"])
+        assert report.exit_code == 0, report.lines()
+
+
+def test_the_report_names_the_first_divergence(rng: np.random.Generator) -> None:
+    seen = []
+    report = examine(
+        Plain("averaged"),
+        rng,
+        tiers=["vectors", "laws"],
+        stop_at_first=True,
+        after_each=seen.append,
+    )
+    assert seen == report.results
+    first = report.first_wrong
+    assert first.id == "step-mlp"
+    assert first.sentence.startswith("step 0, summed_gradients, 1.weight: [0, 0] is ")
+    assert "every one is 1/3 times the expected one" in first.sentence
+    assert {one.op for one in report.results if one.tier == "laws"} == set()
+    lines = report.lines()
+    assert lines[-1] == "WRONG"
+    assert "averaged over the participants" in lines[-2]
+    told = json.loads(json.dumps(report.as_json(), allow_nan=False))
+    assert told["exit_code"] == 1
+    assert told["first_divergence"]["id"] == "step-mlp"
+
+
+@pytest.mark.parametrize(
+    ("fault", "looks"),
+    [
+        ("answers-shifted", "they are the expected ones in another order"),
+        ("half-precision", "rounding, or a small term"),
+        ("bias-gradient-lost", "all are 0"),
+        ("gradient-not-mean", "every one is 5 times"),
+    ],
+)
+def test_a_wrong_array_is_described(fault: str, looks: str, rng: np.random.Generator) -> None:
+    report = examine(Plain(fault), rng, tiers=["vectors"])
+    assert any(looks in one.sentence for one in report.results if one.is_wrong)
+
+
+def test_names_that_are_none_are_refused(rng: np.random.Generator) -> None:
+    with pytest.raises(ValueError, match="did you mean 'vectors'"):
+        examine(Plain(), rng, tiers=["vector"])
+    with pytest.raises(ValueError, match="did you mean 'linear'"):
+        examine(Plain(), rng, ops=["liner"])
+
+
+def test_the_summary_of_a_study_sees_small_p_values() -> None:
+    def rows(p_values: list[float]) -> list[dict]:
+        common = {"backend": "b", "exit_code": 0, "check": "c", "test": "t"}
+        return [{**common, "run": run, "p_value": p} for run, p in enumerate(p_values)]
+
+    uniform = [(run + 0.5) / 100 for run in range(100)]
+    assert summary(rows(uniform))[0] == "0 of 100 full checks accused a right implementation"
+    assert " 1 after correction" in summary(rows(uniform))[1]
+    assert "e-" in summary(rows([p / 5 for p in uniform]))[1].split("<=")[1]
