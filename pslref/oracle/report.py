@@ -67,23 +67,19 @@ class Report:
             return WRONG
         return UNCHECKED if self.errors else RIGHT
 
-    def counts(self) -> dict[tuple[str, str], Counter[str]]:
-        """How many of each status, by tier and operation."""
-        table: dict[tuple[str, str], Counter[str]] = {}
-        for result in self.results:
-            table.setdefault((result.tier, result.op), Counter())[result.status] += 1
-        return table
-
     def lines(self) -> list[str]:
         """The report as text."""
         text = [f"{self.spec.name}, {self.spec.dtype}", ""]
-        for (tier, op), counts in self.counts().items():
+        claimed = [result for result in self.results if result.sentence != NOT_CLAIMED]
+        others = dict.fromkeys(r.op for r in self.results if r.sentence == NOT_CLAIMED)
+        for (tier, op), counts in _counts(claimed).items():
             ran = counts.total() - counts["unsupported"]
             said = [f"{counts[status]} {status}" for status in STATUSES if counts[status]]
             text.append(f"{tier:<13}{op:<18}{ran:>3} ran: {', '.join(said)}")
+        text += [f"not claimed, not checked: {', '.join(others)}"] if others else []
         text += [f"not shown, not checked: {', '.join(self.hidden)}"] if self.hidden else []
-        for result in self.results:
-            if result.sentence not in ("", NOT_CLAIMED) and not result.is_wrong:
+        for result in claimed:
+            if result.sentence and not result.is_wrong:
                 text.append(f"{result.status}: {result.id}: {result.sentence}")
         first = self.first_wrong
         text += ["", *self.errors]
@@ -106,3 +102,11 @@ class Report:
             "errors": self.errors,
             "results": [asdict(result) for result in self.results],
         }
+
+
+def _counts(results: list[Result]) -> dict[tuple[str, str], Counter[str]]:
+    """How many of each status, by tier and operation."""
+    table: dict[tuple[str, str], Counter[str]] = {}
+    for result in results:
+        table.setdefault((result.tier, result.op), Counter())[result.status] += 1
+    return table
