@@ -5,7 +5,7 @@ given. There is no second try.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -70,16 +70,17 @@ def schedules(
     return Answer(failures[0] if failures else None, detects, p_values)
 
 
-OWNERS = np.array([0, 2, 1, 0, 0, 2, 1, 0, 2, 2, 0, 1, 0, 2, 2, 2])
-LOCAL = np.array([[2, 0, 3], [1, 2, 1], [3, 1, 0], [0, 0, 3]])  # every sample once in an epoch
+OWNERS = np.array([0, 2, 1, 0, 0, 2, 1, 0, 2, 2, 0, 1, 0, 2, 1, 2])  # 6, 4 and 6 samples
+LOCAL = np.array([[2, 1, 2], [1, 2, 1], [3, 1, 0], [0, 0, 3]])  # every sample once in an epoch
 
 
 def local_batches(backend: Backend, rng: np.random.Generator, alpha: float) -> Answer:
     """Every client brings each of its own samples once an epoch, in a fresh uniform order.
 
-    A sample's place in its client's order is uniform over the n_k places. So is, modulo n_k, how
-    far it moves from one epoch to the next. Each of these counts is binomial, and takes an equal
-    part of alpha. (method.md 4.1)
+    Uniform, over n places, are: the place of a sample; how far it moves from one epoch to the
+    next, modulo n; how far two samples of clients of the same size are apart, modulo n, where 0
+    is left out for one client's. Each of the counts is binomial, and takes an equal part of
+    alpha. (method.md 4.1)
     """
     seed = int(rng.integers(2**31))
     inputs = {"owners": OWNERS, "batch_sizes": LOCAL, "epochs": EPOCHS, "seed": seed}
@@ -88,21 +89,34 @@ def local_batches(backend: Backend, rng: np.random.Generator, alpha: float) -> A
     broken = _broken_promise(samples, clients)
     if broken:
         return Answer(broken)
-    rarest = (1.0, "")
-    cells = 2 * int((np.bincount(OWNERS) ** 2).sum())
-    for k in range(3):
-        orders = samples[:, clients == k]
-        places = np.argsort(orders, axis=1)  # of the client's samples, ascending
-        moves = np.diff(places, axis=0) % orders.shape[1]
-        for what, seen in [("in place", places), ("moved on by", moves)]:
-            p, column, value, count = _rarest(seen, orders.shape[1])
-            sample = np.flatnonzero(k == OWNERS)[column]
-            often = f"in {count} of {len(seen)} epochs, {len(seen) / orders.shape[1]:.0f} expected"
-            rarest = min(rarest, (p, f"client {k}: sample {sample} is {what} {value} {often}"))
-    p = min(1.0, cells * rarest[0])
-    seen_from = float(binom.isf(alpha / cells / 2, EPOCHS, 1 / 7) / EPOCHS - 1 / 7)
-    detects = [f"a place of 7 taken {100 * seen_from:.0f} % of the epochs too often"]
-    return Answer(rarest[1] if p < alpha else None, detects, {"places": p})
+    tests = list(_uniform_values(samples, clients))
+    cells = sum(values for _, _, values in tests)
+    rarest = min((*_rarest(seen, values), what) for what, seen, values in tests)
+    p, value, count, expected, what = rarest
+    p = min(1.0, cells * p)
+    failure = f"{what} is {value} in {count} epochs, {expected:.0f} expected" if p < alpha else None
+    least = float(binom.isf(alpha / cells / 2, EPOCHS, 1 / 6) / EPOCHS - 1 / 6)
+    detects = [f"places sees one of 6 that is taken {100 * least:.0f} % of the epochs too often"]
+    return Answer(failure, detects, {"places": p})
+
+
+def _uniform_values(samples: IntArray, clients: IntArray) -> Iterator[tuple[str, IntArray, int]]:
+    """(what, its value in each epoch, the number of values), all uniform from 0 or 1 on."""
+    sizes = np.bincount(OWNERS)
+    place = np.empty_like(samples)
+    for k in range(sizes.size):
+        own = np.flatnonzero(k == OWNERS)
+        place[:, own] = np.argsort(samples[:, clients == k], axis=1)
+    for i, k in enumerate(OWNERS):
+        n = int(sizes[k])
+        yield f"the place of sample {i} of client {k}", place[:, i], n
+        moves = np.diff(place[:, i]) % n
+        yield f"how far sample {i} of client {k} moves to the next epoch", moves, n
+        for j in range(i):
+            if sizes[OWNERS[j]] == n:
+                apart = (place[:, i] - place[:, j]) % n
+                same = int(OWNERS[j] == k)
+                yield f"the distance of samples {j} and {i}", apart - same, n - same
 
 
 def _broken_promise(samples: NDArray[Any], clients: IntArray) -> str | None:
@@ -120,16 +134,13 @@ def _broken_promise(samples: NDArray[Any], clients: IntArray) -> str | None:
     return None
 
 
-def _rarest(seen: IntArray, n: int) -> tuple[float, int, int, int]:
-    """(two-sided p, column, value, count) of the count least like a uniform value of 0..n-1."""
-    found = (1.0, 0, 0, 0)
-    for column, values in enumerate(seen.T):
-        counts = np.bincount(values, minlength=n)
-        low, high = binom.cdf(counts, len(values), 1 / n), binom.sf(counts - 1, len(values), 1 / n)
-        p = np.minimum(1.0, 2 * np.minimum(low, high))
-        value = int(p.argmin())
-        found = min(found, (float(p[value]), column, value, int(counts[value])))
-    return found
+def _rarest(values: IntArray, n: int) -> tuple[float, int, int, float]:
+    """(two-sided p, value, count, expected count) of the value least like a uniform 0..n-1."""
+    counts = np.bincount(values, minlength=n)
+    low, high = binom.cdf(counts, values.size, 1 / n), binom.sf(counts - 1, values.size, 1 / n)
+    p = np.minimum(1.0, 2 * np.minimum(low, high))
+    value = int(p.argmin())
+    return float(p[value]), value, int(counts[value]), values.size / n
 
 
 QUESTIONS: dict[str, tuple[str, Question]] = {

@@ -291,8 +291,17 @@ def local_batches(owners: Array, steps: Array, epochs: int, seed: int, faults: F
     rng = np.random.default_rng(seed)
     out: list[Any] = []
     first: dict[int, Array] = {}
-    for _ in range(epochs):
+    last: dict[int, Array] = {}
+    for epoch in range(epochs):
         own = {k: rng.permutation(np.flatnonzero(owners == k)) for k in range(steps.shape[1])}
+        if "rotated" in faults:
+            own = {k: np.roll(np.sort(o), rng.integers(o.size)) for k, o in own.items()}
+        if "one-stream-for-all" in faults:
+            streams = [np.random.default_rng([seed, epoch]) for _ in own]
+            own = {k: streams[k].permutation(np.sort(o)) for k, o in own.items()}
+        if "reversed-every-other" in faults and epoch % 2:
+            own = {k: o[::-1] for k, o in last.items()}
+        last = own
         if "never-shuffled" in faults:
             own = {k: np.sort(order) for k, order in own.items()}
         if "same-every-epoch" in faults:
