@@ -15,8 +15,16 @@ if TYPE_CHECKING:
     from pslref.oracle.report import Result
 
 app = typer.Typer(
-    no_args_is_help=True, help="Is another implementation right? If not, what is wrong with it?"
+    invoke_without_command=True,
+    help="Is another implementation right? If not, what is wrong with it?",
 )
+
+
+@app.callback()
+def without_command(context: typer.Context) -> None:
+    """Without a command, print the help."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 def _option(text: str, *names: str) -> Any:

@@ -11,6 +11,7 @@ from torch.nn import functional
 from pslref.oracle import Spec
 
 Array = np.ndarray[Any, Any]
+torch.set_num_threads(1)  # threads cost more than they bring with arrays this small
 
 
 class PyTorch:
