@@ -167,6 +167,11 @@ class Library:
         return {"samples": np.array(epochs)}
 
 
+def pooled() -> Library:
+    """The library in its other execution, for the command line."""
+    return Library(execution="pooled")
+
+
 def make_layer(spec: dict[str, Any], arrays: Values, dtype: str) -> Layer:
     """The layer that `spec` describes, with these parameters."""
     rng = np.random.Generator(np.random.PCG64(0))  # its draws are overwritten

@@ -14,7 +14,7 @@ from pslref.oracle.codec import decode, encode
 
 
 def load(name: str) -> Backend:
-    """The backend that `package.module:factory` makes.
+    """The backend that `package.module:factory` makes, found in the current folder too.
 
     Raises:
         ValueError: if the name has another form, or the module has no such factory.
@@ -22,6 +22,7 @@ def load(name: str) -> Backend:
     module, colon, factory = name.partition(":")
     if not colon:
         raise ValueError(f"backend = {name!r}: must be package.module:factory")
+    sys.path.insert(0, os.getcwd())
     try:
         made: Backend = getattr(import_module(module), factory)()
     except (ImportError, AttributeError) as error:
@@ -46,7 +47,6 @@ def main() -> None:
     """Answer the requests on stdin, line by line, on stdout; what the backend prints is not one."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    sys.path.insert(0, os.getcwd())
     backend = load(sys.argv[1])
     for line in sys.stdin:
         request = json.loads(line)

@@ -1,6 +1,6 @@
 """Right implementations, checked many times: how often they are accused, and their p-values."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +17,26 @@ LEVELS = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5)
 
 def study(
     names: Iterable[str],
-    seeds: Iterable[np.random.Generator],
+    rngs: Sequence[np.random.Generator],
     out: Path,
     note: Callable[[str], None],
 ) -> list[Row]:
-    """Check each backend with each generator; one row for every test that has a p-value.
+    """Check each backend with each generator: a row for all of it, and one for each p-value.
 
     Args:
         names: factories of backends, package.module:factory.
-        seeds: one generator for each full check of each backend.
+        rngs: one for each full check; every backend gets a stream of its own from it.
         out: the CSV file: backend, run, exit_code, check, test, p_value.
         note: called with a sentence after each full check.
     """
     rows: list[Row] = []
-    generators = list(seeds)
     for name in names:
         backend = load(name)
-        for run, rng in enumerate(generators):
+        for run, rng in enumerate(rngs):
             report = examine(backend, rng.spawn(1)[0])
             note(f"{name}, run {run}: exit code {report.exit_code}")
             whole = {"backend": name, "run": run, "exit_code": report.exit_code}
+            rows.append({**whole, "check": "all", "test": None, "p_value": None})
             rows += [
                 {**whole, "check": result.id, "test": test, "p_value": p}
                 for result in report.results
@@ -56,15 +56,20 @@ def summary(rows: list[Row]) -> list[str]:
     accused = sum(code != 0 for code in runs.values())
     tests: dict[tuple[str, str, str], list[float]] = {}
     for row in rows:
-        tests.setdefault((row["backend"], row["check"], row["test"]), []).append(row["p_value"])
+        if row["test"] is not None:
+            name = (row["backend"], row["check"], row["test"])
+            tests.setdefault(name, []).append(row["p_value"])
     tails = [
         (float(binom.sf(sum(p <= x for p in values) - 1, len(values), x)), name, x)
         for name, values in tests.items()
         for x in LEVELS
     ]
-    tail, name, x = min(tails)
+    verdict = f"{accused} of {len(runs)} full checks accused a right implementation"
+    if not tails:
+        return [verdict]
+    tail, least, x = min(tails)
     return [
-        f"{accused} of {len(runs)} full checks accused a right implementation",
-        f"{len(tests)} tests; the least uniform: {' '.join(name)} at p <= {x}: "
+        verdict,
+        f"{len(tests)} tests; the least uniform: {' '.join(least)} at p <= {x}: "
         f"{min(1.0, tail * len(tails)):.2g} after correction for {len(tails)} comparisons",
     ]

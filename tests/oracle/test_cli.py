@@ -54,6 +54,28 @@ def test_the_first_failure_is_printed_when_it_comes(oracle) -> None:
     assert code == 0
 
 
+def test_a_study_counts_accusations(oracle, tmp_path: Path) -> None:
+    out_file = tmp_path / "study.csv"
+    for name, verdict in [("few", "0 of 2"), ("few_and_wrong", "2 of 2")]:
+        backend = f"tests.oracle.test_cli:{name}"
+        code, out, _ = oracle("study", "--backend", backend, "--runs", "2", "--out", str(out_file))
+        assert code == (verdict != "0 of 2")
+        assert f"{verdict} full checks accused a right implementation" in out
+    assert out_file.read_text().splitlines()[1] == f"{backend},0,1,all,,"
+
+
+def few():
+    from tests.backends.plain import Plain
+
+    return Plain(only=["linear", "sgd"])
+
+
+def few_and_wrong():
+    from tests.backends.plain import Plain
+
+    return Plain("nesterov", only=["linear", "sgd"])
+
+
 def averaging():
     from tests.backends.plain import Plain
 
