@@ -14,14 +14,24 @@ from pslref.oracle.cli import app as oracle_app
 Number = TypeVar("Number", int, float)
 
 app = typer.Typer(
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Parallel split learning with global sampling: the NumPy reference.",
 )
-data_app = typer.Typer(no_args_is_help=True, help="Data sets.")
+data_app = typer.Typer(invoke_without_command=True, help="Download data sets.")
 app.add_typer(data_app, name="data")
+
+
+@app.callback()
+@data_app.callback()
+def without_command(context: typer.Context) -> None:
+    """Without a command, print the help."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
 app.add_typer(oracle_app, name="oracle")
 
 
@@ -35,11 +45,18 @@ PartitionName = Annotated[str, _option("iid, mild or severe: who holds which sam
 Clients = Annotated[int, _option("K, the number of clients.")]
 BatchSize = Annotated[int, _option("B, the global batch size.")]
 Sampler = Annotated[
-    list[str], _option(f"One of {', '.join(SAMPLERS)}; repeat it, or separate by commas.")
+    list[str],
+    _option(
+        "What forms the batches, with commas: centralized; fls and fpls (fixed local batches, "
+        "equal or proportional); ugs (uniform global sampling); lds (latent Dirichlet sampling); "
+        "targets and stratified (class targets, random or even)."
+    ),
 ]
 Model = Annotated[str, _option("mlp or cnn.")]
 Hidden = Annotated[str, _option("Widths of the MLP's hidden layers, separated by commas.")]
-Cut = Annotated[int, _option("Number of layers in the client half.")]
+Cut = Annotated[
+    int, _option("Layers in the client half; 3 is Flatten, Linear, ReLU or Conv, ReLU, pool.")
+]
 LearningRate = Annotated[float, _option("Learning rate of SGD.")]
 Momentum = Annotated[float, _option("Momentum of SGD.")]
 WeightDecay = Annotated[float, _option("Weight decay of SGD.")]
@@ -51,7 +68,9 @@ Fraction = Annotated[float, _option("Probability that a client is a straggler.")
 Slowdown = Annotated[float, _option("A straggler's delay, in units of another client's.")]
 Jitter = Annotated[float, _option("How far the clients' delays differ besides.")]
 Delta = Annotated[float, _option("How strongly LDS reacts to delays, 0 or more.")]
-Concentration = Annotated[float, _option("c of the prior of LDS; small c keeps the class mix.")]
+Concentration = Annotated[
+    float, _option("c: how much LDS heeds delays and shares against the class mix.")
+]
 Slack = Annotated[float, _option("How far class targets may leave the pooled mix, 0 to 2.")]
 Dtype = Annotated[str, _option("float64 or float32.")]
 Json = Annotated[bool, _option("Print one JSON object instead of tables.", "--json")]
@@ -203,7 +222,10 @@ def stragglers(
     hidden: Hidden = ",".join(map(str, Config.hidden)),
     cut: Cut = Config.cut,
     learning_rate: LearningRate = Config.learning_rate,
+    momentum: Momentum = Config.momentum,
+    weight_decay: WeightDecay = Config.weight_decay,
     epochs: Epochs = Config.epochs,
+    remainder: Remainder = Config.remainder,
     dtype: Dtype = Config.dtype,
     seeds: Seeds = Config.seeds,
     seed: Seed = Config.seed,
@@ -229,7 +251,7 @@ def stragglers(
             config, grid, accuracy=accuracy, out=out, after_row=lambda: progress.advance(task)
         )
     if json_:
-        terminal.print_json({"config": asdict(config), "results": rows})
+        terminal.print_json({"config": planning.straggler_config(config, grid), "results": rows})
         return
     terminal.print_table(map(terminal.straggler, planning.mean_over_seeds(rows)))
     print("Δ is the exact expectation, given each schedule; all are means over the seeds.")

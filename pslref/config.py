@@ -6,6 +6,18 @@ from pslref import check
 
 SAMPLERS = ("centralized", "fls", "fpls", "ugs", "lds", "targets", "stratified")
 
+MOST_CLIENTS = 100_000
+MOST_WIDTH = 100_000
+RANGES = [  # of real numbers, both ends allowed
+    ("momentum", 0, 1),
+    ("weight_decay", 0, 1e9),
+    ("fraction", 0, 1),
+    ("slowdown", 1, 1e9),
+    ("jitter", 0, 1e9),
+    ("delta", 0, 1e9),
+    ("slack", 0, 2),
+]
+
 
 @dataclass(frozen=True)
 class Config:
@@ -61,9 +73,18 @@ class Config:
     def __post_init__(self) -> None:
         for name in self.sampler:
             check.one_of("sampler", name, SAMPLERS)
-        for name, low in [("epochs", 1), ("seeds", 1), ("seed", 0)]:
+        if len(set(self.sampler)) < len(self.sampler):
+            raise check.wrong("sampler", self.sampler, "must name each sampler once")
+        check.integer("clients", self.clients, 1, MOST_CLIENTS)
+        for name, low in [("batch_size", 1), ("cut", 1), ("epochs", 1), ("seeds", 1), ("seed", 0)]:
             check.integer(name, getattr(self, name), low)
         for width in self.hidden:
-            check.integer("hidden", width, 1)
+            check.integer("hidden", width, 1, MOST_WIDTH)
+        for name, low, high in RANGES:
+            check.real(name, getattr(self, name), low, high)
+        for name in ("learning_rate", "concentration"):
+            check.real(name, getattr(self, name), 0, low_open=True)
+        check.one_of("partition", self.partition, ["iid", "mild", "severe"])
+        check.one_of("remainder", self.remainder, ["short", "even"])
         check.one_of("model", self.model, ["mlp", "cnn"])
         check.one_of("dtype", self.dtype, ["float32", "float64"])

@@ -17,6 +17,7 @@ from pslref.split import Diverged, Simulation, epoch_time, straggler_delays
 
 Row = dict[str, Any]
 
+TELLING = 0.2  # an interval wider than 20 points that holds 0 tells nothing
 PURPOSES = ("partition", "weights", "schedule", "clients", "delays")  # one random stream each
 
 
@@ -50,6 +51,7 @@ def compare(
         ValueError: for a config that cannot be run.
         Diverged: if a loss stops being finite; the runs before it are written.
     """
+    files.check_folder(out)
     dataset = data.load(config.dataset, config.data_dir, np.dtype(config.dtype))
     results = Results()
     for seed in range(config.seed, config.seed + config.seeds):
@@ -239,9 +241,12 @@ def verdict(rows: Sequence[Row]) -> str:
     if not compared:
         return "A comparison needs centralized, another sampler, and at least two seeds."
     groups = {
-        "no clear difference from centralized training": [r for r in compared if _level(r)],
+        "no clear difference from centralized training": [
+            r for r in compared if _level(r) and _narrow(r)
+        ],
         "clearly below it": [row for row in compared if row["high"] < 0],
         "clearly above it": [row for row in compared if row["low"] > 0],
+        "too few seeds to tell": [r for r in compared if _level(r) and not _narrow(r)],
     }
     parts = [f"{says}: {', '.join(map(_points, group))}" for says, group in groups.items() if group]
     return f"Accuracy over {compared[0]['seeds']} seeds, {'; '.join(parts)}."
@@ -249,6 +254,10 @@ def verdict(rows: Sequence[Row]) -> str:
 
 def _level(row: Row) -> bool:
     return bool(row["low"] <= 0 <= row["high"])
+
+
+def _narrow(row: Row) -> bool:
+    return bool(row["high"] - row["low"] <= TELLING)
 
 
 def _points(row: Row) -> str:

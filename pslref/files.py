@@ -23,6 +23,15 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_folder(folder: Path | None) -> None:
+    """Refuse, before the work begins, a folder that files could not be written to in the end."""
+    if folder is None:
+        return
+    ancestor = next(path for path in [folder, *folder.absolute().parents] if path.exists())
+    if not ancestor.is_dir() or not os.access(ancestor, os.W_OK | os.X_OK):
+        raise ValueError(f"out = {str(folder)!r}: must be a folder that can be written to")
+
+
 def write_json(path: Path, value: object) -> None:
     """Write `value` as JSON."""
     with replacing(path) as temporary:

@@ -56,6 +56,7 @@ def deviation(
         has no samples left; and for UGS
         `serfling` and `l1_bound`, which a full batch's Δ exceeds with probability 0.05 at most.
     """
+    files.check_folder(out)
     dataset = data.load(config.dataset, config.data_dir)
     steps: list[Row] = []
     summary: list[Row] = []
@@ -136,6 +137,7 @@ def stragglers(
         sampler "bound" is slowest first: no schedule of batches of at most B is faster, and
         nobody should train with it.
     """
+    files.check_folder(out)
     dataset = data.load(config.dataset, config.data_dir, np.dtype(config.dtype))
     rows = []
     for seed in range(config.seed, config.seed + config.seeds):
@@ -167,7 +169,7 @@ def stragglers(
             )
             after_row()
     if out is not None:
-        files.write_json(out / "config.json", asdict(config))
+        files.write_json(out / "config.json", straggler_config(config, grid))
         files.write_csv(out / "stragglers.csv", rows)
         plots.save(plots.stragglers(rows), out / "stragglers.png")
     return rows
@@ -196,6 +198,15 @@ def straggler_grid(
     return [("ugs", config), *fixed, *lds, *targets, ("bound", config)]
 
 
+def straggler_config(config: Config, grid: Sequence[tuple[str, Config]]) -> Row:
+    """The config of `stragglers`, with all the values of δ, c and slack that the grid tries."""
+    tried = {"delta": ("lds",), "concentration": ("lds",), "slack": TARGETS}
+    return asdict(config) | {
+        name: sorted({getattr(chosen, name) for sampler, chosen in grid if sampler in samplers})
+        for name, samplers in tried.items()
+    }
+
+
 def mean_over_seeds(rows: Sequence[Row]) -> list[Row]:
     """The rows of `stragglers`, one for each schedule, with the means of their numbers."""
     groups: dict[tuple[object, ...], list[Row]] = {}
@@ -218,12 +229,13 @@ def mean_over_seeds(rows: Sequence[Row]) -> list[Row]:
 def _shape(schedule: Schedule, expected: FloatArray) -> Row:
     """The length of an epoch, and its expected deviation in the mean, at worst, and at the end."""
     left = schedule.sizes - np.cumsum(schedule.batch_sizes, axis=0)
+    last_tenth = -(-schedule.num_steps // 10)
     ran_out = np.flatnonzero(((left == 0) & (schedule.sizes > 0)).any(axis=1))
     return {
         "num_steps": schedule.num_steps,
         "mean_deviation": float(expected.mean()),
         "max_deviation": float(expected.max()),
-        "tail_deviation": float(expected[-(-9 * schedule.num_steps // 10) :].mean()),
+        "tail_deviation": float(expected[-last_tenth:].mean()),
         "first_empty": int(ran_out[0]) + 1,
     }
 

@@ -116,6 +116,8 @@ def run(app: typer.Typer) -> NoReturn:
         code = _mistake(f"cannot use {error.filename}: {error.strerror}")
     except ValueError as error:
         code = _mistake(str(error))
+    except MemoryError as error:
+        code = _mistake(f"not enough memory: {error}")
     except (KeyboardInterrupt, typer.Abort):
         print("pslref: interrupted", file=sys.stderr)
         code = 130

@@ -80,8 +80,14 @@ def test_schedule_prints_every_sample_once(pslref, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["compare", "--clients", "0"], "num_clients = 0: must be a whole number from 1"),
-        (["compare", "--batch-size", "0"], "batch_size = 0: must be a whole number from 1 to 1442"),
+        (["compare", "--clients", "0"], "clients = 0: must be a whole number from 1 to 100000"),
+        (["compare", "--clients", "1000000000"], "clients = 1000000000: must be"),
+        (["compare", "--hidden", "1000000000"], "hidden = 1000000000: must be"),
+        (["compare", "--delta", "nan"], "delta = nan: must be"),
+        (["compare", "--concentration", "0"], "concentration = 0.0: must be"),
+        (["compare", "--slowdown", "1e308"], "slowdown = 1e+308: must be"),
+        (["compare", "--sampler", "ugs,ugs"], "must name each sampler once"),
+        (["compare", "--batch-size", "0"], "batch_size = 0: must be a whole number, 1 or more"),
         (["compare", "--batch-size", "1443"], "batch_size = 1443: must be a whole number from 1"),
         (["compare", "--epochs", "0"], "epochs = 0: must be"),
         (["compare", "--clients", "many"], "--clients"),
@@ -126,6 +132,13 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(pslref, tmp_path: Path)
     assert code == 2
     assert "file" in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["data"], ["oracle"]])
+def test_without_a_command_the_help_is_printed(pslref, arguments: list[str]) -> None:
+    code, out, err = pslref(*arguments)
+    assert (code, err) == (0, "")
+    assert "\nCommands:\n" in out
 
 
 @pytest.mark.parametrize("command", ["compare", "deviation", "stragglers"])

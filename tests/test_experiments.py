@@ -76,6 +76,38 @@ def test_a_run_that_diverges_names_itself_and_keeps_what_was_written(tmp_path: P
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_every_epoch_has_a_schedule_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: dict[str, list[np.ndarray]] = {}
+    draw = experiments.draw_schedule
+
+    def recording(config, sampler, *rest):
+        schedule = draw(config, sampler, *rest)
+        drawn.setdefault(sampler, []).append(schedule.batch_sizes)
+        return schedule
+
+    monkeypatch.setattr(experiments, "draw_schedule", recording)
+    experiments.compare(replace(SMALL, seeds=1, sampler=("ugs", "lds", "targets")))
+    for first, second in drawn.values():
+        assert (first != second).any()
+
+
+def test_every_sampler_starts_from_the_same_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = []
+    build = experiments.network
+
+    def recording(*arguments):
+        net = build(*arguments)
+        weights.append(net.copy().parameters())
+        return net
+
+    monkeypatch.setattr(experiments, "network", recording)
+    experiments.compare(replace(SMALL, seeds=2, epochs=1, sampler=SAMPLERS[:4]))
+    for seed in (0, 4):
+        for other in weights[seed + 1 : seed + 4]:
+            assert all((other[name] == weights[seed][name]).all() for name in other)
+    assert (weights[0]["1.weight"] != weights[4]["1.weight"]).any()
+
+
 def fake_runs(accuracies: dict[str, list[float]]) -> list[dict]:
     rest = {"mean_deviation": 0.2, "max_deviation": 0.4, "num_steps": 9, "megabytes": 1.0,
             "simulated_time": 5.0}  # fmt: skip
@@ -107,6 +139,12 @@ def test_the_verdict_follows_the_numbers() -> None:
     )
     assert "; clearly below it: fls -39.7 points (95 % interval " in sentence
     assert "; clearly above it: lds +5.0 points (95 % interval " in sentence
+
+
+def test_an_interval_that_holds_nearly_everything_is_called_that() -> None:
+    runs = {"centralized": [0.9, 0.9], "fls": [0.2, 0.6]}
+    sentence = experiments.verdict(experiments.summary(fake_runs(runs)))
+    assert "too few seeds to tell: fls -50.0 points" in sentence
 
 
 def test_one_seed_or_no_baseline_gives_no_interval() -> None:

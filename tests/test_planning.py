@@ -7,7 +7,7 @@ import pytest
 from pslref import planning, theory
 from pslref.config import SAMPLERS, Config
 from pslref.partition import extended_dirichlet
-from pslref.sampling import fls
+from pslref.sampling import Schedule, fls
 
 PLAN = Config(clients=16, batch_size=64, sampler=SAMPLERS[1:], seeds=2)
 
@@ -88,3 +88,35 @@ def test_stragglers_train_when_asked() -> None:
 def test_a_delta_outside_its_range_is_refused(delta: float) -> None:
     with pytest.raises(ValueError, match=r"delta = .*must be a finite number, 0 or more"):
         planning.stragglers(PLAN, planning.straggler_grid(PLAN, [delta], [1.0], [0.0]))
+
+
+def test_the_tail_is_the_last_tenth_and_never_empty() -> None:
+    for num_steps, last in [(1, 1), (9, 1), (10, 1), (11, 2), (20, 2), (21, 3)]:
+        expected = np.arange(num_steps, dtype=float)
+        shape = planning._shape(Schedule(np.ones((num_steps, 1), int)), expected)
+        assert shape["tail_deviation"] == expected[num_steps - last :].mean()
+
+
+def test_the_bounds_are_for_all_classes_and_five_percent() -> None:
+    _, (row,) = planning.deviation(replace(PLAN, sampler=("ugs",)), num_simulations=1)
+    each = theory.serfling_eps(0.05 / 10, 64, 1442)
+    assert row["serfling"] == pytest.approx(10 * each)
+    assert theory.deviation_bound(row["l1_bound"], 64, 1442, 10) == pytest.approx(0.05)
+
+
+def test_the_remainder_reaches_every_sampler_that_knows_it() -> None:
+    config = replace(PLAN, remainder="even", sampler=("ugs", "lds", "targets", "stratified"))
+    rows = planning.schedules(replace(config, epochs=1))
+    for sampler in config.sampler:
+        sizes = np.zeros(23, int)
+        for row in rows:
+            if row["sampler"] == sampler:
+                sizes[row["step"]] += row["samples"]
+        assert sizes.tolist() == [63] * 16 + [62] * 7
+
+
+def test_the_config_of_stragglers_names_all_it_tried() -> None:
+    grid = planning.straggler_grid(PLAN, [1.0, 0.0], [0.1], [0.5, 0.0])
+    config = planning.straggler_config(PLAN, grid)
+    assert (config["delta"], config["concentration"]) == ([0.0, 1.0], [0.1])
+    assert config["slack"] == [0.0, 0.5]

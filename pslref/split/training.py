@@ -186,6 +186,8 @@ class Simulation:
         if schedule.local_class_counts is not None:
             name, steps = "schedule.local_class_counts.sum(axis=0)", schedule.local_class_counts
         self._affordable(name, steps.sum(axis=0))
+        if not schedule.batch_sizes.any(axis=1).all():
+            raise ValueError("schedule.batch_sizes: must have a participant in every step")
         rows = [
             (self._numbered(t, counts), *self.last_bytes, self._class_counts())
             for t, counts in enumerate(steps)
@@ -259,15 +261,16 @@ def _checked(
     net: Network, x: ArrayLike, y: ArrayLike, partition: Partition
 ) -> tuple[Array, IntArray, int]:
     """Images in the network's dtype, labels, and the number of classes the network tells apart."""
-    dtype = next(iter(net.parameters().values())).dtype
+    dtype = next((w.dtype for w in net.parameters().values()), np.dtype(np.float64))
     images, labels = np.asarray(x, dtype), check.integers("y", y, ndim=1)
     if len(images) != labels.size:
         raise check.wrong("y", y, f"must be one label for each of the {len(images)} images")
-    if partition.sizes.sum() != labels.size:
-        raise check.wrong("partition.sizes", partition.sizes, f"must sum to N = {labels.size}")
     if not np.isfinite(images).all():
         raise ValueError("x: must be finite, but holds NaN or infinite pixels")
     num_classes = net.forward(images[:1])[0].shape[1]
     if labels.max() >= num_classes:
         raise check.wrong("y", y, f"must be labels from 0 to {num_classes - 1}")
+    held = partition.class_counts.sum(axis=0)
+    if not np.array_equal(held, np.bincount(labels, minlength=held.size)):
+        raise check.wrong("partition", held, f"must hold the classes of the {labels.size} labels")
     return images, labels, num_classes

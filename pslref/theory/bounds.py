@@ -10,6 +10,9 @@ import math
 
 from pslref import check
 
+MOST = 10**18  # samples, so that they stay exact enough in floats
+MOST_CLASSES = 100_000  # 2^M is computed exactly
+
 
 def hoeffding(eps: float, batch_size: int) -> float:
     """Bound on P(|c_m / B − p_m| ≥ ε) for one class m: 2 exp(−2 B ε²), at most 1.
@@ -27,12 +30,12 @@ def hoeffding(eps: float, batch_size: int) -> float:
     Raises:
         ValueError: for an argument outside of its range.
     """
-    return _bound(2, eps, check.integer("batch_size", batch_size, 1))
+    return _bound(2, eps, check.integer("batch_size", batch_size, 1, MOST))
 
 
 def hoeffding_eps(probability: float, batch_size: int) -> float:
     """The ε, √(log(2 / P) / (2B)), for which `hoeffding` gives `probability` (method.md 4.3)."""
-    return _eps(2, probability, check.integer("batch_size", batch_size, 1))
+    return _eps(2, probability, check.integer("batch_size", batch_size, 1, MOST))
 
 
 def hoeffding_batch_size(eps: float, probability: float) -> int:
@@ -76,7 +79,7 @@ def serfling_batch_size(eps: float, probability: float, population: int) -> int:
     B ≥ L (N + 1) / (2 N ε² + L). Here ε is from 0 to 1. (method.md 4.3)
     """
     eps = check.real("eps", eps, 0.0, 1.0)
-    n = check.integer("population", population, 1)
+    n = check.integer("population", population, 1, MOST)
     log_ratio = _log_ratio(2, probability)
     return min(n, math.ceil(log_ratio * (n + 1) / (2 * n * eps * eps + log_ratio)))
 
@@ -101,7 +104,7 @@ def deviation_bound(eps: float, batch_size: int, population: int, num_classes: i
     Raises:
         ValueError: for an argument outside of its range.
     """
-    sets = 2 ** check.integer("num_classes", num_classes, 1) - 2
+    sets = 2 ** check.integer("num_classes", num_classes, 1, MOST_CLASSES) - 2
     half, draws = check.real("eps", eps, 0.0) / 2, _independent(batch_size, population)
     return _bound(sets, half, draws) if sets else float(half == 0)
 
@@ -113,7 +116,7 @@ def deviation_eps(probability: float, batch_size: int, population: int, num_clas
 
 
 def _independent(batch_size: int, population: int) -> float:
-    n = check.integer("population", population, 1)
+    n = check.integer("population", population, 1, MOST)
     b = check.integer("batch_size", batch_size, 1, n)
     return b / ((n - b + 1) / n)
 

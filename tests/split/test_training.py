@@ -298,7 +298,10 @@ def test_a_learning_rate_that_diverges_stops_with_the_step_and_the_loss(executio
         ({"momentum": 1.5}, "momentum = 1.5: must be"),
         ({"weight_decay": -1.0}, "weight_decay = -1.0: must be"),
         ({"execution": "pool"}, "execution = 'pool': must be one of clients, pooled"),
-        ({"partition": Partition([np.arange(9)], np.zeros(9, int))}, "must sum to N = 60"),
+        (
+            {"partition": Partition([np.arange(9)], np.zeros(9, int))},
+            "must hold the classes of the 60 labels",
+        ),
     ],
 )
 def test_bad_arguments_are_refused_in_one_sentence(change, sentence, rng) -> None:
@@ -372,3 +375,19 @@ def test_draws_with_and_without_classes_mix_in_one_epoch(
     assert not departures(seen, law, alpha)
     with pytest.raises(ValueError, match=r"batch_sizes\[0\] = 1: must be at most what the client"):
         client.draw(1)
+
+
+def test_a_schedule_with_an_empty_step_is_refused_before_the_first(rng) -> None:
+    _, x, y, part = setting(5, (6,))
+    simulation = Simulation(mlp([6, 5, 3], rng=rng), 3, x, y, part, rng=rng, **SETTINGS)
+    before = {name: value.copy() for name, value in simulation.net.parameters().items()}
+    for rows in [[part.sizes, 0 * part.sizes], np.zeros((0, 5), int)]:
+        with pytest.raises(ValueError, match="must"):
+            simulation.run_epoch(Schedule(np.array(rows)))
+    assert all((simulation.net.parameters()[name] == before[name]).all() for name in before)
+
+
+def test_a_network_without_parameters_runs(rng: np.random.Generator) -> None:
+    _, x, y, part = setting(5, (3,))
+    simulation = Simulation(Network([Flatten(), ReLU()]), 1, x, y, part, rng=rng, **SETTINGS)
+    simulation.run_epoch(ugs(part.sizes, 7, rng))
