@@ -46,20 +46,21 @@ def every_cut_of_images(backend: Backend, rng: np.random.Generator) -> str | Non
 
 
 def client_order(backend: Backend, rng: np.random.Generator) -> str | None:
-    """The order of the clients is irrelevant. [derived] (method.md 1)"""
+    """The order of the clients, and who brings which of a step's samples, is irrelevant. [derived]
+
+    (method.md 1)
+    """
     fresh = _fresh(rng, "mlp")
     sizes = fresh.inputs["batch_sizes"]
-    order = np.roll(np.arange(NUM_CLIENTS), 1 + int(rng.integers(NUM_CLIENTS - 1)))
-    clients = np.concatenate([np.repeat(np.arange(NUM_CLIENTS), row) for row in sizes])
     steps = np.repeat(np.arange(NUM_STEPS), sizes.sum(axis=1))
-    rows = np.lexsort((np.argsort(order)[clients], steps))
+    rows = np.lexsort((rng.random(steps.size), steps))
     other = {
         **fresh.inputs,
-        "batch_sizes": sizes[:, order],
+        "batch_sizes": np.roll(sizes, 1, axis=1),
         "x": fresh.inputs["x"][rows],
         "y": fresh.inputs["y"][rows],
     }
-    return _same(backend, fresh, other, "with the clients in another order")
+    return _same(backend, fresh, other, "with the clients and their samples in another order")
 
 
 def pooled_gradient(backend: Backend, rng: np.random.Generator) -> str | None:

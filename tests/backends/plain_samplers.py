@@ -294,6 +294,8 @@ def local_batches(owners: Array, steps: Array, epochs: int, seed: int, faults: F
     last: dict[int, Array] = {}
     for epoch in range(epochs):
         own = {k: rng.permutation(np.flatnonzero(owners == k)) for k in range(steps.shape[1])}
+        if "owners-swapped" in faults:  # two clients with as many samples
+            own[0], own[2] = own[2], own[0]
         if "rotated" in faults:
             own = {k: np.roll(np.sort(o), rng.integers(o.size)) for k, o in own.items()}
         if "one-stream-for-all" in faults:

@@ -15,6 +15,7 @@ from pslref.oracle.checks import bounds_of
 from pslref.oracle.compare import divergence
 from pslref.oracle.engine import Engine
 from pslref.oracle.faults import FAULTS, Fault
+from pslref.oracle.laws import STEP_LAWS
 from pslref.oracle.vectors import shipped
 from tests.backends.plain import Plain
 
@@ -110,6 +111,7 @@ ONLY_RANDOM = {
     "no-reestimate": "sample",
     "never-shuffled": "local_batches",
     "same-every-epoch": "local_batches",
+    "owners-swapped": "local_batches",
     "rotated": "local_batches",
     "one-stream-for-all": "local_batches",
     "reversed-every-other": "local_batches",
@@ -147,13 +149,40 @@ def test_the_distribution_catches_what_no_vector_can(fault: str, rng: np.random.
 
 
 @pytest.mark.parametrize(
-    "fault",
-    ["averaged", "weighted-by-position", "mean-of-means", "absent-not-updated", "own-gradient",
-     "answers-reversed", "fresh-client-optimizers", "client-decay-lost", "largest-only"],
-)  # fmt: skip
-def test_the_laws_alone_catch_it(fault: str, rng: np.random.Generator) -> None:
+    ("law", "fault"),
+    [
+        ("every-cut", "averaged"),
+        ("every-cut", "mean-of-means"),
+        ("every-cut", "client-decay-lost"),
+        ("every-cut", "fresh-client-optimizers"),
+        ("every-cut-of-images", "flipped-kernel"),
+        ("every-cut-of-images", "answers-shifted"),
+        ("client-order", "weighted-by-position"),
+        ("client-order", "labels-reversed"),
+        ("pooled-gradient", "largest-only"),
+        ("pooled-gradient", "sum-of-means"),
+        ("absent-clients", "absent-not-updated"),
+        ("absent-clients", "own-gradient"),
+    ],
+)
+def test_a_law_alone_catches_it(law: str, fault: str, rng: np.random.Generator) -> None:
     """Without any expected value: the backend disagrees with itself, or with training uncut."""
-    assert examine(Plain(fault), rng, tiers=["laws"]).exit_code == 1
+    assert STEP_LAWS[law](Plain(fault), rng) is not None
+    assert STEP_LAWS[law](Plain(), rng) is None
+
+
+@pytest.mark.parametrize("law", STEP_LAWS)
+def test_a_law_sees_an_error_of_a_billionth(law: str, rng: np.random.Generator) -> None:
+    class Noisy(Plain):
+        def run(self, op: str, inputs: dict) -> dict:
+            out = super().run(op, inputs)
+            for step in out["steps"]:
+                for name in ("client_weights", "server_weights"):
+                    for w in step[name].values():
+                        w *= 1 + 1e-9 * rng.standard_normal(w.shape)
+            return out
+
+    assert STEP_LAWS[law](Noisy(), rng) is not None
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.op}: {fault.sentence}")
