@@ -9,12 +9,24 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pslref import data, experiments, nn, partition, planning, plots, sampling, split, theory
+    from pslref import (
+        data,
+        experiments,
+        nn,
+        oracle,
+        partition,
+        planning,
+        plots,
+        sampling,
+        split,
+        theory,
+    )
 
 __all__ = [
     "data",
     "experiments",
     "nn",
+    "oracle",
     "partition",
     "planning",
     "plots",

@@ -63,6 +63,12 @@ def one_of(name: str, value: object, allowed: Iterable[str]) -> str:
     raise wrong(name, value, f"must be one of {', '.join(names)}{hint}")
 
 
+def generator(name: str, value: object) -> None:
+    """Refuse a `value` that is no random generator, such as a seed."""
+    if not isinstance(value, np.random.Generator):
+        raise wrong(name, value, "must be a numpy.random.Generator, not a seed")
+
+
 def integers(name: str, value: ArrayLike, *, ndim: int, low: int = 0) -> IntArray:
     """`value` as a fresh int64 array of `ndim` dimensions with entries of at least `low`."""
     allowed = f"must be {ndim}-dimensional, of whole numbers, each {low} or more"

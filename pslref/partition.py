@@ -90,6 +90,7 @@ def iid(labels: ArrayLike, num_clients: int, rng: np.random.Generator) -> Partit
         ValueError: for labels that are not whole numbers from 0, or K outside 1..10 million.
     """
     k, y, _ = _checked(num_clients, labels)
+    check.generator("rng", rng)
     return Partition(_grouped(rng.permutation(np.arange(y.size) % k), k), y)
 
 
@@ -132,6 +133,7 @@ def extended_dirichlet(
         allowed = f"must be {-(-m // k)} or more, for {k} clients to hold {m} classes"
         raise check.wrong("classes_per_client", c, allowed)
     alpha = check.real("alpha", alpha, 0, 1e300, low_open=True)  # above, sums of gammas overflow
+    check.generator("rng", rng)
     owners = np.empty(y.size, np.int64)
     for samples, holds in zip(_grouped(y, m), _draw_classes(k, m, c, rng).T, strict=True):
         holders = np.flatnonzero(holds)

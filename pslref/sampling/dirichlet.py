@@ -91,6 +91,7 @@ def lds_steps(
     **options: Unpack[LdsOptions],
 ) -> Steps:
     """The steps of `lds` one by one: (clients, counts), without the dense (T, K) array."""
+    check.generator("rng", rng)
     counts = check.class_counts("class_counts", class_counts)
     batches = global_batch_sizes(int(counts.sum()), batch_size, remainder)
     return _steps(counts.sum(axis=1), batches, _posterior(counts, rng, **options), reestimate, rng)

@@ -92,6 +92,7 @@ def targets(
             f"a schedule of {num_steps} steps, {num_clients} clients and {num_classes} classes: "
             f"must have at most {MOST_CELLS} cells"
         )
+    check.generator("rng", rng)
     batches = global_batch_sizes(total, batch_size, remainder)
     check.one_of("draw", draw, DRAWS)
     check.one_of("assign", assign, ASSIGNMENTS)

@@ -43,6 +43,7 @@ def ugs_steps(
     n = check.client_sizes("sizes", sizes)
     check.integer("batch_size", batch_size, 1, int(n.sum()))
     check.one_of("remainder", remainder, REMAINDERS)
+    check.generator("rng", rng)
     return _steps(n, batch_size, rng, remainder)
 
 

@@ -89,6 +89,7 @@ class Simulation:
         rng: np.random.Generator,
         execution: str = "clients",
     ) -> None:
+        check.generator("rng", rng)
         self.execution = check.one_of("execution", execution, ["clients", "pooled"])
         self.x, self.y, num_classes = _checked(net, x, y, partition)
         self.class_probs = np.bincount(self.y, minlength=num_classes) / self.y.size
