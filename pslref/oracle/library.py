@@ -73,7 +73,7 @@ class Library:
             i["learning_rate"],
             i["momentum"],
             i["weight_decay"],
-            rng=cast(np.random.Generator, InOrder()),
+            rng=InOrder(),
             execution=self.execution,
         )
         seen = _watch(simulation)
@@ -88,7 +88,7 @@ class Library:
         return {"batch_sizes": sampling.fpls(i["sizes"], i["batch_size"]).batch_sizes}
 
     def _ugs_replay(self, i: Values) -> Values:
-        rng = cast(np.random.Generator, RecordedShuffle(i["permutation"]))
+        rng = RecordedShuffle(i["permutation"])
         schedule = sampling.ugs(i["sizes"], i["batch_size"], rng, i["remainder"])
         return {"batch_sizes": schedule.batch_sizes}
 
@@ -109,7 +109,7 @@ class Library:
         rng = RecordedClients(i["draws"], left)
         for size in sampling.global_batch_sizes(int(left.sum()), i["batch_size"], i["remainder"]):
             equal = np.ones(left.size)
-            rows.append(dirichlet.draw(equal, left, int(size), cast(np.random.Generator, rng)))
+            rows.append(dirichlet.draw(equal, left, int(size), rng))
             left = left - rows[-1]
         return {"batch_sizes": np.array(rows)}
 

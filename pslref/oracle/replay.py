@@ -1,53 +1,60 @@
-"""Stand-ins for a generator: they give a sampler recorded draws instead of random ones."""
+"""Generators that give a sampler recorded draws instead of random ones."""
 
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pslref.check import FloatArray, IntArray
+from pslref.check import IntArray
 
 
-class InOrder:
+class Recorded(np.random.Generator):
+    """A generator of which some method does not draw."""
+
+    def __init__(self) -> None:
+        super().__init__(np.random.PCG64(0))
+
+
+class InOrder(Recorded):
     """For `split.Simulation`: no client shuffles."""
 
-    def spawn(self, number: int) -> list["InOrder"]:
+    def spawn(self, n_children: int) -> list[np.random.Generator]:
         """The same for every client."""
-        return [self] * number
+        return [self] * n_children
 
-    def permutation(self, items: int | IntArray) -> IntArray:
+    def permutation(self, x: Any, axis: int = 0) -> Any:
         """The items as they are; for a number, 0, 1, ..., number - 1."""
-        return np.arange(items) if isinstance(items, int) else items
+        return np.arange(x) if isinstance(x, int) else x
 
 
-class RecordedShuffle:
+class RecordedShuffle(Recorded):
     """For `sampling.ugs`: its one shuffle is the recorded permutation."""
 
     def __init__(self, permutation: IntArray) -> None:
+        super().__init__()
         self.recorded = permutation
 
-    def shuffle(self, array: NDArray[Any]) -> None:
+    def shuffle(self, x: Any, axis: int = 0) -> None:
         """Put the entries in the recorded order."""
-        array[:] = array[self.recorded]
+        x[:] = x[self.recorded]
 
 
-class RecordedClients:
+class RecordedClients(Recorded):
     """For `sampling.dirichlet.draw` with equal weights: its draws name the recorded clients."""
 
     def __init__(self, clients: Iterable[int], left: IntArray) -> None:
+        super().__init__()
         self.clients = iter(clients)
         self.left = left.copy()
 
-    def random(self, number: int) -> FloatArray:
+    def random(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
         """Points in [0, 1) that fall to the next recorded clients that have samples left."""
         has_some = self.left > 0
         drawn: list[int] = []
-        while len(drawn) < number:
+        while len(drawn) < size:
             client = next(self.clients)
             if has_some[client]:
                 drawn.append(client)
         place = np.cumsum(has_some)[drawn] - 0.5
         self.left = np.maximum(self.left - np.bincount(drawn, minlength=self.left.size), 0)
-        points: FloatArray = place / has_some.sum()
-        return points
+        return place / has_some.sum()
