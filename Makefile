@@ -1,6 +1,8 @@
 # make demo: install into .venv and run the main job. make test: everything that CI runs.
 PYTHON ?= python3
 BIN := .venv/bin
+# The matrix products of the demo and the tests are too small to gain from a second thread.
+export OPENBLAS_NUM_THREADS ?= 1
 
 .PHONY: demo test lint clean
 
