@@ -4,7 +4,7 @@ BIN := .venv/bin
 # The matrix products of the demo and the tests are too small to gain from a second thread.
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test lint clean
+.PHONY: demo test clean
 
 demo: .venv/installed
 	$(BIN)/pslref compare --seeds 10 --out demo
