@@ -7,7 +7,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 .PHONY: demo test clean
 
 demo: .venv/installed
-	$(BIN)/pslref compare --seeds 10 --out demo
+	$(BIN)/pslref compare --seeds 7 --out demo
 
 test: .venv/tested
 	$(BIN)/ruff check .

@@ -49,22 +49,21 @@ class Client:
         """
         wanted = np.asarray(counts)
         if wanted.ndim == 0:
-            taken = np.arange(self.left.size) < wanted
+            drawn, rest = self.left[: int(wanted)], self.left[int(wanted) :]
         else:
             taken = np.zeros(self.left.size, bool)
             labels = self.y[self.left]
             for m in np.flatnonzero(wanted):
                 taken[np.flatnonzero(labels == m)[: wanted[m]]] = True
-        if taken.sum() < wanted.sum():
+            # A class gave its foremost samples. Its others would come too late in a later draw
+            # from all classes, were the rest not shuffled again.
+            drawn, rest = self.left[taken], self.rng.permutation(self.left[~taken])
+        if drawn.size < wanted.sum():
             raise ValueError(
                 f"batch_sizes[{self.client}] = {counts}: must be at most what the client has left "
                 f"in this epoch, {self.left.size} samples"
             )
-        drawn, self.left = self.left[taken], self.left[~taken]
-        if wanted.ndim == 1:
-            # A class gave its foremost samples. Its others would come too late in a later draw
-            # from all classes, were the rest not shuffled again.
-            self.left = self.rng.permutation(self.left)
+        self.left = rest
         return drawn
 
     def forward(self, counts: int | IntArray) -> SmashedBatch:
