@@ -23,7 +23,6 @@ STYLES: dict[str, dict[str, Any]] = {
     "stratified": {"color": "#b279c9", "linestyle": (0, (7, 2))},
 }
 
-SLACKS = ("targets", "stratified")
 BOUNDS = {"serfling": "Serfling, all classes", "l1_bound": "bound on Δ itself"}
 
 
@@ -104,9 +103,10 @@ def stragglers(rows: Sequence[Row]) -> Figure:
     for row in rows:
         sampler = row["sampler"]
         name = sampler if row["concentration"] is None else f"lds, c = {row['concentration']:g}"
-        varied = {"lds": f"δ={row['delta']}", **dict.fromkeys(SLACKS, f"slack={row['slack']}")}
+        slack = "" if row["slack"] is None else f"slack={row['slack']}"
+        varied = slack if row["delta"] is None else f"δ={row['delta']}"
         place = (row["epoch_time"], row["mean_deviation"])
-        lines.setdefault(name, {}).setdefault(varied.get(sampler, ""), []).append(place)
+        lines.setdefault(name, {}).setdefault(varied, []).append(place)
     looks = zip(cycle("osD^v*hXP"), cycle(["-", "--", ":", "-."]), strict=False)
     for (name, points), (marker, linestyle) in zip(lines.items(), looks, strict=False):
         places = [np.mean(seeds, axis=0) for seeds in points.values()]
