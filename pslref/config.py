@@ -1,6 +1,7 @@
 """What a run is asked to do; light to import, since the command line shows its defaults."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from pslref import check
 
@@ -19,56 +20,51 @@ RANGES = [  # of real numbers, both ends allowed
 ]
 
 
+def _option(default: object, help: str) -> Any:
+    """A field with the help text of its command line option."""
+    return field(default=default, metadata={"help": help})
+
+
 @dataclass(frozen=True)
 class Config:
-    """One comparison: every sampler with every seed, all else equal.
+    """One comparison: every sampler with every seed, all else equal. Each field is an option."""
 
-    Attributes:
-        dataset: a name that `data.load` knows.
-        data_dir: where its files are.
-        partition: "iid", "mild" or "severe".
-        clients: K.
-        batch_size: B.
-        sampler: the rows to run, of `SAMPLERS`.
-        model: "mlp" or "cnn".
-        hidden: widths of the MLP's hidden layers.
-        cut: layers in the client half.
-        learning_rate: of SGD, with momentum and weight_decay.
-        epochs: passes over the training data.
-        seeds: number of seeds: seed, seed + 1, ...
-        remainder: what to do with N mod B: "short" or "even".
-        dtype: "float64" or "float32".
-        fraction: the probability that a client is a straggler.
-        slowdown: a straggler's delay, in units of another client's.
-        jitter: how far the delays differ besides.
-        delta: how strongly LDS reacts to delays.
-        concentration: c of the prior of LDS.
-        slack: how far the class targets may leave the pooled mix, in units of Δ.
-    """
-
-    dataset: str = "digits"
-    data_dir: str = "data"
-    partition: str = "severe"
-    clients: int = 64
-    batch_size: int = 64
-    sampler: tuple[str, ...] = SAMPLERS
-    model: str = "mlp"
-    hidden: tuple[int, ...] = (64,)
-    cut: int = 3
-    learning_rate: float = 0.5
-    momentum: float = 0.0
-    weight_decay: float = 0.0
-    epochs: int = 10
-    seeds: int = 5
-    seed: int = 0
-    remainder: str = "short"
-    dtype: str = "float64"
-    fraction: float = 0.125
-    slowdown: float = 10.0
-    jitter: float = 0.2
-    delta: float = 1.0
-    concentration: float = 1.0
-    slack: float = 0.0
+    dataset: str = _option("digits", "digits (shipped), fashion-mnist or cifar10.")
+    data_dir: str = _option("data", "Folder that holds the data sets' files.")
+    partition: str = _option("severe", "iid, mild or severe: who holds which samples.")
+    clients: int = _option(64, "K, the number of clients.")
+    batch_size: int = _option(64, "B, the global batch size.")
+    sampler: tuple[str, ...] = _option(
+        SAMPLERS,
+        "What forms the batches, with commas: centralized; fls and fpls (fixed local batches, "
+        "equal or proportional); ugs (uniform global sampling); lds (latent Dirichlet sampling); "
+        "targets and stratified (class targets, random or even).",
+    )
+    model: str = _option("mlp", "mlp or cnn.")
+    hidden: tuple[int, ...] = _option(
+        (64,), "Widths of the MLP's hidden layers, separated by commas."
+    )
+    cut: int = _option(
+        3, "Layers in the client half; 3 is Flatten, Linear, ReLU or Conv, ReLU, pool."
+    )
+    learning_rate: float = _option(0.5, "Learning rate of SGD.")
+    momentum: float = _option(0.0, "Momentum of SGD.")
+    weight_decay: float = _option(0.0, "Weight decay of SGD.")
+    epochs: int = _option(10, "Passes over the training data.")
+    seeds: int = _option(5, "Number of seeds: SEED, SEED + 1, ...")
+    seed: int = _option(0, "First seed.")
+    remainder: str = _option(
+        "short", "short (one short last batch) or even (nearly equal batches)."
+    )
+    dtype: str = _option("float64", "float64 or float32.")
+    fraction: float = _option(0.125, "Probability that a client is a straggler.")
+    slowdown: float = _option(10.0, "A straggler's delay, in units of another client's.")
+    jitter: float = _option(0.2, "How far the clients' delays differ besides.")
+    delta: float = _option(1.0, "How strongly LDS reacts to delays, 0 or more.")
+    concentration: float = _option(
+        1.0, "c: how much LDS heeds delays and shares against the class mix."
+    )
+    slack: float = _option(0.0, "How far class targets may leave the pooled mix, 0 to 2.")
 
     def __post_init__(self) -> None:
         for name in self.sampler:
