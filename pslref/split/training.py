@@ -151,9 +151,7 @@ class Simulation:
             name: np.sum([answer.gradients[name] for answer in answers], axis=0)
             for name in answers[0].gradients
         }
-        self.server.update()
-        for client in self.clients:
-            client.update(total)
+        self._commit(participants, total)
         self.last_batch = np.concatenate([client.batch for client in participants])
         self.last_bytes = (
             sum(message.nbytes for message in smashed),
@@ -169,11 +167,16 @@ class Simulation:
         loss, gradient = self.server.loss_and_gradient(smashed.activations, smashed.labels)
         self._finite(loss)
         _, total = half.network.backward(gradient, cache, input_gradient=False)
-        self.server.update()
-        half.update(total)
+        self._commit(participants, total)
         self.last_batch = batch
         self.last_bytes = (smashed.nbytes, gradient.nbytes)
         return loss
+
+    def _commit(self, participants: list[Client], total: dict[str, Array]) -> None:
+        """Update all halves; until here the step has changed nothing but what is unused."""
+        self.server.update()
+        for client in self.clients if self.execution == "clients" else participants[:1]:
+            client.update(total)
 
     def run_epoch(self, schedule: Schedule) -> EpochRecord:
         """Reshuffle every client, then walk the schedule.
