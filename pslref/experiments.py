@@ -1,39 +1,18 @@
 """Runs over samplers and seeds, and what their numbers say."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from pslref import data, files, nn, partition, plots, sampling
+from pslref import data, files, plots
 from pslref.check import FloatArray
 from pslref.config import Config
-from pslref.data import Dataset
-from pslref.partition import Partition
-from pslref.sampling import Schedule
-from pslref.split import Diverged, Simulation, epoch_time, straggler_delays
-
-Row = dict[str, Any]
+from pslref.runs import Results, Row, run
+from pslref.split import Diverged
 
 TELLING = 0.2  # an interval wider than 20 points that holds 0 tells nothing
-PURPOSES = ("partition", "weights", "schedule", "clients", "delays")  # one random stream each
-
-
-@dataclass
-class Results:
-    """Three tidy tables: a row per run, per epoch of a run, and per step of its first epoch."""
-
-    runs: list[Row] = field(default_factory=list)
-    epochs: list[Row] = field(default_factory=list)
-    steps: list[Row] = field(default_factory=list)
-
-    def add(self, other: "Results") -> None:
-        """Append another's rows."""
-        self.runs += other.runs
-        self.epochs += other.epochs
-        self.steps += other.steps
 
 
 def compare(
@@ -68,126 +47,6 @@ def compare(
     if out is not None:
         plots.save(plots.compare(results.epochs, results.steps), out / "compare.png")
     return results
-
-
-def run(
-    config: Config,
-    dataset: Dataset,
-    sampler: str,
-    seed: int,
-    after_epoch: Callable[[], object] = lambda: None,
-) -> Results:
-    """Train with one sampler and one seed."""
-    results = Results()
-    streams = random_streams(seed)
-    part, delays = scenario(config, dataset, streams)
-    empty_clients = int(np.sum(part.sizes == 0))
-    if sampler == "centralized":  # one client that holds everything
-        part = Partition([np.arange(len(dataset.y_train))], dataset.y_train)
-        delays = np.zeros(1)
-    simulation = Simulation(
-        network(config, dataset, streams["weights"]),
-        config.cut,
-        dataset.x_train,
-        dataset.y_train,
-        part,
-        config.learning_rate,
-        config.momentum,
-        config.weight_decay,
-        rng=streams["clients"],
-        execution="pooled",
-    )
-    labels = {"sampler": sampler, "seed": seed}
-    records, times = [], []
-    for epoch in range(config.epochs):
-        schedule = draw_schedule(config, sampler, part, delays, streams["schedule"])
-        try:
-            records.append(simulation.run_epoch(schedule))
-            times.append(epoch_time(schedule, delays))
-        except Diverged as error:
-            raise Diverged(f"epoch {epoch}, {error}") from None
-        accuracy = simulation.evaluate(dataset.x_test, dataset.y_test)
-        loss = float(records[-1].loss.mean())
-        results.epochs.append(labels | {"epoch": epoch, "loss": loss, "test_accuracy": accuracy})
-        after_epoch()
-    first = zip(records[0].loss.tolist(), records[0].deviation.tolist(), strict=True)
-    results.steps += [
-        labels | {"step": step, "loss": loss, "deviation": deviation}
-        for step, (loss, deviation) in enumerate(first)
-    ]
-    deviation = np.concatenate([record.deviation for record in records])
-    bytes_per_epoch = records[0].bytes_up + records[0].bytes_down
-    results.runs.append(
-        labels
-        | {
-            "test_accuracy": results.epochs[-1]["test_accuracy"],
-            "mean_deviation": float(deviation.mean()),
-            "max_deviation": float(deviation.max()),
-            "num_steps": len(records[0].loss),
-            "simulated_time": None if sampler == "centralized" else float(np.mean(times)),
-            "megabytes": 0.0 if sampler == "centralized" else bytes_per_epoch / 1e6,
-            "empty_clients": empty_clients,
-        }
-    )
-    return results
-
-
-def random_streams(seed: int) -> dict[str, np.random.Generator]:
-    """An independent stream for each purpose: another sampler never changes the partition."""
-    children = np.random.SeedSequence(seed).spawn(len(PURPOSES))
-    return dict(zip(PURPOSES, map(np.random.default_rng, children), strict=True))
-
-
-def scenario(
-    config: Config, dataset: Dataset, streams: dict[str, np.random.Generator]
-) -> tuple[Partition, FloatArray]:
-    """Who holds which samples, and the (K,) delays of the clients."""
-    rng = streams["partition"]
-    part = partition.by_name(config.partition, dataset.y_train, config.clients, rng)
-    delays = straggler_delays(
-        config.clients, streams["delays"], config.fraction, config.slowdown, config.jitter
-    )
-    return part, delays
-
-
-def network(config: Config, dataset: Dataset, rng: np.random.Generator) -> nn.Network:
-    """The uncut network that the config asks for."""
-    shape, dtype = dataset.x_train.shape[1:], np.dtype(config.dtype)
-    if config.model == "cnn":
-        return nn.cnn(shape, dataset.num_classes, rng=rng, dtype=dtype)
-    widths = [int(np.prod(shape)), *config.hidden, dataset.num_classes]
-    return nn.mlp(widths, rng=rng, dtype=dtype)
-
-
-def draw_schedule(
-    config: Config, sampler: str, part: Partition, delays: FloatArray, rng: np.random.Generator
-) -> Schedule:
-    """The schedule of one epoch, drawn anew for each; centralized is UGS with one client."""
-    if sampler == "fls":
-        return sampling.fls(part.sizes, config.batch_size)
-    if sampler == "fpls":
-        return sampling.fpls(part.sizes, config.batch_size)
-    if sampler == "lds":
-        return sampling.lds(
-            part.class_counts,
-            config.batch_size,
-            rng,
-            remainder=config.remainder,
-            delays=delays,
-            delta=config.delta,
-            concentration=config.concentration,
-        )
-    if sampler in ("targets", "stratified"):
-        return sampling.targets(
-            part.class_counts,
-            config.batch_size,
-            rng,
-            delays=delays,
-            draw="hypergeometric" if sampler == "targets" else "stratified",
-            slack=config.slack,
-            remainder=config.remainder,
-        )
-    return sampling.ugs(part.sizes, config.batch_size, rng, config.remainder)
 
 
 def summary(runs: Sequence[Row]) -> list[Row]:

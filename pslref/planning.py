@@ -10,8 +10,8 @@ import numpy as np
 from pslref import data, files, plots, sampling, theory
 from pslref.check import FloatArray
 from pslref.config import Config
-from pslref.experiments import draw_schedule, random_streams, run, scenario
 from pslref.partition import Partition
+from pslref.runs import draw_schedule, random_streams, run, scenario
 from pslref.sampling import Schedule
 from pslref.split import epoch_time
 

@@ -21,22 +21,14 @@ MAP = {
     "split": {"nn", "partition", "sampling", "theory"},
     "config": set(),
     "plots": set(),
-    "experiments": {"config", "data", "nn", "partition", "plots", "sampling", "split", "theory"},
-    "planning": {
-        "config",
-        "data",
-        "experiments",
-        "partition",
-        "plots",
-        "sampling",
-        "split",
-        "theory",
-    },
+    "runs": {"config", "data", "nn", "partition", "sampling", "split"},
+    "experiments": {"config", "data", "plots", "runs", "split"},
+    "planning": {"config", "data", "partition", "plots", "runs", "sampling", "split", "theory"},
     "oracle": {"nn", "partition", "sampling", "split", "terminal", "theory"},
     "terminal": set(),
     "cli": {"config", "data", "experiments", "oracle", "planning", "terminal"},
 }
-SEEDED = {"experiments.py", "oracle/cli.py", "oracle/pytest.py"}  # where a seed becomes a stream
+SEEDED = {"runs.py", "oracle/cli.py", "oracle/pytest.py"}  # where a seed becomes a stream
 ANYBODYS = {"check", "files"}
 
 
@@ -71,7 +63,7 @@ def test_a_file_can_be_read_in_one_sitting(path: Path) -> None:
 
 
 def test_randomness_is_passed_in_and_nothing_is_unpickled() -> None:
-    """No global generator and no bare seed below experiments; no pickle anywhere."""
+    """No global generator and no bare seed below runs; no pickle anywhere."""
     for path in FILES:
         text = path.read_text(encoding="utf-8")
         assert "np.random.seed" not in text

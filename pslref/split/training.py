@@ -110,11 +110,13 @@ class Simulation:
         ]
         self.last_batch: IntArray = np.zeros(0, np.int64)
         self.last_bytes = (0, 0)
+        self.rows: list[tuple[float, int, int, IntArray]] = []  # one for each step that was walked
 
     def start_epoch(self) -> None:
         """Every client shuffles its samples anew."""
         for client in self.clients:
             client.start_epoch()
+        self.rows = []
 
     def step(self, batch_sizes: ArrayLike) -> float:
         """One step of the current epoch; returns the mean loss over the global batch, in nats.
@@ -186,17 +188,33 @@ class Simulation:
             Diverged: with the step and its loss; the steps before it are committed.
         """
         self.start_epoch()
-        name, steps = "schedule.sizes", schedule.batch_sizes
+        for _ in self.walk(schedule):
+            pass
+        return self.end_epoch()
+
+    def walk(self, schedule: Schedule) -> Iterator[int]:
+        """Take the steps that the current epoch has not taken, yielding the number of those done.
+
+        Raises:
+            ValueError, Diverged: as `run_epoch`.
+        """
+        done = len(self.rows)
+        name, steps = "schedule.sizes", schedule.batch_sizes[done:]
         if schedule.local_class_counts is not None:
-            name, steps = "schedule.local_class_counts.sum(axis=0)", schedule.local_class_counts
+            name = "schedule.local_class_counts.sum(axis=0)"
+            steps = schedule.local_class_counts[done:]
         self._affordable(name, steps.sum(axis=0))
         if not schedule.batch_sizes.any(axis=1).all():
             raise ValueError("schedule.batch_sizes: must have a participant in every step")
-        rows = [
-            (self._numbered(t, counts), *self.last_bytes, self._class_counts())
-            for t, counts in enumerate(steps)
-        ]
-        loss, up, down, counts = (np.array(column) for column in zip(*rows, strict=True))
+        for t, counts in enumerate(steps, done):
+            loss = self._numbered(t, counts)
+            self.rows.append((loss, *self.last_bytes, self._class_counts()))
+            yield t + 1
+
+    def end_epoch(self) -> EpochRecord:
+        """What the steps walked since the epoch began did; the next epoch is to be started."""
+        loss, up, down, counts = (np.array(column) for column in zip(*self.rows, strict=True))
+        self.rows = []
         return EpochRecord(loss, batch_deviation(counts, self.class_probs), up, down)
 
     def _numbered(self, t: int, counts: IntArray) -> float:

@@ -1,0 +1,202 @@
+"""One run: one sampler and one seed, from the first step to the last."""
+
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pslref import nn, partition, sampling
+from pslref.check import FloatArray
+from pslref.config import Config
+from pslref.data import Dataset
+from pslref.partition import Partition
+from pslref.sampling import Schedule
+from pslref.split import Diverged, EpochRecord, Simulation, epoch_time, straggler_delays
+
+Row = dict[str, Any]
+
+PURPOSES = ("partition", "weights", "schedule", "clients", "delays")  # one random stream each
+
+
+@dataclass
+class Results:
+    """Three tidy tables: a row per run, per epoch of a run, and per step of its first epoch."""
+
+    runs: list[Row] = field(default_factory=list)
+    epochs: list[Row] = field(default_factory=list)
+    steps: list[Row] = field(default_factory=list)
+
+    def add(self, other: "Results") -> None:
+        """Append another's rows."""
+        self.runs += other.runs
+        self.epochs += other.epochs
+        self.steps += other.steps
+
+
+class Run:
+    """Training with one sampler and one seed; it can be left between any two steps.
+
+    Args:
+        config: what to run.
+        dataset: the data that it names.
+        sampler: what forms the batches, one of `config.SAMPLERS`.
+        seed: of all its random streams.
+
+    Attributes:
+        simulation: the clients and the server.
+        records: what each epoch that is over did, with its `accuracies` on the test set and its
+            `times`.
+    """
+
+    def __init__(self, config: Config, dataset: Dataset, sampler: str, seed: int) -> None:
+        self.config, self.dataset, self.sampler, self.seed = config, dataset, sampler, seed
+        streams = random_streams(seed)
+        self.part, self.delays = scenario(config, dataset, streams)
+        self.empty_clients = int(np.sum(self.part.sizes == 0))
+        if sampler == "centralized":  # one client that holds everything
+            self.part = Partition([np.arange(len(dataset.y_train))], dataset.y_train)
+            self.delays = np.zeros(1)
+        self.schedule_stream = streams["schedule"]
+        self.simulation = Simulation(
+            network(config, dataset, streams["weights"]),
+            config.cut,
+            dataset.x_train,
+            dataset.y_train,
+            self.part,
+            config.learning_rate,
+            config.momentum,
+            config.weight_decay,
+            rng=streams["clients"],
+            execution="pooled",
+        )
+        self.records: list[EpochRecord] = []
+        self.accuracies: list[float] = []
+        self.times: list[float] = []
+
+    def steps(self) -> Iterator[bool]:
+        """Train, a step with each iteration, which yields whether an epoch is over with it.
+
+        Raises:
+            Diverged: with the epoch, the step and its loss; the steps before it are committed.
+        """
+        while len(self.records) < self.config.epochs:
+            # The stream moves on when the epoch is over. Until then a run that is left and taken
+            # up again draws the same schedule from it.
+            stream = deepcopy(self.schedule_stream)
+            schedule = draw_schedule(self.config, self.sampler, self.part, self.delays, stream)
+            if not self.simulation.rows:
+                self.simulation.start_epoch()
+            try:
+                for done in self.simulation.walk(schedule):
+                    if done < schedule.num_steps:
+                        yield False
+            except Diverged as error:
+                raise Diverged(f"epoch {len(self.records)}, {error}") from None
+            self.schedule_stream = stream
+            self.records.append(self.simulation.end_epoch())
+            self.times.append(epoch_time(schedule, self.delays))
+            test = self.dataset.x_test, self.dataset.y_test
+            self.accuracies.append(self.simulation.evaluate(*test))
+            yield True
+
+    def results(self) -> Results:
+        """The rows of what has been done, at least one epoch."""
+        labels = {"sampler": self.sampler, "seed": self.seed}
+        losses = [float(record.loss.mean()) for record in self.records]
+        epochs = [
+            labels | {"epoch": epoch, "loss": loss, "test_accuracy": accuracy}
+            for epoch, (loss, accuracy) in enumerate(zip(losses, self.accuracies, strict=True))
+        ]
+        first = self.records[0]
+        pairs = zip(first.loss.tolist(), first.deviation.tolist(), strict=True)
+        steps = [
+            labels | {"step": step, "loss": loss, "deviation": deviation}
+            for step, (loss, deviation) in enumerate(pairs)
+        ]
+        deviation = np.concatenate([record.deviation for record in self.records])
+        alone = self.sampler == "centralized"
+        row = labels | {
+            "test_accuracy": self.accuracies[-1],
+            "mean_deviation": float(deviation.mean()),
+            "max_deviation": float(deviation.max()),
+            "num_steps": len(first.loss),
+            "simulated_time": None if alone else float(np.mean(self.times)),
+            "megabytes": 0.0 if alone else (first.bytes_up + first.bytes_down) / 1e6,
+            "empty_clients": self.empty_clients,
+        }
+        return Results([row], epochs, steps)
+
+
+def run(
+    config: Config,
+    dataset: Dataset,
+    sampler: str,
+    seed: int,
+    after_epoch: Callable[[], object] = lambda: None,
+) -> Results:
+    """Train with one sampler and one seed."""
+    training = Run(config, dataset, sampler, seed)
+    for epoch_is_over in training.steps():
+        if epoch_is_over:
+            after_epoch()
+    return training.results()
+
+
+def random_streams(seed: int) -> dict[str, np.random.Generator]:
+    """An independent stream for each purpose: another sampler never changes the partition."""
+    children = np.random.SeedSequence(seed).spawn(len(PURPOSES))
+    return dict(zip(PURPOSES, map(np.random.default_rng, children), strict=True))
+
+
+def scenario(
+    config: Config, dataset: Dataset, streams: dict[str, np.random.Generator]
+) -> tuple[Partition, FloatArray]:
+    """Who holds which samples, and the (K,) delays of the clients."""
+    rng = streams["partition"]
+    part = partition.by_name(config.partition, dataset.y_train, config.clients, rng)
+    delays = straggler_delays(
+        config.clients, streams["delays"], config.fraction, config.slowdown, config.jitter
+    )
+    return part, delays
+
+
+def network(config: Config, dataset: Dataset, rng: np.random.Generator) -> nn.Network:
+    """The uncut network that the config asks for."""
+    shape, dtype = dataset.x_train.shape[1:], np.dtype(config.dtype)
+    if config.model == "cnn":
+        return nn.cnn(shape, dataset.num_classes, rng=rng, dtype=dtype)
+    widths = [int(np.prod(shape)), *config.hidden, dataset.num_classes]
+    return nn.mlp(widths, rng=rng, dtype=dtype)
+
+
+def draw_schedule(
+    config: Config, sampler: str, part: Partition, delays: FloatArray, rng: np.random.Generator
+) -> Schedule:
+    """The schedule of one epoch, drawn anew for each; centralized is UGS with one client."""
+    if sampler == "fls":
+        return sampling.fls(part.sizes, config.batch_size)
+    if sampler == "fpls":
+        return sampling.fpls(part.sizes, config.batch_size)
+    if sampler == "lds":
+        return sampling.lds(
+            part.class_counts,
+            config.batch_size,
+            rng,
+            remainder=config.remainder,
+            delays=delays,
+            delta=config.delta,
+            concentration=config.concentration,
+        )
+    if sampler in ("targets", "stratified"):
+        return sampling.targets(
+            part.class_counts,
+            config.batch_size,
+            rng,
+            delays=delays,
+            draw="hypergeometric" if sampler == "targets" else "stratified",
+            slack=config.slack,
+            remainder=config.remainder,
+        )
+    return sampling.ugs(part.sizes, config.batch_size, rng, config.remainder)
