@@ -49,16 +49,17 @@ class Client:
         """
         wanted = np.asarray(counts)
         if wanted.ndim == 0:
-            drawn, rest = self.left[: int(wanted)], self.left[int(wanted) :]
+            total = int(wanted)
+            drawn, rest = self.left[:total], self.left[total:]
         else:
-            taken = np.zeros(self.left.size, bool)
-            labels = self.y[self.left]
-            for m in np.flatnonzero(wanted):
-                taken[np.flatnonzero(labels == m)[: wanted[m]]] = True
+            total = int(wanted.sum())
+            labels, taken = self.y[self.left], np.zeros(self.left.size, bool)
+            for m in wanted.nonzero()[0]:
+                taken[(labels == m).nonzero()[0][: wanted[m]]] = True
             # A class gave its foremost samples. Its others would come too late in a later draw
             # from all classes, were the rest not shuffled again.
             drawn, rest = self.left[taken], self.rng.permutation(self.left[~taken])
-        if drawn.size < wanted.sum():
+        if drawn.size < total:
             raise ValueError(
                 f"batch_sizes[{self.client}] = {counts}: must be at most what the client has left "
                 f"in this epoch, {self.left.size} samples"

@@ -1,11 +1,11 @@
 """Server: runs its half on the concatenated smashed data, and updates it when a step commits."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from pslref.nn import SGD, Network, cross_entropy
-from pslref.split.messages import Array, CutGradient, SmashedBatch
+from pslref.split.messages import Array, ClientGradient, CutGradient, SmashedBatch
 
 
 class Server:
@@ -41,3 +41,18 @@ class Server:
     def update(self) -> None:
         """Commit the step: apply the gradients of the last forward pass to the server half."""
         self.optimizer.update(self.network.parameters(), self.gradients)
+
+
+def summed(answers: Iterable[ClientGradient]) -> dict[str, Array]:
+    """Σ_k g_k, by parameter name; the loss is a mean over the global batch already. (method.md 1)
+
+    Each is added as it comes, while the CPU's cache still holds it.
+    """
+    total: dict[str, Array] = {}
+    for answer in answers:
+        for name, gradient in answer.gradients.items():
+            if name in total:
+                total[name] += gradient
+            else:
+                total[name] = gradient.copy()
+    return total

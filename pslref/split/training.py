@@ -13,7 +13,7 @@ from pslref.partition import Partition
 from pslref.sampling import Schedule
 from pslref.split.client import Client
 from pslref.split.messages import Array, SmashedBatch
-from pslref.split.server import Server
+from pslref.split.server import Server, summed
 from pslref.theory import batch_deviation
 
 EVALUATION_ROWS = 1000  # images at a time, so that a large test set needs little memory
@@ -135,7 +135,11 @@ class Simulation:
         by_class = np.asarray(batch_sizes, object).ndim == 2
         counts = check.integers("batch_sizes", batch_sizes, ndim=2 if by_class else 1)
         self._affordable("batch_sizes", counts)
-        participants = [client for client in self.clients if counts[client.client].any()]
+        return self._step(counts)
+
+    def _step(self, counts: IntArray) -> float:
+        local = counts if counts.ndim == 1 else counts.sum(axis=1)
+        participants = [self.clients[k] for k in np.flatnonzero(local)]
         run = self._step_by_clients if self.execution == "clients" else self._step_pooled
         with np.errstate(over="ignore", invalid="ignore"):  # Diverged says it better
             return run(participants, counts)
@@ -144,15 +148,10 @@ class Simulation:
         smashed = [client.forward(counts[client.client]) for client in participants]
         loss, cut_gradients = self.server.step(smashed)
         self._finite(loss)
-        answers = [
+        total = summed(
             client.backward(gradient)
             for client, gradient in zip(participants, cut_gradients, strict=True)
-        ]
-        # The loss is a mean over the global batch already, so the client gradients are summed.
-        total = {
-            name: np.sum([answer.gradients[name] for answer in answers], axis=0)
-            for name in answers[0].gradients
-        }
+        )
         self._commit(participants, total)
         self.last_batch = np.concatenate([client.batch for client in participants])
         self.last_bytes = (
@@ -219,7 +218,7 @@ class Simulation:
 
     def _numbered(self, t: int, counts: IntArray) -> float:
         try:
-            return self.step(counts)
+            return self._step(counts)  # what an epoch asks for was checked as a whole
         except Diverged as error:
             raise Diverged(f"step {t}: {error}") from None
 
