@@ -1,10 +1,11 @@
 # make demo: install into .venv and run the main job. make test: everything that CI runs.
+# make tutorials: open the notebooks. make notebooks: run them and write their outputs anew.
 PYTHON ?= python3
 BIN := .venv/bin
 # The matrix products of the demo and the tests are too small to gain from a second thread.
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test clean
+.PHONY: demo test tutorials notebooks clean
 
 demo: .venv/installed
 	$(BIN)/pslref compare --seeds 7 --out demo
@@ -15,6 +16,12 @@ test: .venv/tested
 	$(BIN)/mypy
 	$(BIN)/pytest
 
+tutorials: .venv/tutorials
+	$(BIN)/jupyter lab tutorials
+
+notebooks: .venv/tested
+	$(BIN)/python -m tests.notebooks
+
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
@@ -22,6 +29,10 @@ test: .venv/tested
 
 .venv/tested: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@
+
+.venv/tutorials: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[tutorials]'
 	touch $@
 
 clean:

@@ -1,16 +1,23 @@
-"""Each figure a function of a results table (lists of rows, as `experiments` makes them)."""
+"""Each picture a function of the numbers it shows: results tables, or arrays by name."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import matplotlib as mpl
 import numpy as np
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from pslref import files
+from pslref.check import FloatArray
 
 Row = dict[str, Any]
+Values = ArrayLike | tuple[ArrayLike, ArrayLike]  # y over x = 1, 2, ..., or (x, y)
 
 # Told apart by line style and grey value as well as by colour.
 STYLES: dict[str, dict[str, Any]] = {
@@ -23,53 +30,183 @@ STYLES: dict[str, dict[str, Any]] = {
     "stratified": {"color": "#b279c9", "linestyle": (0, (7, 2))},
 }
 
+# For lines that are no sampler's.
+LOOKS: list[dict[str, Any]] = [
+    {"color": "black", "linestyle": "-"},
+    {"color": "0.45", "linestyle": "--"},
+    {"color": "black", "linestyle": ":", "linewidth": 2.2},
+    {"color": "0.6", "linestyle": "-", "linewidth": 3},
+    {"color": "black", "linestyle": "-."},
+]
+FEW = 15  # a line through so few values shows where they are
+
 BOUNDS = {"serfling": "Serfling, all classes", "l1_bound": "bound on Δ itself"}
 
 
-def compare(epochs: Sequence[Row], steps: Sequence[Row]) -> Figure:
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A figure with the numbers that it shows. A notebook displays it.
+
+    Attributes:
+        figure: the figure.
+        data: what is drawn, by the names that the figure shows.
+    """
+
+    figure: Figure = field(repr=False)
+    data: dict[str, Any] = field(repr=False)
+
+    def _repr_png_(self) -> bytes:
+        file = BytesIO()
+        # The same bytes for the same figure: no version, no date.
+        self.figure.savefig(file, format="png", dpi=90, metadata={"Software": None})
+        return file.getvalue()
+
+
+class Panel(NamedTuple):
+    """One of the panels of `curves`.
+
+    Attributes:
+        title: over the panel.
+        xlabel: what x is, and its unit.
+        ylabel: what y is, and its unit.
+        lines: by label, y over x = 1, 2, ..., or a tuple (x, y).
+        points: the same, drawn as grey points behind the lines.
+        xscale: "linear" or "log".
+        yscale: "linear" or "log".
+        ylim: the least and the largest y shown; None for as much as there is.
+    """
+
+    title: str
+    xlabel: str
+    ylabel: str
+    lines: Mapping[str, Values]
+    points: Mapping[str, Values] = {}
+    xscale: str = "linear"
+    yscale: str = "linear"
+    ylim: tuple[float | None, float | None] | None = None
+
+
+def curves(*panels: Panel) -> Picture:
+    """Lines over a common x, a panel beside the other; a sampler's line looks as everywhere.
+
+    Returns:
+        The picture; its data are x and y by title and label.
+    """
+    figure = Figure(figsize=(4.8 * len(panels), 3.9), layout="constrained")
+    data: dict[str, Any] = {}
+    for axes, panel in zip(
+        figure.subplots(1, len(panels), squeeze=False).flat, panels, strict=True
+    ):
+        points = {label: _xy(values) for label, values in panel.points.items()}
+        lines = {label: _xy(values) for label, values in panel.lines.items()}
+        for label, (x, y) in points.items():
+            axes.plot(x, y, ".", color="0.6", markersize=5, label=label)
+        looks = cycle(LOOKS)
+        for label, (x, y) in lines.items():
+            marker = "o" if x.size <= FEW else ""
+            look = STYLES[label] if label in STYLES else next(looks)
+            axes.plot(x, y, marker=marker, markersize=4, label=label, **look)
+        axes.set(title=panel.title, xlabel=panel.xlabel, ylabel=panel.ylabel)
+        axes.set(xscale=panel.xscale, yscale=panel.yscale, ylim=panel.ylim)
+        if len(points) + len(lines) > 1:
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, frameon=False)
+        data[panel.title] = points | lines
+    return Picture(figure, data)
+
+
+def _xy(values: Values) -> tuple[FloatArray, FloatArray]:
+    if isinstance(values, tuple):
+        return np.asarray(values[0], np.float64), np.asarray(values[1], np.float64)
+    y = np.asarray(values, np.float64)
+    return np.arange(1.0, y.size + 1), y
+
+
+def shades(tables: Mapping[str, ArrayLike], xlabel: str, ylabel: str, unit: str) -> Picture:
+    """Tables as grey cells, a panel beside the other: white is 0, black the largest of them all.
+
+    Args:
+        tables: by title, (rows, columns) numbers, 0 or more. Columns are counted from 1 and rows
+            from 0, as steps and clients are; a table with more columns is drawn wider.
+        xlabel: what a column is.
+        ylabel: what a row is.
+        unit: what a shade is.
+
+    Returns:
+        The picture; its data are the tables by title.
+    """
+    data = {title: np.asarray(table, np.float64) for title, table in tables.items()}
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    widths = [table.shape[1] for table in data.values()]
+    panels = figure.subplots(1, len(data), width_ratios=widths, squeeze=False)[0]
+    # Small numbers are light grey, and only 0 is white.
+    greys = ListedColormap(mpl.colormaps["Greys"](np.linspace(0.2, 1, 256))).with_extremes(bad="1")
+    largest = max(table.max() for table in data.values())
+    for axes, (title, table) in zip(panels, data.items(), strict=True):
+        rows, columns = table.shape
+        edges = (0.5, columns + 0.5, rows - 0.5, -0.5)
+        cells = np.ma.masked_equal(table, 0)
+        image = axes.imshow(cells, greys, aspect="auto", vmin=0, vmax=largest, extent=edges)
+        axes.set(title=title, xlabel=xlabel)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.yaxis.get_major_locator().set_params(integer=True)
+    panels[0].set_ylabel(ylabel)
+    figure.colorbar(image, ax=panels, label=unit)
+    return Picture(figure, data)
+
+
+def compare(epochs: Sequence[Row], steps: Sequence[Row]) -> Picture:
     """Test accuracy over the epochs, and batch deviation over the steps of the first one.
 
     Args:
         epochs: rows with sampler, seed, epoch, test_accuracy; line and band are the mean and the
             range over the seeds.
         steps: rows with sampler, seed, step, deviation; drawn for the first seed.
+
+    Returns:
+        The picture; its data are, by sampler, the accuracies (seeds, epochs) and deviations (T,).
     """
     figure = Figure(figsize=(10, 4), layout="constrained")
+    data = {}
     left, right = figure.subplots(1, 2)
     for sampler in dict.fromkeys(row["sampler"] for row in epochs):
         rows = [row for row in epochs if row["sampler"] == sampler]
         seeds = dict.fromkeys(row["seed"] for row in rows)
-        curves = np.array(
+        accuracy = np.array(
             [[100 * row["test_accuracy"] for row in rows if row["seed"] == seed] for seed in seeds]
         )
-        epoch = np.arange(1, curves.shape[1] + 1)
+        epoch = np.arange(1, accuracy.shape[1] + 1)
         style = STYLES[sampler]
-        left.plot(epoch, curves.mean(axis=0), label=sampler, **style)
-        left.fill_between(epoch, curves.min(axis=0), curves.max(axis=0), alpha=0.15,
+        left.plot(epoch, accuracy.mean(axis=0), label=sampler, **style)
+        left.fill_between(epoch, accuracy.min(axis=0), accuracy.max(axis=0), alpha=0.15,
                           color=style["color"], linewidth=0)  # fmt: skip
         first = next(iter(seeds))
         deviation = [
             row["deviation"] for row in steps if (row["sampler"], row["seed"]) == (sampler, first)
         ]
         right.plot(np.arange(1, len(deviation) + 1), deviation, label=sampler, **style)
+        data[sampler] = accuracy, np.array(deviation)
     left.set(xlabel="epoch", ylabel="test accuracy in %, mean and range over seeds")
     left.xaxis.get_major_locator().set_params(integer=True)
     right.legend(loc="upper left")
     right.set(xlabel="step of the first epoch, first seed", ylabel="batch deviation Δ", ylim=(0, 2))
-    return figure
+    return Picture(figure, data)
 
 
-def deviation(steps: Sequence[Row], summary: Sequence[Row]) -> Figure:
+def deviation(steps: Sequence[Row], summary: Sequence[Row]) -> Picture:
     """Batch deviation over the steps of one epoch, a panel for each sampler.
 
     Args:
         steps: rows with sampler, step, batch_size, expected, low, high.
         summary: rows with sampler, num_steps, serfling, l1_bound. The bounds may be None; they are
             drawn over the full batches, for which they hold, unless they allow any Δ.
+
+    Returns:
+        The picture; its data are the expected deviations (T,) by sampler.
     """
     columns, lines = min(3, len(summary)), -(-len(summary) // 3)
     figure = Figure(figsize=(3.4 * columns, 3.2 * lines), layout="constrained")
     panels = figure.subplots(lines, columns, sharey=True, squeeze=False)
+    data = {}
     for panel in panels.ravel()[len(summary) :]:
         panel.set_axis_off()
     for panel, row in zip(panels.flat, summary, strict=False):
@@ -85,17 +222,21 @@ def deviation(steps: Sequence[Row], summary: Sequence[Row]) -> Figure:
                 panel.hlines(row[bound], 1, full[-1], "#1b4f9c", linestyle, label=label)
         panel.set(title=row["sampler"], xlabel="step of the epoch", ylim=(0, 2))
         panel.legend(loc="upper left", fontsize="small")
+        data[row["sampler"]] = np.array([r["expected"] for r in rows])
     for panel in panels[:, 0]:
         panel.set_ylabel("batch deviation Δ")
-    return figure
+    return Picture(figure, data)
 
 
-def stragglers(rows: Sequence[Row]) -> Figure:
+def stragglers(rows: Sequence[Row]) -> Picture:
     """The frontier: mean expected deviation against epoch time, averaged over the seeds.
 
     Args:
         rows: rows with sampler, delta, concentration, slack, mean_deviation, epoch_time. LDS is a
             line through its deltas for each concentration, class targets a line through slacks.
+
+    Returns:
+        The picture; its data are (time, deviation) of each point, by line.
     """
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     axes = figure.subplots()
@@ -108,25 +249,24 @@ def stragglers(rows: Sequence[Row]) -> Figure:
         place = (row["epoch_time"], row["mean_deviation"])
         lines.setdefault(name, {}).setdefault(varied, []).append(place)
     looks = zip(cycle("osD^v*hXP"), cycle(["-", "--", ":", "-."]), strict=False)
+    data = {}
     for (name, points), (marker, linestyle) in zip(lines.items(), looks, strict=False):
-        places = [np.mean(seeds, axis=0) for seeds in points.values()]
+        data[name] = places = np.array([np.mean(seeds, axis=0) for seeds in points.values()])
         if name == "bound":
             axes.axvline(places[0][0], color="black", linestyle=":", label="no schedule is faster")
             continue
         color = STYLES[name.split(",")[0]]["color"]
-        axes.plot(
-            *zip(*places, strict=True), marker=marker, linestyle=linestyle, color=color, label=name
-        )
+        axes.plot(*places.T, marker=marker, linestyle=linestyle, color=color, label=name)
         for text, place in zip(points, places, strict=True):
             if len(places) > 1:
                 axes.annotate(text, place, (3, 5), textcoords="offset points", fontsize="x-small")
     axes.set(xlabel="epoch time, in delays of the fastest possible client")
     axes.set(ylabel="mean expected batch deviation Δ", ylim=(0, None), xlim=(0, None))
     axes.legend()
-    return figure
+    return Picture(figure, data)
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, whole or not at all."""
+def save(picture: Picture, path: Path) -> None:
+    """Write the figure as PNG, whole or not at all."""
     with files.replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=100)
+        picture.figure.savefig(temporary, format="png", dpi=100)

@@ -1,0 +1,44 @@
+"""Run the tutorials from start to end, each with a fresh kernel: `make notebooks` rewrites them."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+from pslref import files
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "tutorials").glob("*.ipynb"))
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+def executed(path: Path) -> NotebookNode:
+    """The notebook with the outputs of a run: nothing of when it ran or which Python ran it."""
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(
+        notebook,
+        kernel_name="python3",
+        timeout=300,
+        record_timing=False,
+        coalesce_streams=True,
+        resources={"metadata": {"path": str(path.parent)}},
+    )
+    with tempfile.TemporaryDirectory() as profile:  # not the user's own settings and start-up files
+        client.execute(env=os.environ | {"IPYTHONDIR": profile, "PYTHONPATH": str(ROOT)})
+    for cell in notebook.cells:
+        cell.metadata = {}
+    notebook.metadata = METADATA
+    return notebook
+
+
+if __name__ == "__main__":
+    for notebook in NOTEBOOKS:
+        with files.replacing(notebook) as temporary:
+            nbformat.write(executed(notebook), temporary)
+        print(notebook.relative_to(ROOT))
