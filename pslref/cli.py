@@ -45,9 +45,10 @@ Json = Annotated[bool, _option("Print one JSON object instead of tables.", "--js
 Out = Annotated[Path | None, _option("Folder for CSV, JSON and figures.")]
 SCHEDULE = (
     *("dataset", "data_dir", "partition", "clients", "batch_size", "sampler", "remainder"),
-    *("fraction", "slowdown", "jitter", "delta", "concentration", "slack", "seed"),
+    *("fraction", "slowdown", "jitter", "sample_cost"),
+    *("delta", "concentration", "slack", "assign", "seed"),
 )
-TRIED = ("delta", "concentration", "slack")  # by stragglers, several values of each
+TRIED = ("delta", "concentration", "slack", "assign")  # by stragglers, several values of each
 TRAINING = (
     *("model", "hidden", "cut", "learning_rate", "momentum", "weight_decay"),
     *("epochs", "seeds", "dtype"),
@@ -158,6 +159,9 @@ def stragglers(
         str, _option("Values of c, with commas.", "--concentration")
     ] = "0.01,1",
     slacks: Annotated[str, _option("Values of slack, with commas.", "--slack")] = "0",
+    assignments: Annotated[
+        str, _option("Assignments of class targets (see compare), with commas.", "--assign")
+    ] = "slowest-first",
     accuracy: Annotated[bool, _option("Also train with each schedule.", "--accuracy")] = False,
     json_: Json = False,
     out: Out = None,
@@ -173,6 +177,7 @@ def stragglers(
         _numbers("delta", deltas, float),
         _numbers("concentration", concentrations, float),
         _numbers("slack", slacks, float),
+        assignments.split(","),
     )
     with terminal.progress() as progress:
         task = progress.add_task("schedules", total=len(grid) * config.seeds)

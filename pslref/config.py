@@ -15,6 +15,7 @@ RANGES = [  # of real numbers, both ends allowed
     ("fraction", 0, 1),
     ("slowdown", 1, 1e9),
     ("jitter", 0, 1e9),
+    ("sample_cost", 0, 1e9),
     ("delta", 0, 1e9),
     ("slack", 0, 2),
 ]
@@ -60,11 +61,19 @@ class Config:
     fraction: float = _option(0.125, "Probability that a client is a straggler.")
     slowdown: float = _option(10.0, "A straggler's delay, in units of another client's.")
     jitter: float = _option(0.2, "How far the clients' delays differ besides.")
+    sample_cost: float = _option(
+        0.0, "What each sample adds to a client's time in a step, in units of the client's delay."
+    )
     delta: float = _option(1.0, "How strongly LDS reacts to delays, 0 or more.")
     concentration: float = _option(
         1.0, "c: how much LDS heeds delays and shares against the class mix."
     )
     slack: float = _option(0.0, "How far class targets may leave the pooled mix, 0 to 2.")
+    assign: str = _option(
+        "slowest-first",
+        "Who brings the samples of class targets: slowest-first, balanced (heeds sample costs) or "
+        "random.",
+    )
 
     def __post_init__(self) -> None:
         for name in self.sampler:
@@ -80,6 +89,9 @@ class Config:
             check.real(name, getattr(self, name), low, high)
         for name in ("learning_rate", "concentration"):
             check.real(name, getattr(self, name), 0, low_open=True)
+        check.one_of("assign", self.assign, ["slowest-first", "balanced", "random"])
+        if self.slack > 0 and self.assign != "slowest-first":
+            raise check.wrong("slack", self.slack, "must be 0 unless assign = 'slowest-first'")
         check.one_of("partition", self.partition, ["iid", "mild", "severe"])
         check.one_of("remainder", self.remainder, ["short", "even"])
         check.one_of("model", self.model, ["mlp", "cnn"])

@@ -130,12 +130,12 @@ def stragglers(
 
     Returns:
         A row per seed and schedule with `sampler`; `delta` and `concentration` (None but for
-        LDS); `slack` (None but for class targets); `seed`; `num_steps`; `mean_deviation`,
-        `max_deviation` and `tail_deviation` (the last tenth of the steps) of the exact
-        expectations; `epoch_time` in units of the fastest possible client's delay; `time_saved`
-        against UGS, as a share of its time; and `test_accuracy` (None unless asked for). The
-        sampler "bound" is slowest first: no schedule of batches of at most B is faster, and
-        nobody should train with it.
+        LDS); `slack` and `assign` (None but for class targets); `seed`; `num_steps`;
+        `mean_deviation`, `max_deviation` and `tail_deviation` (the last tenth of the steps) of
+        the exact expectations; `epoch_time` in units of the fastest possible client's delay;
+        `time_saved` against UGS, as a share of its time; and `test_accuracy` (None unless asked
+        for). The sampler "bound" is slowest first: no schedule of batches of at most B is faster,
+        and nobody should train with it. With costs per sample that is not so, and it is left out.
     """
     files.check_folder(out)
     dataset = data.load(config.dataset, config.data_dir, np.dtype(config.dtype))
@@ -149,7 +149,7 @@ def stragglers(
                 schedule = sampling.slowest_first(part.sizes, delays, config.batch_size)
             else:
                 schedule = draw_schedule(chosen, sampler, part, delays, rng)
-            time = epoch_time(schedule, delays)
+            time = epoch_time(schedule, delays, config.sample_cost * delays)
             time_of_ugs = time_of_ugs or time  # the grid begins with UGS
             trained = accuracy and sampler != "bound"
             rows.append(
@@ -158,6 +158,7 @@ def stragglers(
                     "delta": chosen.delta if sampler == "lds" else None,
                     "concentration": chosen.concentration if sampler == "lds" else None,
                     "slack": chosen.slack if sampler in TARGETS else None,
+                    "assign": chosen.assign if sampler in TARGETS else None,
                     "seed": seed,
                     **_shape(schedule, theory.expected_deviation(schedule, part.class_counts)),
                     "epoch_time": time,
@@ -180,6 +181,7 @@ def straggler_grid(
     deltas: Sequence[float],
     concentrations: Sequence[float],
     slacks: Sequence[float],
+    assignments: Sequence[str],
 ) -> list[tuple[str, Config]]:
     """What `stragglers` runs for each seed: of config.sampler, after UGS, each with its config."""
     fixed = [(name, config) for name in ("fls", "fpls") if name in config.sampler]
@@ -190,17 +192,19 @@ def straggler_grid(
         if "lds" in config.sampler
     ]
     targets = [
-        (name, replace(config, slack=slack))
+        (name, replace(config, slack=slack, assign=assign))
         for name in TARGETS
+        for assign in assignments
         for slack in slacks
         if name in config.sampler
     ]
-    return [("ugs", config), *fixed, *lds, *targets, ("bound", config)]
+    bound = [] if config.sample_cost else [("bound", config)]  # attained without such costs only
+    return [("ugs", config), *fixed, *lds, *targets, *bound]
 
 
 def straggler_config(config: Config, grid: Sequence[tuple[str, Config]]) -> Row:
-    """The config of `stragglers`, with all the values of δ, c and slack that the grid tries."""
-    tried = {"delta": ("lds",), "concentration": ("lds",), "slack": TARGETS}
+    """The config of `stragglers`, with all the values of its options that the grid tries."""
+    tried = {"delta": ("lds",), "concentration": ("lds",), "slack": TARGETS, "assign": TARGETS}
     return asdict(config) | {
         name: sorted({getattr(chosen, name) for sampler, chosen in grid if sampler in samplers})
         for name, samplers in tried.items()
@@ -211,7 +215,7 @@ def mean_over_seeds(rows: Sequence[Row]) -> list[Row]:
     """The rows of `stragglers`, one for each schedule, with the means of their numbers."""
     groups: dict[tuple[object, ...], list[Row]] = {}
     for row in rows:
-        key = tuple(row[name] for name in ("sampler", "delta", "concentration", "slack"))
+        key = tuple(row[name] for name in ("sampler", "delta", "concentration", "slack", "assign"))
         groups.setdefault(key, []).append(row)
     names = ("mean_deviation", "max_deviation", "tail_deviation", "epoch_time", "time_saved")
     return [

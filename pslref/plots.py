@@ -232,8 +232,9 @@ def stragglers(rows: Sequence[Row]) -> Picture:
     """The frontier: mean expected deviation against epoch time, averaged over the seeds.
 
     Args:
-        rows: rows with sampler, delta, concentration, slack, mean_deviation, epoch_time. LDS is a
-            line through its deltas for each concentration, class targets a line through slacks.
+        rows: rows with sampler, delta, concentration, slack, assign, mean_deviation, epoch_time.
+            LDS is a line through its deltas for each concentration, class targets a line through
+            slacks for each assignment.
 
     Returns:
         The picture; its data are (time, deviation) of each point, by line.
@@ -243,7 +244,10 @@ def stragglers(rows: Sequence[Row]) -> Picture:
     lines: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for row in rows:
         sampler = row["sampler"]
-        name = sampler if row["concentration"] is None else f"lds, c = {row['concentration']:g}"
+        name = (
+            sampler if row["assign"] in (None, "slowest-first") else f"{sampler}, {row['assign']}"
+        )
+        name = name if row["concentration"] is None else f"lds, c = {row['concentration']:g}"
         slack = "" if row["slack"] is None else f"slack={row['slack']}"
         varied = slack if row["delta"] is None else f"δ={row['delta']}"
         place = (row["epoch_time"], row["mean_deviation"])

@@ -96,7 +96,8 @@ class Run:
                 raise Diverged(f"epoch {len(self.records)}, {error}") from None
             self.schedule_stream = stream
             self.records.append(self.simulation.end_epoch())
-            self.times.append(epoch_time(schedule, self.delays))
+            costs = self.config.sample_cost * self.delays
+            self.times.append(epoch_time(schedule, self.delays, costs))
             test = self.dataset.x_test, self.dataset.y_test
             self.accuracies.append(self.simulation.evaluate(*test))
             yield True
@@ -196,6 +197,8 @@ def draw_schedule(
             rng,
             delays=delays,
             draw="hypergeometric" if sampler == "targets" else "stratified",
+            assign=config.assign,
+            sample_costs=config.sample_cost * delays if config.assign == "balanced" else None,
             slack=config.slack,
             remainder=config.remainder,
         )

@@ -90,7 +90,8 @@ def _mean_and_std(row: Row) -> str:
 def _schedule_name(row: Row) -> str:
     if row["delta"] is not None:
         return f"lds c={row['concentration']:g} δ={row['delta']:g}"
-    return f"{row['sampler']} slack={row['slack']:g}" if row["slack"] else str(row["sampler"])
+    assign = "" if row["assign"] in (None, "slowest-first") else f" {row['assign']}"
+    return f"{row['sampler']} slack={row['slack']:g}" if row["slack"] else row["sampler"] + assign
 
 
 def _interval(row: Row) -> str:

@@ -108,6 +108,9 @@ def test_one_seed_or_no_baseline_gives_no_interval() -> None:
         ({"seed": -1}, "seed = -1: must be"),
         ({"hidden": (8, 0)}, "hidden = 0: must be"),
         ({"model": "cnnn"}, "model = 'cnnn': .*did you mean 'cnn'"),
+        ({"assign": "slowest"}, "assign = 'slowest': .*did you mean 'slowest-first'"),
+        ({"slack": 0.1, "assign": "balanced"}, "slack = 0.1: must be 0 unless assign = 'slowest-f"),
+        ({"sample_cost": -1.0}, "sample_cost = -1.0: must be"),
         ({"dtype": "float16"}, "dtype = 'float16': must be one of float32, float64"),
     ],
 )

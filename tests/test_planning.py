@@ -9,6 +9,7 @@ from pslref.config import SAMPLERS, Config
 from pslref.partition import extended_dirichlet
 from pslref.sampling import Schedule, fls
 
+SLOWEST_FIRST = ["slowest-first"]
 PLAN = Config(clients=16, batch_size=64, sampler=SAMPLERS[1:], seeds=2)
 
 
@@ -54,7 +55,7 @@ def test_the_first_empty_client_and_the_tail() -> None:
 
 
 def test_stragglers_save_time_and_nothing_beats_the_bound(tmp_path: Path) -> None:
-    grid = planning.straggler_grid(PLAN, [0.0, 1.0], [1.0], [0.0, 2.0])
+    grid = planning.straggler_grid(PLAN, [0.0, 1.0], [1.0], [0.0, 2.0], SLOWEST_FIRST)
     done = []
     rows = planning.stragglers(PLAN, grid, out=tmp_path, after_row=lambda: done.append(1))
     assert len(rows) == len(done) == len(grid) * 2
@@ -77,7 +78,7 @@ def test_stragglers_save_time_and_nothing_beats_the_bound(tmp_path: Path) -> Non
 def test_stragglers_train_when_asked() -> None:
     config = replace(PLAN, epochs=1, seeds=1, hidden=(8,))
     rows = planning.stragglers(
-        config, planning.straggler_grid(config, [1.0], [1.0], [0.0]), accuracy=True
+        config, planning.straggler_grid(config, [1.0], [1.0], [0.0], SLOWEST_FIRST), accuracy=True
     )
     trained = {row["sampler"]: row["test_accuracy"] for row in rows}
     assert trained.pop("bound") is None
@@ -87,7 +88,9 @@ def test_stragglers_train_when_asked() -> None:
 @pytest.mark.parametrize("delta", [-1.0, float("nan")])
 def test_a_delta_outside_its_range_is_refused(delta: float) -> None:
     with pytest.raises(ValueError, match=r"delta = .*must be a finite number, 0 or more"):
-        planning.stragglers(PLAN, planning.straggler_grid(PLAN, [delta], [1.0], [0.0]))
+        planning.stragglers(
+            PLAN, planning.straggler_grid(PLAN, [delta], [1.0], [0.0], SLOWEST_FIRST)
+        )
 
 
 def test_the_tail_is_the_last_tenth_and_never_empty() -> None:
@@ -116,7 +119,34 @@ def test_the_remainder_reaches_every_sampler_that_knows_it() -> None:
 
 
 def test_the_config_of_stragglers_names_all_it_tried() -> None:
-    grid = planning.straggler_grid(PLAN, [1.0, 0.0], [0.1], [0.5, 0.0])
+    grid = planning.straggler_grid(PLAN, [1.0, 0.0], [0.1], [0.5, 0.0], SLOWEST_FIRST)
     config = planning.straggler_config(PLAN, grid)
     assert (config["delta"], config["concentration"]) == ([0.0, 1.0], [0.1])
     assert config["slack"] == [0.0, 0.5]
+    assert config["assign"] == SLOWEST_FIRST
+
+
+def test_sample_costs_reach_the_clock_and_the_assignment() -> None:
+    """A sample costs as much as the delay: slowest first overloads, balanced does not."""
+    config = replace(PLAN, clients=32, sample_cost=1.0, sampler=("targets", "stratified"), seeds=1)
+    assignments = ["slowest-first", "balanced", "random"]
+    rows = planning.stragglers(config, planning.straggler_grid(config, [], [], [0.0], assignments))
+    assert [row["sampler"] for row in rows] == ["ugs", *3 * ["targets"], *3 * ["stratified"]]
+    assert [row["assign"] for row in rows] == [None, *assignments, *assignments]
+    part, delays = planning.scenario(
+        config, planning.data.load("digits"), planning.random_streams(0)
+    )
+    for row in rows:
+        chosen = replace(config, assign=row["assign"] or "random")
+        rng = planning.random_streams(0)["schedule"]
+        schedule = planning.draw_schedule(chosen, row["sampler"], part, delays, rng)
+        slowest = [
+            max(delays[k] * (1 + b) for k, b in zip(*step, strict=True))
+            for step in schedule.steps()
+        ]
+        assert row["epoch_time"] == pytest.approx(sum(slowest))
+    times = {(row["sampler"], row["assign"]): row["epoch_time"] for row in rows}
+    for sampler in ("targets", "stratified"):
+        slowest_first, balanced, random = (times[sampler, assign] for assign in assignments)
+        assert balanced < 0.95 * min(slowest_first, random)
+    assert times["targets", "random"] == pytest.approx(times["ugs", None], rel=0.1)

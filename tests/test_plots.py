@@ -112,16 +112,21 @@ def test_deviation_holds_the_expected_ones() -> None:
 
 def test_stragglers_holds_the_mean_over_the_seeds_of_each_point() -> None:
     rows = [
-        {"sampler": "lds", "concentration": 1.0, "slack": None, "delta": delta,
+        {"sampler": "lds", "concentration": 1.0, "slack": None, "assign": None, "delta": delta,
          "epoch_time": 100 - 10 * delta + seed, "mean_deviation": delta / 10}
         for seed in (0, 2)
         for delta in (1, 2)
     ]  # fmt: skip
-    rows.append({"sampler": "bound", "concentration": None, "slack": None, "delta": None,
-                 "epoch_time": 40, "mean_deviation": 1.5})  # fmt: skip
+    other = {"concentration": None, "delta": None, "epoch_time": 40, "mean_deviation": 1.5}
+    rows += [
+        {"sampler": "bound", "slack": None, "assign": None, **other},
+        {"sampler": "targets", "slack": 0.0, "assign": "slowest-first", **other},
+        {"sampler": "targets", "slack": 0.0, "assign": "balanced", **other},
+    ]
     picture = plots.stragglers(rows)
     np.testing.assert_allclose(picture.data["lds, c = 1"], [[91, 0.1], [81, 0.2]])
-    np.testing.assert_allclose(picture.data["bound"], [[40, 1.5]])
+    for name in ("bound", "targets", "targets, balanced"):
+        np.testing.assert_allclose(picture.data[name], [[40, 1.5]])
 
 
 def test_save_writes_the_figure(tmp_path: Path) -> None:

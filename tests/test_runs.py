@@ -31,6 +31,9 @@ def test_a_row_says_what_its_run_did() -> None:
     assert rows["fls"]["num_steps"] == np.max(-(-part.sizes // 8))
     assert rows["fls"]["max_deviation"] > 1.5  # the tail of a severe split
     assert rows["centralized"]["simulated_time"] is None
+    dearer = experiments.compare(replace(config, sample_cost=1.0, sampler=("fls",))).runs[0]
+    assert 1.5 * rows["fls"]["simulated_time"] < dearer["simulated_time"]
+    assert dearer["simulated_time"] <= 9 * rows["fls"]["simulated_time"]  # of 8 samples at most
     assert rows["centralized"]["megabytes"] == 0
     # 8 numbers up and down, and a label, for each of the samples
     assert rows["ugs"]["megabytes"] == pytest.approx(1442 * (8 * 8 + 8 * 8 + 8) / 1e6)

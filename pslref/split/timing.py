@@ -91,8 +91,9 @@ def epoch_time_bound(sizes: ArrayLike, delays: ArrayLike, batch_size: int) -> fl
     at most iB samples, so one of the iB + 1 samples with the slowest clients is in a later step.
     That step lasts at least d_(iB + 1), and so does the (i + 1)-th, which is no shorter. Add up
     over i. Put otherwise: clients at least as slow as d fill at least ⌈Σ n_k / B⌉ steps, for
-    every d. `pslref.sampling.slowest_first` attains the bound. Costs per sample only add to it,
-    and a server's time adds at least ⌈N / B⌉ times.
+    every d. `pslref.sampling.slowest_first` attains the bound. A server's time adds at least
+    ⌈N / B⌉ times. With costs per sample it holds with d_k + s_k for the delays, since a
+    participant brings at least one sample; but then few schedules come near.
 
     Args:
         sizes: (K,) samples n_k of each client, whole numbers.

@@ -163,7 +163,8 @@ def test_no_schedule_of_such_steps_beats_the_bound(case, cost, server, seed) -> 
         lds(np.array([sizes]).T, batch_size, rng, delays=delays, delta=1.0),
     ]
     for schedule in schedules:
-        bound = epoch_time_bound(*case) + server * schedule.num_steps
+        at_least = (sizes, np.array(delays) + cost, batch_size)  # everyone brings one sample
+        bound = epoch_time_bound(*at_least) + server * schedule.num_steps
         assert epoch_time(schedule, delays, cost, server) >= bound * (1 - 1e-12)
         for d in delays:  # the counting behind it
             slow = np.array(delays) >= d
