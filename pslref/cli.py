@@ -2,18 +2,18 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 
-from pslref import terminal
+from pslref import options, terminal
 from pslref.config import SAMPLERS, Config
 from pslref.oracle.cli import app as oracle_app
 
-Number = TypeVar("Number", int, float)
+Command = Callable[[Callable[..., None]], Callable[..., None]]
 
 app = typer.Typer(
     invoke_without_command=True,
@@ -55,34 +55,30 @@ TRAINING = (
 )
 
 
-def command(*names: str, **defaults: object) -> Callable[[Callable[..., None]], None]:
-    """Register a command with these fields of Config as options; it receives them as `config`."""
+def command(*names: str, several: bool = False, **defaults: object) -> Command:
+    """Register a command with these fields of Config as options.
 
-    def register(function: Callable[..., None]) -> None:
-        def run(**options: Any) -> None:
-            config = _config({name: options.pop(name) for name in names})
-            function(config=config, **options)
+    It receives them as its first argument: as a Config, or with `several`, where every option
+    may have several values with commas, as a dict of those that were given.
+    """
 
-        own = [p for p in signature(function).parameters.values() if p.name != "config"]
-        parameters = [*(_parameter(name, defaults) for name in names), *own]
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        def run(**others: Any) -> None:
+            given = {name: others.pop(name) for name in names}
+            function(options.values(given) if several else options.config(given), **others)
+
+        own = [
+            p.replace(kind=Parameter.KEYWORD_ONLY)
+            for p in list(signature(function).parameters.values())[1:]
+        ]
+        option = options.several if several else options.one
+        parameters = [*(option(name, defaults) for name in names), *own]
         vars(run)["__signature__"] = Signature(parameters)
         run.__annotations__ = {p.name: p.annotation for p in parameters}
         app.command(function.__name__, help=function.__doc__)(run)
+        return function
 
     return register
-
-
-def _parameter(name: str, defaults: dict[str, object]) -> Parameter:
-    """The command line option of a field of Config; of a tuple, with commas or repeated."""
-    field = next(field for field in fields(Config) if field.name == name)
-    default = defaults.get(name, field.default)
-    kind = type(default)
-    if isinstance(default, tuple):
-        kind, default = list[str], [",".join(map(str, default))]
-    option = typer.Option(f"--{name.replace('_', '-')}", help=field.metadata["help"])
-    return Parameter(
-        name, Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=Annotated[kind, option]
-    )
 
 
 @command(*SCHEDULE, *TRAINING)
@@ -174,9 +170,9 @@ def stragglers(
 
     grid = planning.straggler_grid(
         config,
-        _numbers("delta", deltas, float),
-        _numbers("concentration", concentrations, float),
-        _numbers("slack", slacks, float),
+        options.numbers("delta", deltas, float),
+        options.numbers("concentration", concentrations, float),
+        options.numbers("slack", slacks, float),
         assignments.split(","),
     )
     with terminal.progress() as progress:
@@ -193,6 +189,45 @@ def stragglers(
         print(f"Written to {out}: stragglers.png, stragglers.csv, config.json")
 
 
+@command(*SCHEDULE, *TRAINING, several=True)
+def sweep(
+    given: dict[str, list[Any]],
+    out: Annotated[Path, _option("Folder for CSV, figure and every run's result.")],
+    grid: Annotated[
+        Path | None, _option("TOML file: `field = value` or list; options win over it.")
+    ] = None,
+    jobs: Annotated[int, _option("Processes on this machine.")] = 1,
+    scheduler: Annotated[
+        str | None, _option("Address of a Dask scheduler; its workers run, instead of --jobs.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Train with every combination of the values given, with commas; stopped, it goes on later.
+
+    --hidden is one network; several are lists in the TOML file: hidden = [[64], [128, 64]].
+    Exit code 1 if a run failed: see the column `error` of sweep.csv.
+
+    Example: pslref sweep --partition iid,severe --clients 16,64 --jobs 2 --out results
+    """
+    from pslref import sweep
+
+    values = sweep.checked((sweep.read(grid) if grid else {}) | given)
+    place = sweep.cluster(scheduler) if scheduler else sweep.processes(jobs)
+    with place as executor, terminal.progress() as progress:
+        task = progress.add_task("runs", total=len(sweep.configs(values)))
+        rows = sweep.run(values, out, executor, lambda: progress.advance(task))
+    failed = [row["error"] for row in rows if row["error"]]
+    if json_:
+        terminal.print_json({"config": values, "results": rows})
+    else:
+        varying = sweep.varying(rows)
+        terminal.print_table(terminal.sweep(row, varying) for row in sweep.summary(rows))
+        print(f"Written to {out}: sweep.png, sweep.csv, epochs.csv, config.json, runs")
+    if failed:
+        print(f"pslref: {len(failed)} of {len(rows)} runs failed: {failed[0]}", file=sys.stderr)
+        raise typer.Exit(1)
+
+
 @data_app.command("get")
 def data_get(
     name: Annotated[str, typer.Argument(help="fashion-mnist or cifar10.")],
@@ -206,25 +241,6 @@ def data_get(
 
     for path in data.download(name, data_dir):
         print(path)
-
-
-def _config(options: dict[str, Any]) -> Config:
-    """The config of a command's options; of a tuple these are texts with commas."""
-    for name, value in options.items():
-        if isinstance(value, list):
-            text = ",".join(value)
-            options[name] = tuple(
-                text.split(",") if name == "sampler" else _numbers(name, text, int)
-            )
-    return Config(**options)
-
-
-def _numbers(name: str, text: str, kind: type[Number]) -> list[Number]:
-    try:
-        return [kind(part) for part in text.split(",")]
-    except ValueError:
-        whole = "whole numbers" if kind is int else "numbers"
-        raise ValueError(f"{name} = {text!r}: must be {whole} separated by commas") from None
 
 
 def main() -> None:

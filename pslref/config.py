@@ -86,9 +86,9 @@ class Config:
         for width in self.hidden:
             check.integer("hidden", width, 1, MOST_WIDTH)
         for name, low, high in RANGES:
-            check.real(name, getattr(self, name), low, high)
+            self._keep(name, check.real(name, getattr(self, name), low, high))
         for name in ("learning_rate", "concentration"):
-            check.real(name, getattr(self, name), 0, low_open=True)
+            self._keep(name, check.real(name, getattr(self, name), 0, low_open=True))
         check.one_of("assign", self.assign, ["slowest-first", "balanced", "random"])
         if self.slack > 0 and self.assign != "slowest-first":
             raise check.wrong("slack", self.slack, "must be 0 unless assign = 'slowest-first'")
@@ -96,3 +96,6 @@ class Config:
         check.one_of("remainder", self.remainder, ["short", "even"])
         check.one_of("model", self.model, ["mlp", "cnn"])
         check.one_of("dtype", self.dtype, ["float32", "float64"])
+
+    def _keep(self, name: str, number: float) -> None:
+        object.__setattr__(self, name, number)  # 1 as 1.0, so that equal configs are written alike

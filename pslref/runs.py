@@ -54,10 +54,10 @@ class Run:
         self.config, self.dataset, self.sampler, self.seed = config, dataset, sampler, seed
         streams = random_streams(seed)
         self.part, self.delays = scenario(config, dataset, streams)
-        self.empty_clients = int(np.sum(self.part.sizes == 0))
         if sampler == "centralized":  # one client that holds everything
             self.part = Partition([np.arange(len(dataset.y_train))], dataset.y_train)
             self.delays = np.zeros(1)
+        self.empty_clients = int(np.sum(self.part.sizes == 0))
         self.schedule_stream = streams["schedule"]
         self.simulation = Simulation(
             network(config, dataset, streams["weights"]),

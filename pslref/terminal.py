@@ -3,7 +3,7 @@
 import json
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import typer
@@ -48,7 +48,7 @@ def comparison(row: Row) -> dict[str, str]:
         "mean Δ": f"{row['mean_deviation']:.3f}",
         "max Δ": f"{row['max_deviation']:.2f}",
         "steps": f"{row['num_steps']:.0f}",
-        "time": "" if row["simulated_time"] is None else f"{row['simulated_time']:.0f}",
+        "time": _fixed(row["simulated_time"], 0),
         "MB": f"{row['megabytes']:.1f}",
     }
 
@@ -76,6 +76,25 @@ def straggler(row: Row) -> dict[str, str]:
         "time saved": f"{100 * row['time_saved']:.0f} %",
         "accuracy %": "" if row["test_accuracy"] is None else _percent(row["test_accuracy"]),
     }
+
+
+def sweep(row: Row, varying: Sequence[str]) -> dict[str, str]:
+    """A row of `sweep.summary` as it is printed, with the fields that vary."""
+    return (
+        {"sampler": row["sampler"]}
+        | {name: "" if row[name] is None else str(row[name]) for name in varying}
+        | {
+            "accuracy %": _mean_and_std(row) if row["seeds"] else "failed",
+            "mean Δ": _fixed(row["mean_deviation"], 3),
+            "max Δ": _fixed(row["max_deviation"], 2),
+            "steps": _fixed(row["num_steps"], 0),
+            "time": _fixed(row["simulated_time"], 0),
+        }
+    )
+
+
+def _fixed(number: float | None, digits: int) -> str:
+    return "" if number is None else f"{number:.{digits}f}"
 
 
 def _percent(share: float) -> str:

@@ -1,0 +1,145 @@
+"""Run a grid; each result is kept as it comes, so a sweep can be stopped and started again."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from pslref import data, files, plots, runs
+from pslref.config import Config
+from pslref.data import Dataset
+from pslref.sweep import workers
+from pslref.sweep.grid import COLUMNS, Grid, Row, columns, configs
+from pslref.sweep.picture import picture
+
+RESULTS = (
+    *("test_accuracy", "mean_deviation", "max_deviation", "num_steps", "simulated_time"),
+    *("megabytes", "empty_clients"),
+)
+
+
+def run(
+    grid: Grid,
+    out: Path,
+    executor: Callable[[], Executor],
+    after_run: Callable[[], object] = lambda: None,
+) -> list[Row]:
+    """Run what of a grid is not in `out` yet, and write the tables of all of it.
+
+    Args:
+        grid: from `checked`.
+        out: the folder. runs/*.json hold one run each, written as it finishes: its config, its
+            row, its epochs, and the steps of its first epoch. In the end sweep.csv (a row per
+            run), epochs.csv, config.json and sweep.png are written, of this grid's runs alone.
+        executor: makes an executor; called again when a worker died and took the others along.
+        after_run: called after every run, for a progress bar.
+
+    Returns:
+        The rows of sweep.csv in the grid's order: the fields, the results, and `error`, a
+        sentence if the run failed. A failed run leaves no file, so that it is tried again.
+
+    Raises:
+        ValueError: for a file of a run that is damaged or not this run's.
+    """
+    files.check_folder(out)
+    chosen = configs(grid)
+    paths = {config: _path(out, config) for config in chosen}
+    outcomes = {config: _kept(config, path) for config, path in paths.items() if path.exists()}
+    for _ in outcomes:
+        after_run()
+    left = [config for config in chosen if config not in outcomes]
+    for config, future in workers.finished(execute, left, executor):
+        error = workers.failure(future)
+        outcomes[config] = {"error": error} if error else future.result()
+        if "error" not in outcomes[config]:
+            whole = outcomes[config] | {"sha256": _digest(outcomes[config])}
+            files.write_json(paths[config], whole)
+        after_run()
+    rows, epochs = [], []
+    for config in chosen:
+        row, outcome = columns(config), outcomes[config]
+        results = outcome.get("row", {})
+        rows.append(row | {name: results.get(name) for name in RESULTS})
+        rows[-1]["error"] = outcome.get("error")
+        epochs += [row | epoch for epoch in outcome.get("epochs", [])]
+    files.write_json(out / "config.json", grid)
+    files.write_csv(out / "sweep.csv", rows)
+    if epochs:
+        files.write_csv(out / "epochs.csv", epochs)
+        plots.save(picture(summary(rows), varying(rows)), out / "sweep.png")
+    return rows
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
+def _path(out: Path, config: Config) -> Path:
+    digest = _digest(columns(config))[:16]
+    return out / "runs" / f"{config.sampler[0]}-{config.seed}-{digest}.json"
+
+
+def _kept(config: Config, path: Path) -> Row:
+    """The outcome that a file holds, if it is whole and of this run."""
+    try:
+        outcome = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        outcome = None
+    if not isinstance(outcome, dict) or outcome.pop("sha256", None) != _digest(outcome):
+        raise ValueError(f"{path} is not as it was written: delete it to run it again")
+    if outcome["config"] != columns(config):
+        raise ValueError(f"{path} holds another run: must hold {columns(config)}")
+    return outcome
+
+
+def execute(config: Config) -> Row:
+    """Run one config, in a worker; a failure is a sentence."""
+    try:
+        dataset = _dataset(config.dataset, config.data_dir, config.dtype)
+        results = runs.run(config, dataset, config.sampler[0], config.seed)
+    except Exception as error:
+        return {"error": workers.sentence(error)}
+    return {
+        "config": columns(config),
+        "row": results.runs[0],
+        "epochs": results.epochs,
+        "steps": results.steps,
+    }
+
+
+@lru_cache(maxsize=1)
+def _dataset(name: str, data_dir: str, dtype: str) -> Dataset:
+    return data.load(name, data_dir, np.dtype(dtype))
+
+
+def summary(rows: Sequence[Row]) -> list[Row]:
+    """Means over the seeds that finished, a row for each combination of the other fields."""
+    groups: dict[tuple[object, ...], list[Row]] = {}
+    for row in rows:
+        key = tuple(row[name] for name in COLUMNS if name != "seed")
+        groups.setdefault(key, []).append(row)
+    return [_mean(group) for group in groups.values()]
+
+
+def _mean(group: Sequence[Row]) -> Row:
+    done = [row for row in group if row["error"] is None]
+    values = {name: [row[name] for row in done if row[name] is not None] for name in RESULTS}
+    means = {name: float(np.mean(v)) if v else None for name, v in values.items()}
+    accuracy, deviation = values["test_accuracy"], values["max_deviation"]
+    return (
+        {name: group[0][name] for name in COLUMNS if name != "seed"}
+        | {"seeds": len(done), "failed": len(group) - len(done)}
+        | means
+        | {"std": float(np.std(accuracy, ddof=1)) if len(done) > 1 else None}
+        | {"max_deviation": max(deviation, default=None)}
+    )
+
+
+def varying(rows: Sequence[Row]) -> list[str]:
+    """The fields besides sampler and seed of which there is more than one value."""
+    names = [name for name in COLUMNS if name not in ("sampler", "seed")]
+    return [name for name in names if len({row[name] for row in rows} - {None}) > 1]

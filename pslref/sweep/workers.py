@@ -1,0 +1,116 @@
+"""Where runs are run: processes on this machine, a Dask cluster, or any other executor."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from typing import TypeVar
+
+from pslref import check
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@contextmanager
+def processes(jobs: int) -> Iterator[Callable[[], Executor]]:
+    """Pools of `jobs` processes on this machine, each with one thread for its matrix products."""
+    check.integer("jobs", jobs, 1, 1024)
+    for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
+        os.environ[name] = "1"  # read by the processes when they start
+    try:
+        yield lambda: ProcessPoolExecutor(
+            jobs, multiprocessing.get_context("spawn"), _live_as_long_as_the_sweep
+        )
+    except BaseException:
+        for process in multiprocessing.active_children():
+            process.kill()
+        raise
+
+
+def _live_as_long_as_the_sweep() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the sweep, which ends the workers
+
+    def end_with_parent() -> None:
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+@contextmanager
+def cluster(address: str) -> Iterator[Callable[[], Executor]]:
+    """The workers of the Dask scheduler at this address, such as tcp://127.0.0.1:8786."""
+    try:
+        from distributed import Client
+    except ModuleNotFoundError:
+        raise ValueError("scheduler needs Dask: pip install 'pslref[cluster]'") from None
+    try:
+        client = Client(address)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError) as error:
+        allowed = f"must be the address of a Dask scheduler: {error}"
+        raise check.wrong("scheduler", address, allowed) from None
+    with client:
+        yield lambda: client.get_executor(pure=False)  # type: ignore[no-untyped-call]
+
+
+def finished(
+    function: Callable[[Item], Result], items: Sequence[Item], executor: Callable[[], Executor]
+) -> Iterator[tuple[Item, Future[Result]]]:
+    """Each item with the future of its function call, as they finish.
+
+    A pool that breaks has lost all that it had not finished. The first of these was being worked
+    on, so it may be what broke the pool: it is tried alone, then the others together.
+    """
+    batches = [list(items)]
+    while batches:
+        batch = batches.pop(0)
+        pool = executor()
+        futures = {_submitted(pool, function, item): i for i, item in enumerate(batch)}
+        lost = []
+        try:
+            for future in as_completed(futures):
+                if len(batch) > 1 and _broke(future):
+                    lost.append(futures[future])
+                else:
+                    yield batch[futures[future]], future
+        finally:
+            for future in futures:
+                future.cancel()
+            pool.shutdown(wait=False)
+        left = [batch[i] for i in sorted(lost)]
+        batches = [part for part in (left[:1], left[1:]) if part] + batches
+
+
+def _submitted(pool: Executor, function: Callable[[Item], Result], item: Item) -> Future[Result]:
+    try:
+        return pool.submit(function, item)
+    except BrokenExecutor as error:  # while the items were being submitted
+        future: Future[Result] = Future()
+        future.set_exception(error)
+        return future
+
+
+def _broke(future: Future[Result]) -> bool:
+    return not future.cancelled() and isinstance(future.exception(), BrokenExecutor)
+
+
+def failure(future: Future[Result]) -> str | None:
+    """What went wrong with a call, in one sentence."""
+    if future.cancelled():
+        return "the run was cancelled"
+    error = future.exception()
+    if isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker":  # of Dask
+        return "the worker process died"
+    return None if error is None else sentence(error)
+
+
+def sentence(error: BaseException) -> str:
+    """An error in one line, with its type unless it is a sentence of this package."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
