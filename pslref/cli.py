@@ -1,11 +1,10 @@
 """The command line: parses, calls one function, prints. No logic lives here."""
 
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
-from inspect import Parameter, Signature, signature
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,7 +12,8 @@ from pslref import options, terminal
 from pslref.config import SAMPLERS, Config
 from pslref.oracle.cli import app as oracle_app
 
-Command = Callable[[Callable[..., None]], Callable[..., None]]
+if TYPE_CHECKING:
+    from pslref.runs import Run
 
 app = typer.Typer(
     invoke_without_command=True,
@@ -51,34 +51,11 @@ SCHEDULE = (
 TRIED = ("delta", "concentration", "slack", "assign")  # by stragglers, several values of each
 TRAINING = (
     *("model", "hidden", "cut", "learning_rate", "momentum", "weight_decay"),
-    *("epochs", "seeds", "dtype"),
+    *("epochs", "seeds", "dtype", "execution"),
 )
 
 
-def command(*names: str, several: bool = False, **defaults: object) -> Command:
-    """Register a command with these fields of Config as options.
-
-    It receives them as its first argument: as a Config, or with `several`, where every option
-    may have several values with commas, as a dict of those that were given.
-    """
-
-    def register(function: Callable[..., None]) -> Callable[..., None]:
-        def run(**others: Any) -> None:
-            given = {name: others.pop(name) for name in names}
-            function(options.values(given) if several else options.config(given), **others)
-
-        own = [
-            p.replace(kind=Parameter.KEYWORD_ONLY)
-            for p in list(signature(function).parameters.values())[1:]
-        ]
-        option = options.several if several else options.one
-        parameters = [*(option(name, defaults) for name in names), *own]
-        vars(run)["__signature__"] = Signature(parameters)
-        run.__annotations__ = {p.name: p.annotation for p in parameters}
-        app.command(function.__name__, help=function.__doc__)(run)
-        return function
-
-    return register
+command = partial(options.command, app)
 
 
 @command(*SCHEDULE, *TRAINING)
@@ -106,6 +83,60 @@ def compare(config: Config, json_: Json = False, out: Out = None) -> None:
     print(experiments.verdict(rows))
     if out is not None:
         print(f"Written to {out}: compare.png, results.csv, epochs.csv, steps.csv, config.json")
+
+
+@command(*SCHEDULE, *(name for name in TRAINING if name != "seeds"), sampler=("ugs",))
+def train(
+    config: Config,
+    checkpoint: Annotated[
+        Path | None, _option("Folder for a checkpoint, written at the end and after every epoch.")
+    ] = None,
+    every: Annotated[int | None, _option("Write it after every so many steps instead.")] = None,
+    resume: Annotated[
+        bool, _option("Go on from the checkpoint, if there is one.", "--resume")
+    ] = False,
+    json_: Json = False,
+    out: Annotated[
+        Path | None, _option("Folder for CSV, JSON and, as weights.npz, the trained weights.")
+    ] = None,
+) -> None:
+    """Train once, as `compare` does for one sampler and seed; stop and go on with checkpoints.
+
+    Ctrl-C and SIGTERM finish the step, write the checkpoint, and say how to go on. A run that goes
+    on ends as it would have without the stop, to the bit. All options must be the same then, but
+    --data-dir may differ and --epochs may be raised.
+
+    Example: pslref train --sampler lds --clients 16 --checkpoint run --out results
+    """
+    from pslref import experiments
+
+    with terminal.progress() as progress, terminal.stop_signals() as received:
+        task = progress.add_task("training", total=config.epochs)
+
+        def show(run: "Run", epochs_done: float) -> None:
+            progress.update(task, completed=epochs_done)
+            if epochs_done.is_integer() and not json_:
+                print(terminal.epoch(run.results().epochs[-1]), flush=True)
+
+        run = experiments.train(
+            config,
+            checkpoint=checkpoint,
+            every=every,
+            resume=resume,
+            out=out,
+            after_step=show,
+            stop=lambda: bool(received),
+        )
+    if not run.finished:
+        raise terminal.Stopped(received[0], saved=checkpoint is not None)
+    results = run.results()
+    if json_:
+        found = {"results": results.runs, "epochs": results.epochs}
+        terminal.print_json({"config": asdict(run.config)} | found)
+        return
+    terminal.print_table(map(terminal.comparison, experiments.summary(results.runs)))
+    if out is not None:
+        print(f"Written to {out}: weights.npz, results.csv, epochs.csv, steps.csv, config.json")
 
 
 @command(*SCHEDULE, "epochs", sampler=("ugs",), epochs=1)

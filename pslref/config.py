@@ -58,6 +58,9 @@ class Config:
         "short", "short (one short last batch) or even (nearly equal batches)."
     )
     dtype: str = _option("float64", "float64 or float32.")
+    execution: str = _option(
+        "pooled", "pooled (one client half runs all samples) or clients (each its own; slower)."
+    )
     fraction: float = _option(0.125, "Probability that a client is a straggler.")
     slowdown: float = _option(10.0, "A straggler's delay, in units of another client's.")
     jitter: float = _option(0.2, "How far the clients' delays differ besides.")
@@ -96,6 +99,7 @@ class Config:
         check.one_of("remainder", self.remainder, ["short", "even"])
         check.one_of("model", self.model, ["mlp", "cnn"])
         check.one_of("dtype", self.dtype, ["float32", "float64"])
+        check.one_of("execution", self.execution, ["pooled", "clients"])
 
     def _keep(self, name: str, number: float) -> None:
         object.__setattr__(self, name, number)  # 1 as 1.0, so that equal configs are written alike

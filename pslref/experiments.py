@@ -1,15 +1,15 @@
 """Runs over samplers and seeds, and what their numbers say."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
-from pslref import data, files, plots
+from pslref import check, checkpoints, data, files, plots
 from pslref.check import FloatArray
 from pslref.config import Config
-from pslref.runs import Results, Row, run
+from pslref.runs import Results, Row, Run, run
 from pslref.split import Diverged
 
 TELLING = 0.2  # an interval wider than 20 points that holds 0 tells nothing
@@ -40,13 +40,93 @@ def compare(
             except Diverged as error:
                 raise Diverged(f"sampler {sampler}, seed {seed}, {error}") from None
             if out is not None:
-                files.write_json(out / "config.json", asdict(config))
-                files.write_csv(out / "results.csv", results.runs)
-                files.write_csv(out / "epochs.csv", results.epochs)
-                files.write_csv(out / "steps.csv", results.steps)
+                _write(out, config, results)
     if out is not None:
         plots.save(plots.compare(results.epochs, results.steps), out / "compare.png")
     return results
+
+
+def train(
+    config: Config,
+    *,
+    checkpoint: Path | None = None,
+    every: int | None = None,
+    resume: bool = False,
+    out: Path | None = None,
+    after_step: Callable[[Run, float], object] = lambda run, epochs_done: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Run:
+    """Train with one sampler and one seed; with checkpoints it can be ended and taken up again.
+
+    What it does is to the bit what `compare` does for this sampler and seed, in one piece or in
+    many.
+
+    Args:
+        config: what to run; of `seeds` only the first.
+        checkpoint: a folder for checkpoint.npz, written at the end and after every epoch.
+        every: write it after every so many steps instead.
+        resume: go on from the checkpoint if there is one; without it, an existing one is an error.
+        out: a folder for results.csv, epochs.csv, steps.csv, config.json and, of the trained whole,
+            weights.npz; written at the end.
+        after_step: called after every step with the run and the epochs done, such as 1.25.
+        stop: asked after every step; if true, the checkpoint is written and the run is left.
+
+    Returns:
+        The run; `finished`, unless it was left.
+
+    Raises:
+        ValueError: for a config that cannot be run or is not that of the checkpoint, and for a
+            checkpoint that is damaged; nothing is overwritten.
+        Diverged: if a loss stops being finite; the last checkpoint is that of an earlier step.
+    """
+    if len(config.sampler) != 1:
+        raise check.wrong("sampler", config.sampler, "must name one sampler to train with")
+    config = replace(config, seeds=1)
+    if every is not None:
+        check.integer("every", every, 1)
+    path = None if checkpoint is None else checkpoint / checkpoints.NAME
+    if path is None and (resume or every is not None):
+        raise check.wrong("checkpoint", path, "must be a folder, if every or resume is given")
+    files.check_folder(out)
+    files.check_folder(checkpoint, "checkpoint")
+    run = _begun(config, path, resume)
+    for epochs_done in run.steps():
+        stopped = stop()
+        due = epochs_done.is_integer() if every is None else run.num_steps % every == 0
+        if path is not None and (due or stopped or run.finished):
+            checkpoints.write(path, run)
+        after_step(run, epochs_done)
+        if stopped:
+            break
+    if out is not None and run.finished:
+        _write(out, config, run.results())
+        files.write_npz(out / "weights.npz", run.simulation.net.parameters())
+    return run
+
+
+def _begun(config: Config, path: Path | None, resume: bool) -> Run:
+    """A run at its beginning; or, to go on, where the checkpoint at `path` left it."""
+    old = path if path is not None and path.exists() else None
+    if old is not None and not resume:
+        allowed = f"must be a folder without {old.name}, or go on from there with resume"
+        raise check.wrong("checkpoint", str(old.parent), allowed)
+    if old is not None:
+        checkpoints.check_config(old, config)
+    dataset = data.load(config.dataset, config.data_dir, np.dtype(config.dtype))
+    run = Run(config, dataset, config.sampler[0], config.seed)
+    if old is not None:
+        checkpoints.resume(old, run)
+    if path is not None:
+        for leftover in path.parent.glob(f".{path.name}.*"):  # of a write that was killed
+            leftover.unlink()
+    return run
+
+
+def _write(out: Path, config: Config, results: Results) -> None:
+    files.write_json(out / "config.json", asdict(config))
+    files.write_csv(out / "results.csv", results.runs)
+    files.write_csv(out / "epochs.csv", results.epochs)
+    files.write_csv(out / "steps.csv", results.steps)
 
 
 def summary(runs: Sequence[Row]) -> list[Row]:

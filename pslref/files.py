@@ -8,34 +8,57 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary name to write to; `path` is replaced by it when the block succeeds."""
+    """Yield a temporary name to write to; `path` is replaced by it when the block succeeds.
+
+    When the block ends, the new content is on the disk under its name, or the old one is.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
+        _sync(temporary)
         temporary.replace(path)
+        _sync(path.parent)
+    except OSError as error:
+        error.filename = str(path)  # not the temporary one; and a write that fails names none
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def check_folder(folder: Path | None) -> None:
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def check_folder(folder: Path | None, name: str = "out") -> None:
     """Refuse, before the work begins, a folder that files could not be written to in the end."""
     if folder is None:
         return
     ancestor = next(path for path in [folder, *folder.absolute().parents] if path.exists())
     if not ancestor.is_dir() or not os.access(ancestor, os.W_OK | os.X_OK):
-        raise ValueError(f"out = {str(folder)!r}: must be a folder that can be written to")
+        raise ValueError(f"{name} = {str(folder)!r}: must be a folder that can be written to")
 
 
 def write_json(path: Path, value: object) -> None:
     """Write `value` as JSON."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write named arrays, uncompressed; the same arrays give the same bytes."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

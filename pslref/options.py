@@ -1,7 +1,8 @@
 """Options of the command line, one for each field of Config, and what they mean."""
 
+from collections.abc import Callable
 from dataclasses import fields
-from inspect import Parameter
+from inspect import Parameter, Signature, signature
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -13,7 +14,35 @@ Number = TypeVar("Number", int, float)
 FIELDS = {field.name: field for field in fields(Config)}
 
 
-def one(name: str, defaults: dict[str, object]) -> Parameter:
+def command(
+    app: typer.Typer, *names: str, several: bool = False, **defaults: object
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a command with these fields of Config as options.
+
+    It receives them as its first argument: as a Config, or with `several`, where every option
+    may have several values with commas, as a dict of those that were given.
+    """
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        def run(**others: Any) -> None:
+            given = {name: others.pop(name) for name in names}
+            function(_values(given) if several else _config(given), **others)
+
+        own = [
+            p.replace(kind=Parameter.KEYWORD_ONLY)
+            for p in list(signature(function).parameters.values())[1:]
+        ]
+        option = _several if several else _one
+        parameters = [*(option(name, defaults) for name in names), *own]
+        vars(run)["__signature__"] = Signature(parameters)
+        run.__annotations__ = {p.name: p.annotation for p in parameters}
+        app.command(function.__name__, help=function.__doc__)(run)
+        return function
+
+    return register
+
+
+def _one(name: str, defaults: dict[str, object]) -> Parameter:
     """The command line option of a field of Config; of a tuple, with commas or repeated."""
     default = defaults.get(name, FIELDS[name].default)
     if isinstance(default, tuple):
@@ -21,7 +50,7 @@ def one(name: str, defaults: dict[str, object]) -> Parameter:
     return _named(name, type(default), default)
 
 
-def several(name: str, defaults: dict[str, object]) -> Parameter:
+def _several(name: str, defaults: dict[str, object]) -> Parameter:
     """The option for several values of a field: None if it is not given."""
     default = FIELDS[name].default
     shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
@@ -35,7 +64,7 @@ def _named(name: str, kind: Any, default: object, **shown: Any) -> Parameter:
     return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def config(given: dict[str, Any]) -> Config:
+def _config(given: dict[str, Any]) -> Config:
     """The config of a command's options; of a tuple these are texts with commas."""
     for name, value in given.items():
         if isinstance(value, list):
@@ -44,7 +73,7 @@ def config(given: dict[str, Any]) -> Config:
     return Config(**given)
 
 
-def values(given: dict[str, str | None]) -> dict[str, list[Any]]:
+def _values(given: dict[str, str | None]) -> dict[str, list[Any]]:
     """The values of those fields that were given; of hidden, which is one network, the widths."""
     grid: dict[str, list[Any]] = {}
     for name, text in given.items():

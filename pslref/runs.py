@@ -7,16 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from pslref import nn, partition, sampling
+from pslref import nn, partition, sampling, split
 from pslref.check import FloatArray
 from pslref.config import Config
 from pslref.data import Dataset
 from pslref.partition import Partition
 from pslref.sampling import Schedule
 from pslref.split import Diverged, EpochRecord, Simulation, epoch_time, straggler_delays
+from pslref.split.messages import Array
 
 Row = dict[str, Any]
 
+EPOCH = [("num_steps", np.int64), ("test_accuracy", np.float64), ("time", np.float64)]
+STEP = [
+    *(("loss", np.float64), ("deviation", np.float64)),
+    *(("step_bytes_up", np.int64), ("step_bytes_down", np.int64)),
+]
 PURPOSES = ("partition", "weights", "schedule", "clients", "delays")  # one random stream each
 
 
@@ -69,14 +75,14 @@ class Run:
             config.momentum,
             config.weight_decay,
             rng=streams["clients"],
-            execution="pooled",
+            execution=config.execution,
         )
         self.records: list[EpochRecord] = []
         self.accuracies: list[float] = []
         self.times: list[float] = []
 
-    def steps(self) -> Iterator[bool]:
-        """Train, a step with each iteration, which yields whether an epoch is over with it.
+    def steps(self) -> Iterator[float]:
+        """Train, a step with each iteration, yielding how many epochs are done: 1, 1.04, 1.09, ...
 
         Raises:
             Diverged: with the epoch, the step and its loss; the steps before it are committed.
@@ -91,7 +97,7 @@ class Run:
             try:
                 for done in self.simulation.walk(schedule):
                     if done < schedule.num_steps:
-                        yield False
+                        yield len(self.records) + done / schedule.num_steps
             except Diverged as error:
                 raise Diverged(f"epoch {len(self.records)}, {error}") from None
             self.schedule_stream = stream
@@ -100,7 +106,56 @@ class Run:
             self.times.append(epoch_time(schedule, self.delays, costs))
             test = self.dataset.x_test, self.dataset.y_test
             self.accuracies.append(self.simulation.evaluate(*test))
-            yield True
+            yield float(len(self.records))
+
+    @property
+    def num_steps(self) -> int:
+        """The steps done, over all epochs."""
+        return sum(len(record.loss) for record in self.records) + len(self.simulation.rows)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are over."""
+        return len(self.records) == self.config.epochs
+
+    def state(self) -> dict[str, Array]:
+        """All that a run of the same arguments needs to go on from here to the bit.
+
+        Returns:
+            Fresh arrays: those of `split.state`; "schedule.generator", as `split.packed`, before
+            it drew the schedule of the current epoch; "history.epochs" and "history.steps", a row
+            for every epoch that is over and for every step of these.
+        """
+        lengths = [len(record.loss) for record in self.records]
+        steps = np.zeros(sum(lengths), STEP)
+        for name, _ in STEP:
+            steps[name] = [number for record in self.records for number in getattr(record, name)]
+        return split.state(self.simulation) | {
+            "schedule.generator": split.packed([self.schedule_stream]),
+            "history.epochs": np.array(
+                list(zip(lengths, self.accuracies, self.times, strict=True)), EPOCH
+            ),
+            "history.steps": steps,
+        }
+
+    def restore(self, arrays: dict[str, Array]) -> None:
+        """Put a run that has taken no step where another was when it returned `state`.
+
+        Raises:
+            ValueError: for arrays that no run of these arguments can have returned.
+        """
+        epochs, steps = arrays["history.epochs"], arrays["history.steps"]
+        lengths = epochs["num_steps"].tolist()
+        if any(length < 1 for length in lengths) or sum(lengths) != len(steps):
+            raise ValueError("history.epochs: must have the steps of history.steps")
+        split.restore(self.simulation, arrays)
+        split.unpack([self.schedule_stream], arrays["schedule.generator"])
+        self.records = [
+            EpochRecord(*(rows[name].copy() for name, _ in STEP))
+            for rows in np.split(steps, np.cumsum(lengths, dtype=int))[:-1]
+        ]
+        self.accuracies = epochs["test_accuracy"].tolist()
+        self.times = epochs["time"].tolist()
 
     def results(self) -> Results:
         """The rows of what has been done, at least one epoch."""
@@ -139,8 +194,8 @@ def run(
 ) -> Results:
     """Train with one sampler and one seed."""
     training = Run(config, dataset, sampler, seed)
-    for epoch_is_over in training.steps():
-        if epoch_is_over:
+    for epochs_done in training.steps():
+        if epochs_done.is_integer():
             after_epoch()
     return training.results()
 

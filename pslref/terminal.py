@@ -1,9 +1,13 @@
 """What the command line shows: progress, tables, JSON, and one sentence for a mistake."""
 
 import json
+import os
+import shlex
+import signal
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import typer
@@ -16,26 +20,68 @@ Row = dict[str, Any]
 _warned: set[tuple[str, int]] = set()
 
 
+class Stopped(Exception):
+    """A signal made the command leave its work between two steps."""
+
+    def __init__(self, received: int, saved: bool) -> None:
+        name = signal.Signals(received).name
+        super().__init__(f"{name}: stopped" + (f"; to go on: {_resume()}" if saved else ""))
+        self.received = received
+
+
+def _resume() -> str:
+    """The command line that goes on where this one was stopped."""
+    program = ["python"] if sys.argv[0].endswith(".py") else []
+    more = [] if "--resume" in sys.argv else ["--resume"]
+    return shlex.join([*program, *sys.argv, *more])
+
+
+@contextmanager
+def stop_signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM instead of ending at once; a second one does end at once."""
+    received: list[int] = []
+
+    def collect(number: int, frame: object) -> None:
+        received.append(number)
+        restore()
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {n: signal.signal(n, collect) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        restore()
+
+
 def progress() -> "Progress":
     """A progress bar on standard error, if that is a terminal."""
     from rich.console import Console
     from rich.progress import Progress
 
     console = Console(stderr=True)
-    return Progress(console=console, transient=True, disable=not console.is_terminal)
+    return Progress(
+        console=console,
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),  # else rich would print it to standard error
+        disable=not console.is_terminal,
+    )
 
 
 def print_table(rows: Iterable[dict[str, str]]) -> None:
-    """Print rows with equal keys under a header of these keys."""
+    """Print rows with equal keys under a header of these keys, less the columns without a text."""
     from rich.console import Console
     from rich.table import Table
 
+    shown = list(rows)
+    names = [name for name in shown[0] if any(row[name] for row in shown)]
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for row in rows:
-        if not table.columns:
-            for i, name in enumerate(row):
-                table.add_column(name, justify="right" if i else "left", no_wrap=True)
-        table.add_row(*row.values())
+    for i, name in enumerate(names):
+        table.add_column(name, justify="right" if i else "left", no_wrap=True)
+    for row in shown:
+        table.add_row(*(row[name] for name in names))
     Console().print(table)
 
 
@@ -51,6 +97,12 @@ def comparison(row: Row) -> dict[str, str]:
         "time": _fixed(row["simulated_time"], 0),
         "MB": f"{row['megabytes']:.1f}",
     }
+
+
+def epoch(row: Row) -> str:
+    """A row of `Results.epochs` as it is printed."""
+    accuracy = _percent(row["test_accuracy"])
+    return f"epoch {row['epoch']}: loss {row['loss']:.4f}, accuracy {accuracy} %"
 
 
 def deviation(row: Row) -> dict[str, str]:
@@ -126,27 +178,48 @@ def print_json(value: object) -> None:
 
 
 def run(app: typer.Typer) -> NoReturn:
-    """Run the command line and exit: 2 after a user's mistake, which is said in one sentence."""
+    """Run the command line and exit: 2 after what the user can mend, said in one sentence.
+
+    Exit code 1 means that nobody reads standard output any more; 130 and 143, SIGINT and SIGTERM.
+    """
     warnings.showwarning = _show_warning
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         code = app(standalone_mode=False)
+        if sys.stdout:  # a closed pipe or a full disk may show only here
+            sys.stdout.flush()
     except typer.TyperException as error:
-        code = _mistake(error.format_message())
+        code = _say(error.format_message())
+    except BrokenPipeError:  # what is usual: to end without a word
+        code = _leave_stdout(1)
     except OSError as error:
-        code = _mistake(f"cannot use {error.filename}: {error.strerror}")
+        if error.filename is None:
+            code = _leave_stdout(_say(f"cannot write the output: {error.strerror or error}"))
+        else:
+            code = _say(f"cannot use {error.filename}: {error.strerror}")
     except ValueError as error:
-        code = _mistake(str(error))
+        code = _say(str(error))
     except MemoryError as error:
-        code = _mistake(f"not enough memory: {error}")
+        code = _say(f"not enough memory: {error}")
     except (KeyboardInterrupt, typer.Abort):
-        print("pslref: interrupted", file=sys.stderr)
-        code = 130
+        code = _say("interrupted", 128 + signal.SIGINT)
+    except Stopped as stopped:
+        code = _say(str(stopped), 128 + stopped.received)
     sys.exit(code)
 
 
-def _mistake(sentence: str) -> int:
+def _say(sentence: str, code: int = 2) -> int:
     print(f"pslref: {' '.join(sentence.split())}", file=sys.stderr)
-    return 2
+    return code
+
+
+def _leave_stdout(code: int) -> int:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else what is still to be written fails again
+    return code
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    sys.exit(128 + number)  # through all that is open, so that no half-written file stays
 
 
 def _show_warning(

@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,22 @@ def test_compare_json_is_one_object(pslref) -> None:
         "sampler", "seed", "test_accuracy", "mean_deviation", "max_deviation", "num_steps",
         "simulated_time",
     }  # fmt: skip
+
+
+def test_train_prints_a_line_an_epoch_and_a_row(pslref, tmp_path: Path) -> None:
+    options = ["train", "--clients", "8", "--epochs", "2", "--hidden", "8", "--out", str(tmp_path)]
+    code, out, _ = pslref(*options)
+    assert code == 0
+    lines = out.splitlines()
+    assert re.fullmatch(r"epoch 0: loss \d\.\d{4}, accuracy \d+\.\d %", lines[0])
+    assert lines[1].startswith("epoch 1: ")
+    assert " ".join(lines[2].split()) == "sampler accuracy % mean Δ max Δ steps time MB"
+    assert lines[3].startswith("ugs ")
+    assert (tmp_path / "weights.npz").exists()
+    found = json.loads(pslref(*options, "--json")[1])
+    assert found.keys() == {"config", "results", "epochs"}
+    assert (found["config"]["sampler"], found["config"]["seeds"]) == (["ugs"], 1)
+    assert [row["epoch"] for row in found["epochs"]] == [0, 1]
 
 
 def test_deviation_and_stragglers_print_tables_and_json(pslref, tmp_path: Path) -> None:
@@ -98,6 +115,9 @@ def test_schedule_prints_every_sample_once(pslref, tmp_path: Path) -> None:
         (["compare", "--hidden", "8,x"], "hidden = '8,x': must be whole numbers"),
         (["compare", "--learning-rate", "nan"], "learning_rate = nan: must be"),
         (["compare", "--dataset", "cifar10", "--data-dir", "nowhere"], "pslref data get cifar10"),
+        (["train", "--sampler", "ugs,lds"], "sampler = ('ugs', 'lds'): must name one sampler"),
+        (["train", "--every", "0", "--checkpoint", "c"], "every = 0: must be"),
+        (["train", "--resume"], "checkpoint = None: must be a folder, if every or resume is given"),
         (["stragglers", "--delta", "1,"], "delta = '1,': must be numbers"),
         (["stragglers", "--delta", "-1"], "delta = -1.0: must be"),
         (["data", "get", "digits"], "digits"),
@@ -109,7 +129,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
     pslref, tmp_path, monkeypatch, arguments, sentence
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    if arguments[0] in ("compare", "stragglers"):
+    if arguments[0] in ("compare", "stragglers", "train"):
         arguments = [*arguments, "--out", "out"]
     code, out, err = pslref(*arguments)
     assert (code, out) == (2, "")
@@ -141,7 +161,7 @@ def test_without_a_command_the_help_is_printed(pslref, arguments: list[str]) -> 
     assert "\nCommands:\n" in out
 
 
-@pytest.mark.parametrize("command", ["compare", "deviation", "stragglers"])
+@pytest.mark.parametrize("command", ["compare", "deviation", "stragglers", "train"])
 def test_help_shows_a_worked_example(pslref, command) -> None:
     code, out, _ = pslref(command, "--help")
     assert code == 0

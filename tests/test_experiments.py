@@ -1,5 +1,6 @@
 import csv
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
-from pslref import experiments
+from pslref import checkpoints, data, experiments, runs
 from pslref.config import SAMPLERS, Config
 from pslref.split import Diverged
 
@@ -117,3 +118,110 @@ def test_one_seed_or_no_baseline_gives_no_interval() -> None:
 def test_a_config_that_cannot_be_run_is_refused(change: dict, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         replace(SMALL, **change)
+
+
+ONE = replace(SMALL, sampler=("lds",), seeds=1, seed=1, momentum=0.9)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_train_does_what_compare_does_and_keeps_the_weights(tmp_path: Path) -> None:
+    compared = experiments.compare(replace(ONE, sampler=("ugs", "lds")), out=tmp_path / "compare")
+    run = experiments.train(ONE, out=tmp_path / "train")
+    mine = [row for row in compared.epochs if row["sampler"] == "lds"]
+    assert run.results().epochs == mine
+    assert run.results().runs == [row for row in compared.runs if row["sampler"] == "lds"]
+    assert sorted(contents(tmp_path / "train")) == [
+        "config.json", "epochs.csv", "results.csv", "steps.csv", "weights.npz",
+    ]  # fmt: skip
+    dataset = data.load("digits")
+    net = runs.network(ONE, dataset, np.random.default_rng(0))
+    with np.load(tmp_path / "train" / "weights.npz", allow_pickle=False) as weights:
+        for name, array in net.parameters().items():
+            array[...] = weights[name]
+    right = net.forward(dataset.x_test)[0].argmax(axis=1) == dataset.y_test
+    assert right.mean() == pytest.approx(mine[-1]["test_accuracy"])
+
+
+def left_after(steps: int) -> Callable[[], bool]:
+    asked = iter(range(steps))
+    return lambda: next(asked, None) is None
+
+
+@pytest.mark.parametrize("every", [None, 5])
+def test_a_run_left_and_taken_up_writes_what_one_in_one_piece_writes(
+    every: int | None, tmp_path: Path
+) -> None:
+    whole, parts, folder = tmp_path / "whole", tmp_path / "parts", tmp_path / "checkpoint"
+    experiments.train(ONE, out=whole)
+    options = {"checkpoint": folder, "every": every, "out": parts}
+    (folder).mkdir()
+    (folder / ".checkpoint.npz.1234").write_text("half a checkpoint, of a process that was killed")
+    assert not experiments.train(ONE, resume=True, stop=left_after(3), **options).finished
+    assert not parts.exists()
+    assert not experiments.train(ONE, resume=True, stop=left_after(30), **options).finished
+    assert experiments.train(ONE, resume=True, **options).finished
+    assert contents(parts) == contents(whole)
+    assert list(contents(folder)) == ["checkpoint.npz"]
+    assert experiments.train(ONE, resume=True, **options).finished  # once more: nothing to do
+    assert contents(parts) == contents(whole)
+
+
+def test_a_finished_run_goes_on_when_the_epochs_are_raised(tmp_path: Path) -> None:
+    whole = experiments.train(replace(ONE, epochs=3), out=tmp_path / "whole")
+    experiments.train(ONE, checkpoint=tmp_path / "c")
+    more = replace(ONE, epochs=3)
+    run = experiments.train(more, checkpoint=tmp_path / "c", resume=True, out=tmp_path / "parts")
+    assert run.results() == whole.results()
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+
+
+def test_checkpoints_are_written_when_they_are_due(tmp_path: Path, monkeypatch) -> None:
+    written = []
+    monkeypatch.setattr(checkpoints, "write", lambda path, run: written.append(run.num_steps))
+    experiments.train(ONE, checkpoint=tmp_path)
+    assert written == [23, 46]
+    written.clear()
+    experiments.train(ONE, checkpoint=tmp_path, every=20)
+    assert written == [20, 40, 46]
+
+
+def test_a_checkpoint_is_never_overwritten_by_another_run(tmp_path: Path) -> None:
+    experiments.train(ONE, checkpoint=tmp_path)
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match=r"must be a folder without checkpoint\.npz, or go on"):
+        experiments.train(ONE, checkpoint=tmp_path)
+    with pytest.raises(ValueError, match="is of a run with seed = 1, not seed = 2"):
+        experiments.train(replace(ONE, seed=2), checkpoint=tmp_path, resume=True)
+    (tmp_path / "checkpoint.npz").write_bytes(before["checkpoint.npz"][:-1])
+    with pytest.raises(ValueError, match=r"checkpoint\.npz is no checkpoint that can be used"):
+        experiments.train(ONE, checkpoint=tmp_path, resume=True)
+    assert contents(tmp_path) == {"checkpoint.npz": before["checkpoint.npz"][:-1]}
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"every": 0, "checkpoint": Path("c")}, "every = 0: must be"),
+        ({"every": 1}, "checkpoint = None: must be a folder"),
+        ({"resume": True}, "checkpoint = None: must be a folder"),
+        ({"checkpoint": Path(__file__)}, "checkpoint = .*: must be a folder that can be written"),
+    ],
+)
+def test_train_refuses_what_it_cannot_do(options: dict, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        experiments.train(ONE, **options)
+
+
+def test_train_wants_one_sampler() -> None:
+    with pytest.raises(ValueError, match=r"sampler = \('ugs', 'lds'\): must name one"):
+        experiments.train(replace(ONE, sampler=("ugs", "lds")))
+
+
+def test_a_run_that_diverges_keeps_its_last_checkpoint(tmp_path: Path) -> None:
+    wild = replace(ONE, learning_rate=1e155, epochs=9)
+    with pytest.raises(Diverged, match=r"epoch \d, step \d+: the loss is"):
+        experiments.train(wild, checkpoint=tmp_path, every=1)
+    assert list(contents(tmp_path)) == ["checkpoint.npz"]

@@ -23,12 +23,23 @@ MAP = {
     "options": {"config"},
     "plots": set(),
     "runs": {"config", "data", "nn", "partition", "sampling", "split"},
-    "experiments": {"config", "data", "plots", "runs", "split"},
+    "checkpoints": {"config", "runs"},
+    "experiments": {"checkpoints", "config", "data", "plots", "runs", "split"},
     "planning": {"config", "data", "partition", "plots", "runs", "sampling", "split", "theory"},
     "sweep": {"config", "data", "plots", "runs"},
     "oracle": {"nn", "partition", "sampling", "split", "terminal", "theory"},
     "terminal": set(),
-    "cli": {"config", "data", "experiments", "options", "oracle", "planning", "sweep", "terminal"},
+    "cli": {
+        "config",
+        "data",
+        "experiments",
+        "options",
+        "oracle",
+        "planning",
+        "runs",
+        "sweep",
+        "terminal",
+    },
 }
 SEEDED = {"runs.py", "oracle/cli.py", "oracle/pytest.py"}  # where a seed becomes a stream
 ANYBODYS = {"check", "files"}

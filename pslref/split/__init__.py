@@ -3,6 +3,7 @@
 from pslref.split.client import Client
 from pslref.split.messages import ClientGradient, CutGradient, SmashedBatch
 from pslref.split.server import Server
+from pslref.split.state import packed, restore, state, unpack
 from pslref.split.timing import epoch_time, epoch_time_bound, step_times, straggler_delays
 from pslref.split.training import Diverged, EpochRecord, Simulation
 
@@ -17,6 +18,10 @@ __all__ = [
     "SmashedBatch",
     "epoch_time",
     "epoch_time_bound",
+    "packed",
+    "restore",
+    "state",
     "step_times",
     "straggler_delays",
+    "unpack",
 ]

@@ -1,0 +1,128 @@
+"""Checkpoints: all that a run depends on, in one file that is replaced whole or not at all."""
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from math import prod
+from pathlib import Path
+from reprlib import repr as short
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pslref import files
+from pslref.config import Config
+from pslref.runs import Run
+
+Array = NDArray[Any]
+
+NAME = "checkpoint.npz"
+FORMAT, VERSION = "pslref checkpoint", 1
+TEXT = np.empty(0, np.uint8)
+MOST_TEXT = 100_000  # bytes of the header
+AT_ONCE = 2**18  # bytes; a checkpoint's directory has some thousand
+
+
+class _Sparing(io.FileIO):
+    """A file that hands out little at once, whatever size it says that its parts have."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(AT_ONCE if size is None or size < 0 else min(size, AT_ONCE)) or b""
+
+
+def write(path: Path, run: Run) -> None:
+    """Replace the checkpoint at `path` by one of a run that is between two steps.
+
+    It is an uncompressed .npz with the arrays of `Run.state`, and with "header": the format, its
+    version and the config as JSON, in UTF-8 bytes.
+    """
+    header = json.dumps({"format": FORMAT, "version": VERSION, "config": asdict(run.config)})
+    text = np.frombuffer(header.encode(), np.uint8)
+    files.write_npz(path, {"header": text} | run.state())
+
+
+def check_config(path: Path, config: Config) -> None:
+    """Refuse a file that is not a checkpoint of this config, of which only the header is read.
+
+    To go on, every field must be the same, but `data_dir` may differ and `epochs` may be raised.
+
+    Raises:
+        ValueError: naming the file and what is wrong with it, or the fields that differ.
+    """
+    with _opened(path) as archive:
+        header = json.loads(_member(archive, "header", TEXT, MOST_TEXT).tobytes())
+        if not isinstance(header, dict) or header.get("format") != FORMAT:
+            raise ValueError(f"its header does not say {FORMAT!r}")
+    version, written = header.get("version"), header.get("config")
+    if version != VERSION:
+        raise ValueError(f"{path} is of checkpoint format {short(version)}: must be {VERSION}")
+    asked = json.loads(json.dumps(asdict(config)))
+    if not isinstance(written, dict) or written.keys() != asked.keys():
+        raise ValueError(f"{path} is of another pslref: must have a config of the same fields")
+    differ = [name for name in asked if not _may_differ(name, written[name], asked[name])]
+    if differ:
+        was, now = (
+            " and ".join(f"{name} = {short(fields[name])}" for name in differ)
+            for fields in (written, asked)
+        )
+        raise ValueError(f"{path} is of a run with {was}, not {now}: must be the same to go on")
+
+
+def resume(path: Path, run: Run) -> None:
+    """Put a run that has taken no step where the run of the checkpoint was.
+
+    Nothing is read whose type and size are not what a run of this config can have.
+
+    Raises:
+        ValueError: naming the file and what is wrong with it.
+    """
+    likes = run.state()
+    most_rows = run.config.epochs * run.dataset.y_train.size  # a step has at least one sample
+    with _opened(path) as archive:
+        run.restore({name: _member(archive, name, like, most_rows) for name, like in likes.items()})
+
+
+def _may_differ(name: str, was: object, now: object) -> bool:
+    raised = name == "epochs" and isinstance(was, int) and isinstance(now, int) and was < now
+    return was == now or raised or name == "data_dir"
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        if not path.is_file():
+            raise ValueError("it is no file")
+        with _Sparing(path) as file, zipfile.ZipFile(file) as archive:
+            yield archive
+    except Exception as error:  # a strange file makes zipfile, numpy and json raise many kinds
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path} is no checkpoint that can be used: {reason[:200]}") from None
+
+
+def _member(archive: zipfile.ZipFile, name: str, like: Array, most_rows: int) -> Array:
+    """Read an array of the type and shape of `like`; if that has no rows, of up to `most_rows`."""
+    if f"{name}.npy" not in archive.namelist():
+        raise ValueError(f"it has no {name}")
+    entry = archive.getinfo(f"{name}.npy")
+    with archive.open(entry) as member:
+        if np.lib.format.read_magic(member) != (1, 0):
+            raise ValueError(f"{name} is of another .npy version than 1.0")
+        shape, by_columns, dtype = np.lib.format.read_array_header_1_0(member)
+        expected = like.shape
+        if expected[0] == 0 and shape:
+            expected = (min(max(shape[0], 0), most_rows), *like.shape[1:])
+        if (dtype, shape, by_columns) != (like.dtype, expected, False):
+            raise ValueError(f"{name} is {dtype} {shape}: must be {like.dtype} {expected}")
+        size = member.tell() + dtype.itemsize * prod(shape)
+    if entry.file_size != size or entry.compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"{name} has {entry.file_size} bytes: must have {size}, uncompressed")
+    with archive.open(entry) as member:
+        array: Array = np.lib.format.read_array(member, allow_pickle=False)
+    fields = [array[field] for field in dtype.names] if dtype.names else [array]
+    if not all(np.isfinite(field).all() for field in fields):
+        raise ValueError(f"{name} holds a number that is not finite")
+    return array
