@@ -1,7 +1,7 @@
 """Who brings how many samples to which step: the paper's subject (docs/method.md, section 3)."""
 
 from pslref.sampling.dirichlet import LdsOptions, lds, lds_steps, mixing_weights
-from pslref.sampling.fixed import fls, fls_steps, fpls, fpls_steps
+from pslref.sampling.fixed import fls, fls_steps, fpls, fpls_steps, until_empty
 from pslref.sampling.schedule import Schedule, Steps
 from pslref.sampling.slowest import slowest_first
 from pslref.sampling.targets import targets
@@ -23,4 +23,5 @@ __all__ = [
     "targets",
     "ugs",
     "ugs_steps",
+    "until_empty",
 ]

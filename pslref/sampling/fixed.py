@@ -25,7 +25,7 @@ def fls(sizes: ArrayLike, batch_size: int) -> Schedule:
     Raises:
         ValueError: for sizes that are negative or all zero, or B outside 1..N.
     """
-    return _schedule(*_fls_local(sizes, batch_size))
+    return until_empty(*_fls_local(sizes, batch_size))
 
 
 def fpls(sizes: ArrayLike, batch_size: int) -> Schedule:
@@ -33,7 +33,27 @@ def fpls(sizes: ArrayLike, batch_size: int) -> Schedule:
 
     As `fls`, with local batches in proportion to the client's share. [paper] (method.md 3.1)
     """
-    return _schedule(*_fpls_local(sizes, batch_size))
+    return until_empty(*_fpls_local(sizes, batch_size))
+
+
+def until_empty(sizes: ArrayLike, local: ArrayLike) -> Schedule:
+    """Every client brings b_k samples to each step, and at last what it has left.
+
+    Args:
+        sizes: (K,) samples of each client, whole numbers.
+        local: (K,) b_k, 1 or more for a client that has samples.
+
+    Returns:
+        The schedule, of T = max_k ⌈n_k / b_k⌉ steps.
+
+    Raises:
+        ValueError: for sizes that are negative or all zero, or other local batch sizes.
+    """
+    n = check.client_sizes("sizes", sizes)
+    b = check.integers("local", local, ndim=1)
+    if b.size != n.size or ((b == 0) & (n > 0)).any():
+        raise check.wrong("local", local, "must be 1 or more for each client that has samples")
+    return Schedule.from_steps(_steps(n, b), int(np.max(-(-n // np.maximum(b, 1)))), n.size)
 
 
 def fls_steps(sizes: ArrayLike, batch_size: int) -> Steps:
@@ -63,11 +83,6 @@ def _rounded(numerator: IntArray | np.int64, denominator: int) -> IntArray:
     quotient, rest = np.divmod(numerator, denominator)
     up = (2 * rest > denominator) | ((2 * rest == denominator) & (quotient % 2 == 1))
     return np.asarray(quotient + up, np.int64)
-
-
-def _schedule(sizes: IntArray, local: IntArray) -> Schedule:
-    num_steps = int(np.max(-(-sizes // np.maximum(local, 1))))
-    return Schedule.from_steps(_steps(sizes, local), num_steps, sizes.size)
 
 
 def _steps(sizes: IntArray, local: IntArray) -> Steps:

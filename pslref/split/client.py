@@ -81,3 +81,9 @@ class Client:
     def update(self, total: dict[str, Array]) -> None:
         """Apply Σ_k g_k; every client does, also one that sat the step out."""
         self.optimizer.update(self.network.parameters(), total)
+
+    def catch_up(self, current: "Client") -> None:
+        """Take over the weights and velocities of a client that missed no update."""
+        for name, w in current.network.parameters().items():
+            self.network.parameters()[name][...] = w
+        self.optimizer.velocity = {name: v.copy() for name, v in current.optimizer.velocity.items()}
