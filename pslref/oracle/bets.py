@@ -41,11 +41,15 @@ class Stake(NamedTuple):
         """√(2 log(bets / level) / draws): what shows the smallest error."""
         return min(2.0, math.sqrt(2 * math.log(self.bets / self.level) / self.draws))
 
-    def least(self, undetermined: float) -> float:
-        """About the mean score seen with 99.9 % chance, if so many draws are left to chance."""
+    def least(self, undetermined: float, most: float = math.inf) -> float:
+        """About the mean score seen with 99.9 % chance, if so many draws are left to chance.
+
+        `most` is the largest stake that a bet could take.
+        """
         if not undetermined:
             return math.inf
-        needed = math.log(self.bets / self.level) / (self.size * undetermined) + self.size / 2
+        size = min(self.size, most)
+        needed = math.log(self.bets / self.level) / (size * undetermined) + size / 2
         return needed + 3.1 / math.sqrt(undetermined)
 
 

@@ -83,11 +83,21 @@ def judge(
     if not len(schedules):
         raise check.wrong("schedules", schedules, "must hold at least one epoch")
     epochs = [_array(schedule) for schedule in schedules]
-    findings = _promises(epochs, n, batches, plan)
+    findings = promises(epochs, n, batches, plan)
     if plan is None and findings[-1].passed:
-        table = tabulate(np.stack(epochs).astype(np.int64), n, posterior)
-        findings += [family(table, alpha / len(FAMILIES)) for family in FAMILIES]
+        findings += follow_law(np.stack(epochs), n, alpha, posterior)
     return findings
+
+
+def follow_law(
+    schedules: NDArray[Any],
+    sizes: IntArray,
+    alpha: float,
+    posterior: Callable[[IntArray], FloatArray] | None = None,
+) -> list[Finding]:
+    """The families of bets on schedules (R, T, K) that keep the promises of UGS; or of LDS."""
+    table = tabulate(schedules.astype(np.int64), sizes, posterior)
+    return [family(table, alpha / len(FAMILIES)) for family in FAMILIES]
 
 
 def _mixing(
@@ -123,8 +133,8 @@ def _array(schedule: ArrayLike) -> Epoch:
         return np.zeros(())
 
 
-def _promises(
-    epochs: list[Epoch], sizes: IntArray, batches: IntArray, plan: IntArray | None
+def promises(
+    epochs: list[Epoch], sizes: IntArray, batches: IntArray, plan: IntArray | None = None
 ) -> list[Finding]:
     """One finding per promise, up to the first that is broken in any epoch."""
     broken: dict[str, str] = {}

@@ -148,23 +148,40 @@ class Library:
         drawn = [schedule().batch_sizes for _ in range(i["num_schedules"])]
         return {"schedules": np.array(drawn)}
 
-    def _local_batches(self, i: Values) -> Values:
-        streams = np.random.Generator(np.random.PCG64(i["seed"])).spawn(i["batch_sizes"].shape[1])
-        nothing = np.zeros((i["owners"].size, 1))
-        clients = [
-            split.Client(k, nn.Network([]), nn.SGD(1.0), nothing, nothing, own, rng)
-            for k, rng in enumerate(streams)
-            for own in [np.flatnonzero(i["owners"] == k)]
+    def _class_targets(self, i: Values) -> Values:
+        rng = np.random.Generator(np.random.PCG64(i["seed"]))
+        counts, batch_size = i["class_counts"], i["batch_size"]
+        options = {name: i[name] for name in ("draw", "assign", "delays", "remainder")}
+        drawn = [
+            sampling.targets(counts, batch_size, rng, **options).local_class_counts
+            for _ in range(i["num_schedules"])
         ]
-        epochs = []
-        for _ in range(i["epochs"]):
-            drawn = [
-                clients[k].draw(count) for row in i["batch_sizes"] for k, count in enumerate(row)
-            ]
-            epochs.append(np.concatenate(drawn))
-            for client in clients:
-                client.start_epoch()
-        return {"samples": np.array(epochs)}
+        local = np.array(drawn)
+        return {"targets": local.sum(axis=2), "local_class_counts": local}
+
+    def _local_batches(self, i: Values) -> Values:
+        return _handed_out(i, i["batch_sizes"], np.zeros_like(i["owners"]))
+
+    def _local_class_batches(self, i: Values) -> Values:
+        return _handed_out(i, i["local_class_counts"], i["labels"])
+
+
+def _handed_out(i: Values, steps: Array, labels: Array) -> Values:
+    """What clients draw when steps (S, K) or (S, K, M) ask them."""
+    streams = np.random.Generator(np.random.PCG64(i["seed"])).spawn(steps.shape[1])
+    images = np.zeros((labels.size, 1))
+    clients = [
+        split.Client(k, nn.Network([]), nn.SGD(1.0), images, labels, own, rng)
+        for k, rng in enumerate(streams)
+        for own in [np.flatnonzero(i["owners"] == k)]
+    ]
+    epochs = []
+    for _ in range(i["epochs"]):
+        drawn = [clients[k].draw(counts) for row in steps for k, counts in enumerate(row)]
+        epochs.append(np.concatenate(drawn))
+        for client in clients:
+            client.start_epoch()
+    return {"samples": np.array(epochs)}
 
 
 def pooled() -> Library:

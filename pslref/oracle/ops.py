@@ -196,11 +196,38 @@ OPS = {
         },
         {"schedules": "ints"},  # (R, T, K)
     ),
+    "class_targets": Op(
+        "random",
+        "R times class counts c_tm of each step, drawn anew, and who brings them: Σ_k b_tkm = c_tm",
+        {
+            "draw": "text",
+            "assign": "text",
+            "class_counts": "ints",
+            "batch_size": "whole",
+            "remainder": "text",
+            "delays": "floats",
+            "num_schedules": "whole",
+            "seed": "whole",
+        },
+        {"targets": "ints", "local_class_counts": "ints"},  # (R, T, M), (R, T, K, M)
+    ),
     "local_batches": Op(
         "random",
         "each client hands out its own samples in the order of a shuffle, a new one each epoch",
         {"owners": "ints", "batch_sizes": "ints", "epochs": "whole", "seed": "whole"},
         {"samples": "ints"},  # (E, N): step by step, within a step client by client
+    ),
+    "local_class_batches": Op(
+        "random",
+        "the same where a step asks a client for so many samples of each class",
+        {
+            "owners": "ints",
+            "labels": "ints",
+            "local_class_counts": "ints",  # (S, K, M)
+            "epochs": "whole",
+            "seed": "whole",
+        },
+        {"samples": "ints"},  # as of local_batches
     ),
 }
 GROUPS = ("layers", "optimizer", "steps", "samplers", "laws")  # each a file of vectors

@@ -75,7 +75,7 @@ class Report:
         for (tier, op), counts in _counts(claimed).items():
             ran = counts.total() - counts["unsupported"]
             said = [f"{counts[status]} {status}" for status in STATUSES if counts[status]]
-            text.append(f"{tier:<13}{op:<18}{ran:>3} ran: {', '.join(said)}")
+            text.append(f"{tier:<13}{op:<20}{ran:>3} ran: {', '.join(said)}")
         text += [f"not claimed, not checked: {', '.join(others)}"] if others else []
         text += [f"not shown, not checked: {', '.join(self.hidden)}"] if self.hidden else []
         for result in claimed:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pslref.oracle import Spec
-from tests.backends import plain_random, plain_samplers
+from tests.backends import plain_random, plain_samplers, plain_targets
 from tests.backends.plain_layers import SGD, cross_entropy, make
 from tests.backends.plain_training import Training
 
@@ -105,10 +105,17 @@ class Plain:
     def _do_sample(self, **inputs: Any) -> dict[str, Any]:
         return {"schedules": plain_random.sample(**inputs, faults=self.faults)}
 
+    def _do_class_targets(self, **inputs: Any) -> dict[str, Any]:
+        targets, local = plain_targets.class_targets(**inputs, faults=self.faults)
+        return {"targets": targets, "local_class_counts": local}
+
     def _do_local_batches(self, batch_sizes: Array, **inputs: Any) -> dict[str, Any]:
         return {
             "samples": plain_random.local_batches(steps=batch_sizes, **inputs, faults=self.faults)
         }
+
+    def _do_local_class_batches(self, **inputs: Any) -> dict[str, Any]:
+        return {"samples": plain_targets.local_class_batches(**inputs, faults=self.faults)}
 
 
 def _rounded(value: Any) -> Any:
