@@ -59,30 +59,49 @@ command = partial(options.command, app)
 
 
 @command(*SCHEDULE, *TRAINING)
-def compare(config: Config, json_: Json = False, out: Out = None) -> None:
+def compare(
+    config: Config,
+    faults: Annotated[
+        str | None,
+        _option(
+            "Shares of clients to lose, such as 0,0.1,0.3: of those with samples, so many go for "
+            "good, each at a uniformly drawn step of the run, and the rest is planned again."
+        ),
+    ] = None,
+    json_: Json = False,
+    out: Out = None,
+) -> None:
     """Train the same network with every sampler and compare accuracy and batch deviation.
 
     Example: pslref compare --partition severe --clients 16 --seeds 3 --out results
     """
     from pslref import experiments
 
+    lost = [] if faults is None else options.numbers("faults", faults, float)
     with terminal.progress() as progress:
-        task = progress.add_task(
-            "training", total=len(config.sampler) * config.seeds * config.epochs
+        total = len(experiments.runs_of(config, lost)) * config.epochs
+        task = progress.add_task("training", total=total)
+        results = experiments.compare(
+            config, lost, out=out, after_epoch=lambda: progress.advance(task)
         )
-        results = experiments.compare(config, out=out, after_epoch=lambda: progress.advance(task))
     if json_:
-        terminal.print_json({"config": asdict(config), "results": results.runs})
+        terminal.print_json(
+            {"config": experiments.described(config, lost), "results": results.runs}
+        )
         return
     rows = experiments.summary(results.runs)
-    terminal.print_table(map(terminal.comparison, rows))
+    terminal.print_table(map(terminal.with_faults if lost else terminal.comparison, rows))
     empty = max(row["empty_clients"] for row in results.runs)
     if empty:
         print(f"Up to {empty} of {config.clients} clients hold no samples.")
-    print("Steps, time (in delays of the fastest possible client) and MB are per epoch.")
-    print(experiments.verdict(rows))
+    if lost:
+        print("Unreachable: samples, per epoch, that lost clients did not get to use.")
+    else:
+        print("Steps, time (in delays of the fastest possible client) and MB are per epoch.")
+        print(experiments.verdict(rows))
     if out is not None:
-        print(f"Written to {out}: compare.png, results.csv, epochs.csv, steps.csv, config.json")
+        figure = "faults.png" if lost else "compare.png"
+        print(f"Written to {out}: {figure}, results.csv, epochs.csv, steps.csv, config.json")
 
 
 @command(*SCHEDULE, *(name for name in TRAINING if name != "seeds"), sampler=("ugs",))

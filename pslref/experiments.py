@@ -9,21 +9,29 @@ import numpy as np
 from pslref import check, checkpoints, data, files, plots
 from pslref.check import FloatArray
 from pslref.config import Config
-from pslref.runs import Results, Row, Run, run
+from pslref.faulty_runs import FaultyRun
+from pslref.runs import Results, Row, Run, finished
 from pslref.split import Diverged
 
 TELLING = 0.2  # an interval wider than 20 points that holds 0 tells nothing
 
 
 def compare(
-    config: Config, *, out: Path | None = None, after_epoch: Callable[[], object] = lambda: None
+    config: Config,
+    faults: Sequence[float] = (),
+    *,
+    out: Path | None = None,
+    after_epoch: Callable[[], object] = lambda: None,
 ) -> Results:
     """Train one network with each sampler; all samplers of one seed share partition and weights.
 
     Args:
         config: what to run.
-        out: a folder for results.csv, epochs.csv, steps.csv, config.json and compare.png; the
-            tables are written anew after every run.
+        faults: shares of the clients, 0 to 1; each run is made once for each of them, losing that
+            share for good (`FaultyRun`). Its rows name the share, the samples per epoch that
+            were `unreachable`, and the steps `aborted`.
+        out: a folder for results.csv, epochs.csv, steps.csv, config.json and compare.png, or
+            faults.png; the tables are written anew after every run.
         after_epoch: called after every epoch of every run, for a progress bar.
 
     Raises:
@@ -31,19 +39,63 @@ def compare(
         Diverged: if a loss stops being finite; the runs before it are written.
     """
     files.check_folder(out)
+    asked = described(config, faults)
     dataset = data.load(config.dataset, config.data_dir, np.dtype(config.dtype))
     results = Results()
-    for seed in range(config.seed, config.seed + config.seeds):
-        for sampler in config.sampler:
-            try:
-                results.add(run(config, dataset, sampler, seed, after_epoch))
-            except Diverged as error:
-                raise Diverged(f"sampler {sampler}, seed {seed}, {error}") from None
-            if out is not None:
-                _write(out, config, results)
-    if out is not None:
+    for seed, sampler, lost in runs_of(config, faults):
+        try:
+            if lost is None:
+                run = Run(config, dataset, sampler, seed)
+            else:
+                run = FaultyRun(config, dataset, sampler, seed, lost)
+            results.add(finished(run, after_epoch))
+        except Diverged as error:
+            raise Diverged(f"sampler {sampler}, seed {seed}, {error}") from None
+        if out is not None:
+            _write(out, asked, results)
+    if out is not None and faults:
+        plots.save(_accuracy_and_deviation(summary(results.runs)), out / "faults.png")
+    elif out is not None:
         plots.save(plots.compare(results.epochs, results.steps), out / "compare.png")
     return results
+
+
+def runs_of(config: Config, faults: Sequence[float]) -> list[tuple[int, str, float | None]]:
+    """The runs of `compare`: seed, sampler, share of clients lost; centralized has none to lose."""
+    return [
+        (seed, sampler, lost)
+        for seed in range(config.seed, config.seed + config.seeds)
+        for sampler in config.sampler
+        for lost in (([0.0] if sampler == "centralized" else faults) if faults else [None])
+    ]
+
+
+def described(config: Config, faults: Sequence[float]) -> Row:
+    """What `compare` was asked, as it is written; refuses faults that are no shares."""
+    for share in faults:
+        check.real("faults", share, 0, 1)
+    if len(set(faults)) < len(faults):
+        raise check.wrong("faults", faults, "must name each share once")
+    return asdict(config) | ({"faults": list(faults)} if faults else {})
+
+
+def _accuracy_and_deviation(rows: Sequence[Row]) -> plots.Picture:
+    """Both against the share of lost clients, means over the seeds."""
+    shares = sorted({row["faults"] for row in rows})
+
+    def panel(title: str, name: str, unit: float) -> plots.Panel:
+        lines: dict[str, tuple[list[float], list[float]]] = {}
+        for row in sorted(rows, key=lambda row: row["faults"]):
+            places = shares if row["sampler"] == "centralized" else [row["faults"]]
+            x, y = lines.setdefault(row["sampler"], ([], []))
+            x += [100 * share for share in places]
+            y += [unit * row[name]] * len(places)
+        return plots.Panel(title, "clients lost by the end, %", "mean over the seeds", lines)
+
+    return plots.curves(
+        panel("test accuracy in %", "test_accuracy", 100),
+        panel("mean batch deviation Δ", "mean_deviation", 1),
+    )
 
 
 def train(
@@ -99,7 +151,7 @@ def train(
         if stopped:
             break
     if out is not None and run.finished:
-        _write(out, config, run.results())
+        _write(out, asdict(config), run.results())
         files.write_npz(out / "weights.npz", run.simulation.net.parameters())
     return run
 
@@ -122,27 +174,29 @@ def _begun(config: Config, path: Path | None, resume: bool) -> Run:
     return run
 
 
-def _write(out: Path, config: Config, results: Results) -> None:
-    files.write_json(out / "config.json", asdict(config))
+def _write(out: Path, asked: Row, results: Results) -> None:
+    files.write_json(out / "config.json", asked)
     files.write_csv(out / "results.csv", results.runs)
     files.write_csv(out / "epochs.csv", results.epochs)
     files.write_csv(out / "steps.csv", results.steps)
 
 
 def summary(runs: Sequence[Row]) -> list[Row]:
-    """One row per sampler: means over the seeds, and the paired difference to centralized.
+    """One row per sampler and share of lost clients: means over the seeds.
 
     `difference` is the mean over seeds of accuracy minus that of centralized with the same seed;
     `low` and `high` bound it by Student's t at 95 %. What one seed cannot tell is None.
     """
-    by_sampler: dict[str, list[Row]] = {}
+    groups: dict[tuple[str, float | None], list[Row]] = {}
     for row in runs:
-        by_sampler.setdefault(row["sampler"], []).append(row)
+        groups.setdefault((row["sampler"], row.get("faults")), []).append(row)
+    centralized = [row["test_accuracy"] for row in runs if row["sampler"] == "centralized"]
     rows = []
-    for sampler, group in by_sampler.items():
+    for (sampler, faults), group in groups.items():
         accuracy = np.array([row["test_accuracy"] for row in group])
         row = {
             "sampler": sampler,
+            "faults": faults,
             "seeds": len(group),
             "test_accuracy": float(accuracy.mean()),
             "std": float(accuracy.std(ddof=1)) if len(group) > 1 else None,
@@ -156,9 +210,11 @@ def summary(runs: Sequence[Row]) -> list[Row]:
             if sampler == "centralized"
             else float(np.mean([row["simulated_time"] for row in group])),
             "megabytes": float(np.mean([row["megabytes"] for row in group])),
+            "unreachable": None
+            if faults is None
+            else float(np.mean([row["unreachable"] for row in group])),
         }
-        if sampler != "centralized" and "centralized" in by_sampler:
-            centralized = [row["test_accuracy"] for row in by_sampler["centralized"]]
+        if sampler != "centralized" and centralized:
             row |= _paired(accuracy - centralized)
         rows.append(row)
     return rows

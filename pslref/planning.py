@@ -30,7 +30,9 @@ def schedules(config: Config) -> list[Row]:
         streams = random_streams(config.seed)
         part, delays = scenario(config, dataset, streams)
         for epoch in range(config.epochs):
-            schedule = draw_schedule(config, sampler, part, delays, streams["schedule"])
+            schedule = draw_schedule(
+                config, sampler, part.class_counts, delays, streams["schedule"]
+            )
             for step, (clients, counts) in enumerate(schedule.steps()):
                 place = {"sampler": sampler, "epoch": epoch, "step": step}
                 pairs = zip(clients.tolist(), counts.tolist(), strict=True)
@@ -63,7 +65,7 @@ def deviation(
     for sampler in config.sampler:
         streams = random_streams(config.seed)
         part, delays = scenario(config, dataset, streams)
-        schedule = draw_schedule(config, sampler, part, delays, streams["schedule"])
+        schedule = draw_schedule(config, sampler, part.class_counts, delays, streams["schedule"])
         expected = theory.expected_deviation(schedule, part.class_counts)
         simulated = simulate(schedule, part, streams["clients"], num_simulations)
         low, high = np.quantile(simulated, [OUTSIDE / 2, 1 - OUTSIDE / 2], axis=0)
@@ -148,7 +150,7 @@ def stragglers(
             if sampler == "bound":
                 schedule = sampling.slowest_first(part.sizes, delays, config.batch_size)
             else:
-                schedule = draw_schedule(chosen, sampler, part, delays, rng)
+                schedule = draw_schedule(chosen, sampler, part.class_counts, delays, rng)
             time = epoch_time(schedule, delays, config.sample_cost * delays)
             time_of_ugs = time_of_ugs or time  # the grid begins with UGS
             trained = accuracy and sampler != "bound"

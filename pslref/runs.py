@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pslref import nn, partition, sampling, split
-from pslref.check import FloatArray
+from pslref.check import FloatArray, IntArray
 from pslref.config import Config
 from pslref.data import Dataset
 from pslref.partition import Partition
@@ -23,7 +23,8 @@ STEP = [
     *(("loss", np.float64), ("deviation", np.float64)),
     *(("step_bytes_up", np.int64), ("step_bytes_down", np.int64)),
 ]
-PURPOSES = ("partition", "weights", "schedule", "clients", "delays")  # one random stream each
+# One random stream each; a new purpose comes last, so that the others' streams stay.
+PURPOSES = ("partition", "weights", "schedule", "clients", "delays", "faults")
 
 
 @dataclass
@@ -56,8 +57,11 @@ class Run:
             `times`.
     """
 
+    simulation_class = Simulation
+
     def __init__(self, config: Config, dataset: Dataset, sampler: str, seed: int) -> None:
         self.config, self.dataset, self.sampler, self.seed = config, dataset, sampler, seed
+        self.labels: Row = {"sampler": sampler, "seed": seed}  # of every row of the results
         streams = random_streams(seed)
         self.part, self.delays = scenario(config, dataset, streams)
         if sampler == "centralized":  # one client that holds everything
@@ -65,7 +69,7 @@ class Run:
             self.delays = np.zeros(1)
         self.empty_clients = int(np.sum(self.part.sizes == 0))
         self.schedule_stream = streams["schedule"]
-        self.simulation = Simulation(
+        self.simulation = self.simulation_class(
             network(config, dataset, streams["weights"]),
             config.cut,
             dataset.x_train,
@@ -91,7 +95,8 @@ class Run:
             # The stream moves on when the epoch is over. Until then a run that is left and taken
             # up again draws the same schedule from it.
             stream = deepcopy(self.schedule_stream)
-            schedule = draw_schedule(self.config, self.sampler, self.part, self.delays, stream)
+            counts = self.part.class_counts
+            schedule = draw_schedule(self.config, self.sampler, counts, self.delays, stream)
             if not self.simulation.rows:
                 self.simulation.start_epoch()
             try:
@@ -159,21 +164,20 @@ class Run:
 
     def results(self) -> Results:
         """The rows of what has been done, at least one epoch."""
-        labels = {"sampler": self.sampler, "seed": self.seed}
         losses = [float(record.loss.mean()) for record in self.records]
         epochs = [
-            labels | {"epoch": epoch, "loss": loss, "test_accuracy": accuracy}
+            self.labels | {"epoch": epoch, "loss": loss, "test_accuracy": accuracy}
             for epoch, (loss, accuracy) in enumerate(zip(losses, self.accuracies, strict=True))
         ]
         first = self.records[0]
         pairs = zip(first.loss.tolist(), first.deviation.tolist(), strict=True)
         steps = [
-            labels | {"step": step, "loss": loss, "deviation": deviation}
+            self.labels | {"step": step, "loss": loss, "deviation": deviation}
             for step, (loss, deviation) in enumerate(pairs)
         ]
         deviation = np.concatenate([record.deviation for record in self.records])
         alone = self.sampler == "centralized"
-        row = labels | {
+        row = self.labels | {
             "test_accuracy": self.accuracies[-1],
             "mean_deviation": float(deviation.mean()),
             "max_deviation": float(deviation.max()),
@@ -193,11 +197,15 @@ def run(
     after_epoch: Callable[[], object] = lambda: None,
 ) -> Results:
     """Train with one sampler and one seed."""
-    training = Run(config, dataset, sampler, seed)
-    for epochs_done in training.steps():
+    return finished(Run(config, dataset, sampler, seed), after_epoch)
+
+
+def finished(run: Run, after_epoch: Callable[[], object] = lambda: None) -> Results:
+    """Train to the end."""
+    for epochs_done in run.steps():
         if epochs_done.is_integer():
             after_epoch()
-    return training.results()
+    return run.results()
 
 
 def random_streams(seed: int) -> dict[str, np.random.Generator]:
@@ -228,16 +236,21 @@ def network(config: Config, dataset: Dataset, rng: np.random.Generator) -> nn.Ne
 
 
 def draw_schedule(
-    config: Config, sampler: str, part: Partition, delays: FloatArray, rng: np.random.Generator
+    config: Config,
+    sampler: str,
+    class_counts: IntArray,
+    delays: FloatArray,
+    rng: np.random.Generator,
 ) -> Schedule:
     """The schedule of one epoch, drawn anew for each; centralized is UGS with one client."""
+    sizes = class_counts.sum(axis=1)
     if sampler == "fls":
-        return sampling.fls(part.sizes, config.batch_size)
+        return sampling.fls(sizes, config.batch_size)
     if sampler == "fpls":
-        return sampling.fpls(part.sizes, config.batch_size)
+        return sampling.fpls(sizes, config.batch_size)
     if sampler == "lds":
         return sampling.lds(
-            part.class_counts,
+            class_counts,
             config.batch_size,
             rng,
             remainder=config.remainder,
@@ -247,7 +260,7 @@ def draw_schedule(
         )
     if sampler in ("targets", "stratified"):
         return sampling.targets(
-            part.class_counts,
+            class_counts,
             config.batch_size,
             rng,
             delays=delays,
@@ -257,4 +270,4 @@ def draw_schedule(
             slack=config.slack,
             remainder=config.remainder,
         )
-    return sampling.ugs(part.sizes, config.batch_size, rng, config.remainder)
+    return sampling.ugs(sizes, config.batch_size, rng, config.remainder)

@@ -99,6 +99,19 @@ def comparison(row: Row) -> dict[str, str]:
     }
 
 
+def with_faults(row: Row) -> dict[str, str]:
+    """The same of runs that lose clients."""
+    return {
+        "sampler": row["sampler"],
+        "lost %": f"{100 * row['faults']:g}",
+        "accuracy %": _mean_and_std(row),
+        "to centralized, 95 %": _interval(row),
+        "mean Δ": f"{row['mean_deviation']:.3f}",
+        "max Δ": f"{row['max_deviation']:.2f}",
+        "unreachable": f"{row['unreachable']:.0f}",
+    }
+
+
 def epoch(row: Row) -> str:
     """A row of `Results.epochs` as it is printed."""
     accuracy = _percent(row["test_accuracy"])

@@ -50,6 +50,22 @@ def test_compare_json_is_one_object(pslref) -> None:
     }  # fmt: skip
 
 
+def test_compare_with_faults_says_what_was_lost(pslref) -> None:
+    options = [*SMALL, "--seeds", "1", "--sampler", "centralized,ugs", "--faults", "0,0.5"]
+    code, out, _ = pslref(*options)
+    assert code == 0
+    header, *rows = out.splitlines()
+    assert " ".join(header.split()) == "sampler lost % accuracy % mean Δ max Δ unreachable"
+    assert [row.split()[:2] for row in rows[:3]] == [
+        ["centralized", "0"], ["ugs", "0"], ["ugs", "50"],
+    ]  # fmt: skip
+    assert int(rows[2].split()[-1]) > int(rows[1].split()[-1]) == 0
+    found = json.loads(pslref(*options, "--json")[1])
+    assert found["config"]["faults"] == [0, 0.5]
+    assert [row["faults"] for row in found["results"]] == [0, 0, 0.5]
+    assert found["results"][2].keys() >= {"unreachable", "aborted"}
+
+
 def test_train_prints_a_line_an_epoch_and_a_row(pslref, tmp_path: Path) -> None:
     options = ["train", "--clients", "8", "--epochs", "2", "--hidden", "8", "--out", str(tmp_path)]
     code, out, _ = pslref(*options)
@@ -111,6 +127,10 @@ def test_schedule_prints_every_sample_once(pslref, tmp_path: Path) -> None:
         (["compare", "--sampler", "usg"], "did you mean 'ugs'"),
         (["compare", "--dataset", "digit"], "did you mean 'digits'"),
         (["compare", "--partition", "sever"], "did you mean 'severe'"),
+        (["compare", "--faults", "0,some"], "faults = '0,some': must be numbers"),
+        (["compare", "--faults", "0,1.1"], "faults = 1.1: must be a finite number, 0 or more, at"),
+        (["compare", "--faults", "0,nan"], "faults = nan: must be"),
+        (["compare", "--faults", "0,0.1,0"], "faults = [0.0, 0.1, 0.0]: must name each share once"),
         (["compare", "--cut", "9"], "cut = 9: must be"),
         (["compare", "--hidden", "8,x"], "hidden = '8,x': must be whole numbers"),
         (["compare", "--learning-rate", "nan"], "learning_rate = nan: must be"),

@@ -41,6 +41,29 @@ def test_the_tables_are_written_and_agree_with_the_results(tmp_path: Path) -> No
     assert (tmp_path / "compare.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_faults_give_every_sampler_a_row_for_each_share_and_centralized_one(tmp_path) -> None:
+    config = replace(SMALL, sampler=("centralized", "fls", "ugs"), seeds=2)
+    found = experiments.compare(config, [0.5, 0.0], out=tmp_path)
+    alone = experiments.compare(config)
+    for table, same in [(found.runs, alone.runs), (found.epochs, alone.epochs)]:
+        whole = [row for row in table if not row["faults"]]
+        assert [[row[key] for key in one] for row, one in zip(whole, same, strict=True)] == [
+            list(one.values()) for one in same
+        ]
+    rows = experiments.summary(found.runs)
+    assert [(row["sampler"], row["faults"], row["seeds"]) for row in rows] == [
+        ("centralized", 0, 2), ("fls", 0.5, 2), ("fls", 0, 2), ("ugs", 0.5, 2), ("ugs", 0, 2),
+    ]  # fmt: skip
+    assert [row["unreachable"] > 0 for row in rows] == [False, True, False, True, False]
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "faults.png", "config.json", "epochs.csv", "results.csv", "steps.csv",
+    }  # fmt: skip
+    assert json.loads((tmp_path / "config.json").read_text())["faults"] == [0.5, 0.0]
+    for name in ("results.csv", "epochs.csv", "steps.csv"):
+        with (tmp_path / name).open() as file:
+            assert {row["faults"] for row in csv.DictReader(file)} == {"0.0", "0.5"}
+
+
 def test_a_run_that_diverges_names_itself_and_keeps_what_was_written(tmp_path: Path) -> None:
     experiments.compare(replace(SMALL, sampler=("ugs",)), out=tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}

@@ -139,7 +139,7 @@ def test_sample_costs_reach_the_clock_and_the_assignment() -> None:
     for row in rows:
         chosen = replace(config, assign=row["assign"] or "random")
         rng = planning.random_streams(0)["schedule"]
-        schedule = planning.draw_schedule(chosen, row["sampler"], part, delays, rng)
+        schedule = planning.draw_schedule(chosen, row["sampler"], part.class_counts, delays, rng)
         slowest = [
             max(delays[k] * (1 + b) for k, b in zip(*step, strict=True))
             for step in schedule.steps()
