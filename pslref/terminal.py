@@ -197,10 +197,11 @@ def run(app: typer.Typer) -> NoReturn:
     """
     warnings.showwarning = _show_warning
     signal.signal(signal.SIGTERM, _terminate)
+    if sys.stdout is None:  # it was closed from the beginning
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     try:
         code = app(standalone_mode=False)
-        if sys.stdout:  # a closed pipe or a full disk may show only here
-            sys.stdout.flush()
+        sys.stdout.flush()  # a closed pipe or a full disk may show only here
     except typer.TyperException as error:
         code = _say(error.format_message())
     except BrokenPipeError:  # what is usual: to end without a word
@@ -227,7 +228,8 @@ def _say(sentence: str, code: int = 2) -> int:
 
 
 def _leave_stdout(code: int) -> int:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else what is still to be written fails again
+    # What is still to be written would fail again when the interpreter ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
 
 

@@ -1,6 +1,8 @@
 import json
 import os
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zipfile
 from dataclasses import asdict, replace
@@ -343,3 +345,12 @@ def test_a_generator_can_be_set_to_anything_and_still_draws(good: Path) -> None:
         run = read(rewritten(good, client__generators=np.full(shape, number, np.uint64)))
         for client in run.simulation.clients:
             assert np.unique(client.rng.integers(0, 2**32, 100, np.uint32)).size > 90
+
+
+def test_runs_that_are_killed_go_on_to_the_bit() -> None:
+    """At ten random moments, and at every point of a write; see the command for more."""
+    command = [sys.executable, "-m", "tests.kill_and_resume", "--times", "10"]
+    one_thread = os.environ | {
+        "OPENBLAS_NUM_THREADS": "1"
+    }  # a process with threads should not fork
+    subprocess.run(command, check=True, cwd=Path(__file__).parents[1], env=one_thread)

@@ -1,0 +1,210 @@
+import errno
+import os
+import resource
+import shlex
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TextIO
+
+import pytest
+
+from pslref import checkpoints, cli, terminal
+
+CLI = [sys.executable, str(Path(__file__).parents[1] / "cli.py")]
+PRINTING = [  # every way to print: CSV, a table, JSON, line by line, help
+    ["schedule", "--clients", "5"],
+    ["deviation", "--clients", "5", "--sampler", "fls"],
+    ["deviation", "--clients", "5", "--sampler", "fls", "--json"],
+    ["train", "--clients", "5", "--epochs", "1"],
+    ["--help"],
+]
+
+
+@pytest.fixture
+def pslref(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Run the command line in this process: (exit code, standard output, standard error)."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["cli.py", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        printed = capsys.readouterr()
+        return int(caught.value.code or 0), printed.out, printed.err
+
+    return run
+
+
+def unread() -> TextIO:
+    """The writing end of a pipe that nobody reads."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    return os.fdopen(writing, "w")
+
+
+def full() -> TextIO:
+    return Path("/dev/full").open("w")
+
+
+@pytest.fixture
+def pslref_to(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Run the command line in this process with another standard output: (exit code, error)."""
+
+    def run(output: TextIO, arguments: list[str]) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["cli.py", *arguments])
+        monkeypatch.setattr(sys, "stderr", sys.stderr)  # to be put back
+        monkeypatch.setattr(sys, "stdout", output)
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        with suppress(OSError):  # of what is still to be written
+            output.close()
+        monkeypatch.undo()
+        return int(caught.value.code or 0), capsys.readouterr().err
+
+    return run
+
+
+@pytest.mark.parametrize("arguments", PRINTING)
+def test_when_nobody_reads_on_a_command_ends_without_a_word(pslref_to, arguments) -> None:
+    assert pslref_to(unread(), arguments) == (1, "")
+
+
+@pytest.mark.parametrize("arguments", PRINTING)
+def test_output_to_a_full_disk_is_one_sentence(pslref_to, arguments) -> None:
+    sentence = "pslref: cannot write the output: No space left on device\n"
+    assert pslref_to(full(), arguments) == (2, sentence)
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "error"),
+    [
+        (f"{shlex.join([*CLI, *PRINTING[0]])} | head -1", 0, ""),
+        (f"{shlex.join([*CLI, '--help'])} > /dev/full", 2, "No space left on device\n"),
+    ],
+)
+def test_a_shell_sees_the_same(line: str, code: int, error: str) -> None:
+    """Also after the interpreter has tried to write what is left."""
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert done.stderr.removeprefix("pslref: cannot write the output: ") == error
+
+
+@pytest.mark.parametrize("arguments", PRINTING)
+def test_output_that_is_closed_from_the_beginning_is_not_missed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["cli.py", *arguments])
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    sys.stdout.close()
+    monkeypatch.undo()
+    assert (caught.value.code or 0, capsys.readouterr().err) == (0, "")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_file_that_grows_too_large_leaves_the_checkpoint_that_was(pslref, tmp_path: Path) -> None:
+    options = ["train", "--clients", "5", "--hidden", "4", "--checkpoint", str(tmp_path)]
+    pslref(*options, "--epochs", "1")
+    before = contents(tmp_path)
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, old[1]))
+    try:
+        code, _, err = pslref(*options, "--epochs", "2", "--resume")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    sentence = f"pslref: cannot use {tmp_path / checkpoints.NAME}: File too large\n"
+    assert (code, err) == (2, sentence)
+    assert contents(tmp_path) == before
+
+
+def test_a_disk_that_is_full_is_one_sentence_and_leaves_what_was(
+    pslref, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    commands = {
+        "compare": ["--clients", "5", "--epochs", "1", "--seeds", "1", "--sampler", "ugs"],
+        "train": ["--clients", "5", "--epochs", "1"],
+        "deviation": ["--clients", "5", "--sampler", "fls"],
+        "schedule": ["--clients", "5"],
+    }
+    for command, options in commands.items():
+        pslref(command, *options, "--out", str(tmp_path / command))
+        before = contents(tmp_path / command)
+        monkeypatch.setattr(os, "fsync", full)
+        code, _, err = pslref(command, *options, "--seed", "1", "--out", str(tmp_path / command))
+        monkeypatch.undo()
+        assert code == 2
+        assert err.startswith(f"pslref: cannot use {tmp_path / command}/")
+        assert err.endswith(": No space left on device\n")
+        assert err.count("\n") == 1
+        assert contents(tmp_path / command) == before
+
+
+def test_a_folder_where_nothing_can_be_made_is_one_sentence(pslref) -> None:
+    code, out, err = pslref("schedule", "--clients", "5", "--out", "/proc/none")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "/proc/none" in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_training_with_a_checkpoint_and_says_how_to_go_on(
+    pslref, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    options = ["train", "--clients", "5", "--epochs", "2", "--every", "5"]
+    whole = pslref(*options[:-2], "--out", str(tmp_path / "whole"))[1]
+    step = iter(range(1000))
+    write = checkpoints.write
+
+    def interrupted(path: Path, run) -> None:
+        write(path, run)
+        if next(step) == 2:
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(checkpoints, "write", interrupted)
+    folder = ["--checkpoint", str(tmp_path / "c d"), "--out", str(tmp_path / "parts")]
+    code, first, err = pslref(*options, *folder)
+    assert code == 128 + number
+    assert not (tmp_path / "parts").exists()
+    sentence, command = err.strip().split("; to go on: ")
+    assert sentence == f"pslref: {number.name}: stopped"
+    assert shlex.split(command) == ["python", "cli.py", *options, *folder, "--resume"]
+    code, second, err = pslref(*shlex.split(command)[2:])
+    assert (code, err) == (0, "")
+    assert (first + second).replace("parts", "whole") == whole
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_signal_ends_at_once(pslref, tmp_path: Path, monkeypatch) -> None:
+    def twice(path: Path, run) -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(checkpoints, "write", twice)
+    code, out, _ = pslref("train", "--clients", "5", "--checkpoint", str(tmp_path))
+    assert (code, out) == (130, "")
+
+
+def test_a_signal_without_a_checkpoint_ends_after_the_step(pslref, monkeypatch) -> None:
+    monkeypatch.setattr(terminal, "epoch", lambda row: signal.raise_signal(signal.SIGTERM))
+    code, _, err = pslref("train", "--clients", "5")
+    assert (code, err) == (143, "pslref: SIGTERM: stopped\n")
+
+
+def test_sigterm_cleans_up(pslref, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the middle of a write: what was there stays, and nothing else."""
+    options = ["schedule", "--clients", "5", "--out", str(tmp_path)]
+    pslref(*options)
+    before = contents(tmp_path)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: signal.raise_signal(signal.SIGTERM))
+    code, out, err = pslref(*options, "--seed", "1")
+    assert (code, out, err) == (143, "", "")
+    assert contents(tmp_path) == before
