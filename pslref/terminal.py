@@ -193,7 +193,8 @@ def print_json(value: object) -> None:
 def run(app: typer.Typer) -> NoReturn:
     """Run the command line and exit: 2 after what the user can mend, said in one sentence.
 
-    Exit code 1 means that nobody reads standard output any more; 130 and 143, SIGINT and SIGTERM.
+    Exit code 1 means that nobody reads standard output any more, or that a run of a sweep failed;
+    130 and 143, SIGINT and SIGTERM.
     """
     warnings.showwarning = _show_warning
     signal.signal(signal.SIGTERM, _terminate)
@@ -201,6 +202,8 @@ def run(app: typer.Typer) -> NoReturn:
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     try:
         code = app(standalone_mode=False)
+        if code == 128 + signal.SIGINT:  # what newer Typers make of Ctrl-C
+            raise KeyboardInterrupt
         sys.stdout.flush()  # a closed pipe or a full disk may show only here
     except typer.TyperException as error:
         code = _say(error.format_message())

@@ -32,8 +32,6 @@ def processes(jobs: int) -> Iterator[Callable[[], Executor]]:
 
 
 def _live_as_long_as_the_sweep() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the sweep, which ends the workers
-
     def end_with_parent() -> None:
         parent = multiprocessing.parent_process()
         assert parent is not None
@@ -71,7 +69,8 @@ def finished(
     while batches:
         batch = batches.pop(0)
         pool = executor()
-        futures = {_submitted(pool, function, item): i for i, item in enumerate(batch)}
+        with _deaf_to_interrupts():
+            futures = {_submitted(pool, function, item): i for i, item in enumerate(batch)}
         lost = []
         try:
             for future in as_completed(futures):
@@ -80,11 +79,22 @@ def finished(
                 else:
                     yield batch[futures[future]], future
         finally:
-            for future in futures:
-                future.cancel()
-            pool.shutdown(wait=False)
+            try:
+                pool.shutdown(wait=False, cancel_futures=True)
+            except TypeError:  # Dask's cancels without being asked
+                pool.shutdown(wait=False)
         left = [batch[i] for i in sorted(lost)]
         batches = [part for part in (left[:1], left[1:]) if part] + batches
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes started here never hear Ctrl-C; it reaches the sweep, which ends them."""
+    heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, heard)
 
 
 def _submitted(pool: Executor, function: Callable[[Item], Result], item: Item) -> Future[Result]:
