@@ -262,7 +262,7 @@ def sweep(
     from pslref import sweep
 
     values = sweep.checked((sweep.read(grid) if grid else {}) | given)
-    place = sweep.cluster(scheduler) if scheduler else sweep.processes(jobs)
+    place = sweep.processes(jobs) if scheduler is None else sweep.cluster(scheduler)
     with place as executor, terminal.progress() as progress:
         task = progress.add_task("runs", total=len(sweep.configs(values)))
         rows = sweep.run(values, out, executor, lambda: progress.advance(task))

@@ -1,10 +1,13 @@
 """What every test shares: seeds from the test's name, and one budget of false alarms."""
 
+import sys
 import zlib
 
 import numpy as np
 import pytest
 from hypothesis import settings
+
+from pslref import cli
 
 # Hypothesis draws its examples from a seed of the test's own name: the same ones every time.
 settings.register_profile("pslref", derandomize=True, deadline=None)
@@ -28,3 +31,17 @@ def alpha() -> float:
 @pytest.fixture
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     return np.random.default_rng(zlib.crc32(request.node.nodeid.encode()))
+
+
+@pytest.fixture
+def pslref(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Run the command line in this process: (exit code, standard output, standard error)."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["pslref", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        printed = capsys.readouterr()
+        return int(caught.value.code or 0), printed.out, printed.err
+
+    return run

@@ -7,25 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pslref import cli
 from pslref.config import SAMPLERS
 
 ROOT = Path(__file__).parents[1]
 SMALL = ["compare", "--clients", "8", "--epochs", "1", "--hidden", "8"]
-
-
-@pytest.fixture
-def pslref(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Run the command line in this process: (exit code, standard output, standard error)."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["pslref", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        printed = capsys.readouterr()
-        return int(caught.value.code or 0), printed.out, printed.err
-
-    return run
 
 
 def test_compare_prints_a_table_and_one_sentence(pslref, tmp_path: Path) -> None:

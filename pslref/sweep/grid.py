@@ -14,7 +14,7 @@ from pslref.config import Config
 Row = dict[str, Any]
 Grid = dict[str, list[Any]]
 
-MOST_RUNS = 100_000
+MOST_RUNS = 10_000
 ONCE = ("data_dir", "seeds", "seed")  # one value in a grid
 DEFAULTS: Row = {field.name: field.default for field in fields(Config)}
 COLUMNS = tuple(name for name in DEFAULTS if name not in ("data_dir", "seeds"))
@@ -50,7 +50,7 @@ def checked(given: Mapping[str, Any]) -> Grid:
             widths, or several as a list of such lists; data_dir, seeds and seed have one value.
 
     Raises:
-        ValueError: for an unknown field, a value that cannot be run, or more than 100,000 runs.
+        ValueError: for an unknown field, a value that cannot be run, or more than 10,000 runs.
     """
     for name in given:
         check.one_of("field of the grid", name, DEFAULTS)

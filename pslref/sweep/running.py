@@ -9,17 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from pslref import data, files, plots, runs
+from pslref import data, files, runs
 from pslref.config import Config
 from pslref.data import Dataset
 from pslref.sweep import workers
 from pslref.sweep.grid import COLUMNS, Grid, Row, columns, configs
-from pslref.sweep.picture import picture
 
 RESULTS = (
     *("test_accuracy", "mean_deviation", "max_deviation", "num_steps", "simulated_time"),
     *("megabytes", "empty_clients"),
 )
+EPOCH = ("epoch", "loss", "test_accuracy")
 
 
 def run(
@@ -45,6 +45,9 @@ def run(
     Raises:
         ValueError: for a file of a run that is damaged or not this run's.
     """
+    from pslref import plots  # here, since the workers draw nothing
+    from pslref.sweep.picture import picture
+
     files.check_folder(out)
     chosen = configs(grid)
     paths = {config: _path(out, config) for config in chosen}
@@ -54,23 +57,23 @@ def run(
     left = [config for config in chosen if config not in outcomes]
     for config, future in workers.finished(execute, left, executor):
         error = workers.failure(future)
-        outcomes[config] = {"error": error} if error else future.result()
-        if "error" not in outcomes[config]:
-            whole = outcomes[config] | {"sha256": _digest(outcomes[config])}
-            files.write_json(paths[config], whole)
+        outcome: Row = {"error": error} if error else future.result()
+        if "error" in outcome:
+            outcome |= {"row": {}, "epochs": [dict.fromkeys(EPOCH)]}
+        else:
+            files.write_json(paths[config], outcome | {"sha256": _digest(outcome)})
+        outcomes[config] = outcome
         after_run()
     rows, epochs = [], []
     for config in chosen:
-        row, outcome = columns(config), outcomes[config]
-        results = outcome.get("row", {})
-        rows.append(row | {name: results.get(name) for name in RESULTS})
-        rows[-1]["error"] = outcome.get("error")
-        epochs += [row | epoch for epoch in outcome.get("epochs", [])]
+        label, outcome = columns(config), outcomes[config]
+        results = {name: outcome["row"].get(name) for name in RESULTS}
+        rows.append(label | results | {"error": outcome.get("error")})
+        epochs += [label | {name: epoch[name] for name in EPOCH} for epoch in outcome["epochs"]]
     files.write_json(out / "config.json", grid)
     files.write_csv(out / "sweep.csv", rows)
-    if epochs:
-        files.write_csv(out / "epochs.csv", epochs)
-        plots.save(picture(summary(rows), varying(rows)), out / "sweep.png")
+    files.write_csv(out / "epochs.csv", epochs)
+    plots.save(picture(summary(rows), varying(rows)), out / "sweep.png")
     return rows
 
 
@@ -97,7 +100,7 @@ def _kept(config: Config, path: Path) -> Row:
 
 
 def execute(config: Config) -> Row:
-    """Run one config, in a worker; a failure is a sentence."""
+    """Run one config, in a worker; a failure is its sentence, since not every error can travel."""
     try:
         dataset = _dataset(config.dataset, config.data_dir, config.dtype)
         results = runs.run(config, dataset, config.sampler[0], config.seed)

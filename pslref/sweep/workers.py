@@ -1,5 +1,6 @@
 """Where runs are run: processes on this machine, a Dask cluster, or any other executor."""
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -21,12 +22,13 @@ def processes(jobs: int) -> Iterator[Callable[[], Executor]]:
     check.integer("jobs", jobs, 1, 1024)
     for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ[name] = "1"  # read by the processes when they start
+    others = multiprocessing.active_children()
     try:
         yield lambda: ProcessPoolExecutor(
             jobs, multiprocessing.get_context("spawn"), _live_as_long_as_the_sweep
         )
     except BaseException:
-        for process in multiprocessing.active_children():
+        for process in set(multiprocessing.active_children()).difference(others):
             process.kill()
         raise
 
@@ -48,6 +50,7 @@ def cluster(address: str) -> Iterator[Callable[[], Executor]]:
         from distributed import Client
     except ModuleNotFoundError:
         raise ValueError("scheduler needs Dask: pip install 'pslref[cluster]'") from None
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # the rows say it shorter
     try:
         client = Client(address)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
@@ -113,7 +116,7 @@ def _broke(future: Future[Result]) -> bool:
 def failure(future: Future[Result]) -> str | None:
     """What went wrong with a call, in one sentence."""
     if future.cancelled():
-        return "the run was cancelled"
+        return "the run was cancelled, or its cluster is gone"
     error = future.exception()
     if isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker":  # of Dask
         return "the worker process died"

@@ -1,0 +1,89 @@
+import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pslref import sweep
+from tests.sweep.conftest import GRID, OPTIONS, contents
+
+TOML = """
+partition = ["iid", "severe"]
+clients = [5, 8]
+sampler = ["centralized", "ugs", "lds"]
+hidden = [16]
+epochs = 100
+seeds = 1
+"""
+
+
+def test_options_win_over_the_file_and_make_the_same_sweep(
+    pslref, tmp_path: Path, reference: Path
+) -> None:
+    (tmp_path / "grid.toml").write_text(TOML)
+    over = ["--grid", str(tmp_path / "grid.toml"), "--sampler", "centralized,ugs", "--epochs", "8"]
+    code, out, err = pslref("sweep", *over, "--out", str(tmp_path / "out"), "--jobs", "2")
+    assert (code, err) == (0, "")
+    assert contents(tmp_path / "out") == contents(reference)
+    header, first, *rest = out.splitlines()
+    assert header.split()[:4] == ["sampler", "partition", "clients", "accuracy"]
+    assert first.startswith("centralized ")
+    assert [line.split()[:3] for line in rest[:-1]] == [
+        ["ugs", "iid", "5"], ["ugs", "iid", "8"], ["ugs", "severe", "5"], ["ugs", "severe", "8"],
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def one(jobs: int):
+        yield lambda: ThreadPoolExecutor(jobs)
+
+    monkeypatch.setattr(sweep, "processes", one)
+
+
+@pytest.mark.usefixtures("threads")
+def test_json_is_the_grid_and_a_row_for_each_run(pslref, tmp_path: Path) -> None:
+    code, out, _ = pslref("sweep", *OPTIONS, "--epochs", "1", "--json", "--out", str(tmp_path))
+    assert code == 0
+    found = json.loads(out)
+    assert found["config"] == sweep.checked(GRID | {"epochs": 1})
+    assert [row["sampler"] for row in found["results"]] == ["centralized"] + ["ugs"] * 4
+
+
+@pytest.mark.usefixtures("threads")
+def test_a_failed_run_is_said_and_the_exit_code_is_1(pslref, tmp_path: Path) -> None:
+    options = ["--epochs", "1", "--sampler", "ugs", "--batch-size", "64,5000", "--clients", "8"]
+    code, out, err = pslref("sweep", *options, "--seeds", "2", "--out", str(tmp_path))
+    assert code == 1
+    assert [line.split()[:3] for line in out.splitlines()[2:3]] == [["ugs", "5000", "failed"]]
+    sentence = "batch_size = 5000: must be a whole number from 1 to 1442"
+    assert err == f"pslref: 2 of 4 runs failed: {sentence}\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--clients", "8,x"], "clients = '8,x': must be whole numbers separated by commas"),
+        (["--clients", "8,0"], "clients = 0: must be a whole number from 1 to 100000"),
+        (["--delta", "1,"], "delta = '1,': must be numbers separated by commas"),
+        (["--sampler", "ugs,usg"], "did you mean 'ugs'"),
+        (["--dataset", "digit"], "did you mean 'digits'"),
+        (["--partition", "iid,"], "partition = '': must be one of"),
+        (["--seeds", "1,2"], "seeds = [1, 2]: must be one value"),
+        (["--jobs", "0"], "jobs = 0: must be a whole number from 1"),
+        (["--grid", "nowhere.toml"], "cannot use nowhere.toml: No such file"),
+        (["--scheduler", ""], "scheduler = '': must be the address of a Dask scheduler"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(
+    pslref, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], sentence: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = pslref("sweep", *options, "--out", "out")
+    assert (code, out) == (2, "")
+    assert err.startswith("pslref: ")
+    assert sentence in err
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

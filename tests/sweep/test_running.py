@@ -1,0 +1,187 @@
+import csv
+import json
+import subprocess
+import sys
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from pslref import runs, sweep
+from pslref.config import Config
+from pslref.data import load
+from tests.sweep.conftest import GRID, contents
+
+FEW = GRID | {"epochs": 1}
+
+
+def one_thread() -> Executor:
+    return ThreadPoolExecutor(1)
+
+
+class Counted(ThreadPoolExecutor):
+    """One thread that counts what it is given."""
+
+    submitted = 0
+
+    def submit(self, *args, **kwargs):
+        Counted.submitted += 1
+        return super().submit(*args, **kwargs)
+
+
+def made(grid: dict, out: Path) -> tuple[list[dict], int]:
+    """The rows of a grid, and how many runs were made for them."""
+    before = Counted.submitted
+    rows = sweep.run(sweep.checked(grid), out, lambda: Counted(1))
+    return rows, Counted.submitted - before
+
+
+def test_a_row_is_what_compare_finds_and_the_tables_hold_all_of_it(tmp_path: Path) -> None:
+    grid = FEW | {"seeds": 2, "seed": 3}
+    rows, count = made(grid, tmp_path)
+    assert len(rows) == count == 2 * (1 + 2 * 2)
+    assert [row["sampler"] for row in rows[:4]] == ["centralized", "centralized", "ugs", "ugs"]
+    epochs = list(csv.DictReader((tmp_path / "epochs.csv").read_text().splitlines()))
+    table = list(csv.DictReader((tmp_path / "sweep.csv").read_text().splitlines()))
+    for row, printed, epoch in zip(rows, table, epochs, strict=True):
+        partition, clients = row["partition"] or "mild", row["clients"] or 9
+        config = Config(partition=partition, clients=clients, hidden=(16,), epochs=1)
+        results = runs.run(config, load("digits"), row["sampler"], row["seed"])
+        assert row.items() >= results.runs[0].items()
+        assert row["error"] is None
+        assert printed == {k: "" if v is None else str(v) for k, v in row.items()}
+        assert epoch.keys() == set(row) - set(results.runs[0]) - {"error"} | {
+            "sampler", "seed", "epoch", "loss", "test_accuracy",
+        }  # fmt: skip
+        assert float(epoch["loss"]) == results.epochs[0]["loss"]
+    kept = [json.loads(path.read_text()) for path in (tmp_path / "runs").glob("ugs-3-*.json")]
+    assert len(kept) == 4
+    for run in kept:
+        assert len(run["steps"]) == run["row"]["num_steps"] == 23
+    assert json.loads((tmp_path / "config.json").read_text()) == sweep.checked(grid)
+
+
+def test_what_another_grid_left_is_used_and_only_this_grid_is_in_the_table(tmp_path: Path) -> None:
+    _, count = made(FEW, tmp_path / "both")
+    assert count == 5
+    wider = FEW | {"clients": [8, 16], "partition": "severe"}
+    rows, count = made(wider, tmp_path / "both")
+    assert (len(rows), count) == (3, 1)
+    assert made(wider, tmp_path / "alone")[1] == 3
+    both, alone = contents(tmp_path / "both"), contents(tmp_path / "alone")
+    assert len(both) == len(alone) + 3
+    assert both.items() >= alone.items()
+
+
+def test_a_run_that_fails_is_a_row_and_is_tried_again(tmp_path: Path) -> None:
+    grid = FEW | {"batch_size": [64, 5000], "clients": 5, "learning_rate": [0.5, 1e200]}
+    rows, _ = made(grid, tmp_path)
+    errors = {(row["batch_size"], row["learning_rate"]): row["error"] for row in rows}
+    assert errors[64, 0.5] is None
+    assert errors[5000, 0.5] == "batch_size = 5000: must be a whole number from 1 to 1442"
+    assert errors[64, 1e200].startswith("epoch 0, step 1: the loss is ")
+    failed = [row for row in rows if row["error"]]
+    assert all(row["test_accuracy"] is None for row in failed)
+    table = (tmp_path / "sweep.csv").read_bytes()
+    again, count = made(grid, tmp_path)
+    assert (again, count) == (rows, len(failed))
+    assert (tmp_path / "sweep.csv").read_bytes() == table
+    means = sweep.summary(rows)
+    assert [row["failed"] for row in means] == [int(row["test_accuracy"] is None) for row in means]
+
+
+def test_a_sweep_of_which_every_run_fails_has_its_tables(tmp_path: Path) -> None:
+    rows, _ = made(FEW | {"batch_size": 5000}, tmp_path)
+    assert all(row["error"] for row in rows)
+    assert (tmp_path / "epochs.csv").read_text().count("\n") == 1 + len(rows)
+    assert (tmp_path / "sweep.png").exists()
+
+
+def test_an_error_that_is_no_sentence_of_ours_is_a_row_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object) -> None:
+        raise MemoryError("Unable to\nallocate 1 TiB")
+
+    monkeypatch.setattr(runs, "run", fail)
+    rows, _ = made(FEW, tmp_path)
+    assert {row["error"] for row in rows} == {"MemoryError: Unable to allocate 1 TiB"}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[: len(text) // 2],
+        lambda text: "",
+        lambda text: text.replace('"ugs"', '"fls"', 1),
+        lambda text: text.replace('"step": 3', '"step": 4'),
+        lambda text: "[]",
+        lambda text: "[" * 100_000,
+        lambda text: '{"config": {}}',
+        lambda text: "\udcff",
+    ],
+)
+def test_a_damaged_file_is_named_and_nothing_is_written(tmp_path: Path, damage) -> None:
+    made(FEW, tmp_path)
+    path = next((tmp_path / "runs").glob("ugs-*.json"))
+    path.write_bytes(damage(path.read_text()).encode(errors="surrogateescape"))
+    (tmp_path / "sweep.csv").unlink()
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match=f"{path.name} is not as it was written: delete it"):
+        made(FEW, tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_a_file_of_another_run_is_named_and_nothing_is_written(tmp_path: Path) -> None:
+    made(FEW, tmp_path)
+    one, other, *_ = sorted((tmp_path / "runs").glob("ugs-*.json"))
+    one.write_bytes(other.read_bytes())
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match=rf"{one.name} holds another run: must hold \{{'dataset'"):
+        made(FEW, tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_means_are_over_the_seeds_that_finished(tmp_path: Path) -> None:
+    rows, _ = made(FEW | {"sampler": "ugs", "clients": 5, "partition": "iid", "seeds": 3}, tmp_path)
+    rows[1] = rows[1] | {"error": "lost", "test_accuracy": None, "max_deviation": None}
+    (mean,) = sweep.summary(rows)
+    first, last = rows[0]["test_accuracy"], rows[2]["test_accuracy"]
+    assert (mean["seeds"], mean["failed"]) == (2, 1)
+    assert mean["test_accuracy"] == pytest.approx((first + last) / 2)
+    assert mean["std"] == pytest.approx(abs(first - last) / 2**0.5)
+    assert mean["max_deviation"] == max(rows[0]["max_deviation"], rows[2]["max_deviation"])
+    assert sweep.varying(rows) == []
+
+
+KILLED = """
+import os, signal, sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from pslref import sweep
+left = int(sys.argv[2])
+def watch(event, args):
+    global left
+    if event in ("open", "os.rename") and str(args[0]).startswith(sys.argv[1]):
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(watch)
+sweep.run(sweep.checked({grid}), Path(sys.argv[1]), lambda: ThreadPoolExecutor(1))
+"""
+
+
+def test_a_sweep_killed_at_any_point_ends_in_the_same_files(
+    tmp_path: Path, reference: Path
+) -> None:
+    """A run's file is opened to be written, opened to be synced, and renamed; then the tables."""
+    program = [sys.executable, "-c", KILLED.replace("{grid}", repr(GRID)), str(tmp_path)]
+    finished = []
+    for events in (2, 6, 9, 14):
+        killed = subprocess.run([*program, str(events)], check=False)
+        assert killed.returncode == -9
+        finished.append(len(list(tmp_path.glob("runs/[!.]*"))))
+    assert finished == [0, 1, 3, 5]
+    rows, count = made(GRID, tmp_path)
+    assert (len(rows), count) == (5, 0)
+    assert contents(tmp_path) == contents(reference)

@@ -1,0 +1,158 @@
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import dask
+import pytest
+from distributed import LocalCluster
+
+from pslref import sweep
+from pslref.sweep import workers
+from tests.sweep.conftest import GRID, OPTIONS, contents
+
+ROOT = Path(__file__).parents[2]
+DIES = "__import__('os')._exit(1)"  # taken by `eval`, which a worker has without this file
+
+
+def outcomes(items: list[str], executor) -> dict[str, object]:
+    return {
+        item: workers.failure(future) or future.result()
+        for item, future in workers.finished(eval, items, executor)
+    }
+
+
+def test_a_call_that_kills_its_worker_fails_alone() -> None:
+    with sweep.processes(1) as executor:
+        found = outcomes(["1 / 0", DIES, "2 + 2"], executor)
+    assert found == {
+        "1 / 0": "ZeroDivisionError: division by zero",
+        DIES: "the worker process died",
+        "2 + 2": 4,
+    }
+
+
+def test_a_worker_that_is_killed_costs_no_result(tmp_path: Path, reference: Path) -> None:
+    """And two processes find what one finds, to the bit."""
+    killed = []
+
+    def kill_one() -> None:
+        if not killed:
+            child = multiprocessing.active_children()[0]
+            child.kill()
+            killed.append(child)
+
+    with sweep.processes(2) as executor:
+        rows = sweep.run(sweep.checked(GRID), tmp_path, executor, kill_one)
+    assert [row["error"] for row in rows] == [None] * 5
+    assert contents(tmp_path) == contents(reference)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    with (
+        pytest.MonkeyPatch.context() as environment,
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+    ):
+        environment.delenv("OPENBLAS_NUM_THREADS", raising=False)
+        with LocalCluster(
+            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+        ) as cluster:
+            yield cluster
+
+
+def test_a_dask_worker_that_is_killed_costs_no_result(
+    cluster: LocalCluster, tmp_path: Path, reference: Path
+) -> None:
+    """And a cluster finds what one process finds, to the bit."""
+    killed = []
+
+    def kill_one() -> None:
+        if not killed:
+            pid = cluster.workers[0].pid
+            os.kill(pid, signal.SIGKILL)
+            killed.append(pid)
+
+    with sweep.cluster(cluster.scheduler_address) as executor:
+        rows = sweep.run(sweep.checked(GRID), tmp_path, executor, kill_one)
+    assert killed
+    assert [row["error"] for row in rows] == [None] * 5
+    assert contents(tmp_path) == contents(reference)
+
+
+def test_a_call_that_kills_its_dask_workers_fails_alone(cluster: LocalCluster) -> None:
+    with sweep.cluster(cluster.scheduler_address) as executor:
+        assert outcomes([DIES], executor) == {DIES: "the worker process died"}
+        assert outcomes(["2 + 2"], executor) == {"2 + 2": 4}
+
+
+@pytest.mark.parametrize("place", ["processes", "cluster"])
+def test_a_worker_computes_on_one_thread(
+    place: str, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    choices = {"processes": 1, "cluster": cluster.scheduler_address}
+    threads = "__import__('os').environ['OPENBLAS_NUM_THREADS']"
+    with getattr(sweep, place)(choices[place]) as executor:
+        assert outcomes([threads], executor) == {threads: "1"}
+
+
+@pytest.mark.parametrize("address", ["a b", "nonsense://here:1"])
+def test_an_address_of_no_scheduler_is_one_sentence(address: str) -> None:
+    with (
+        pytest.raises(ValueError, match=f"scheduler = '{address}': must be the address of a Dask"),
+        sweep.cluster(address),
+    ):
+        pass
+
+
+def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with (
+        pytest.raises(ValueError, match=r"pip install 'pslref\[cluster\]'"),
+        sweep.cluster("tcp://127.0.0.1:1"),
+    ):
+        pass
+
+
+def started(out: Path, *options: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "cli.py"), "sweep", *OPTIONS, "--out", str(out), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def at_least(out: Path, finished: int, process: subprocess.Popen[str]) -> None:
+    while len(list(out.glob("runs/[!.]*"))) < finished:
+        assert process.poll() is None
+        time.sleep(0.01)
+
+
+def test_ctrl_c_and_sigkill_leave_no_process_and_no_half_of_a_run(
+    tmp_path: Path, reference: Path
+) -> None:
+    """Ctrl-C reaches the sweep and its workers; SIGKILL the sweep alone.
+
+    The pipes are at their end only when every process has left them.
+    """
+    long = ("--seeds", "500")  # so that neither is done when it is stopped
+    first = started(tmp_path, "--jobs", "2", *long)
+    at_least(tmp_path, 1, first)
+    os.killpg(first.pid, signal.SIGINT)
+    assert first.communicate(timeout=60) == ("", "pslref: interrupted\n")
+    assert first.returncode == 130
+    second = started(tmp_path, *long)
+    at_least(tmp_path, 1 + len(list(tmp_path.glob("runs/[!.]*"))), second)
+    second.kill()
+    second.communicate(timeout=60)
+    assert not (tmp_path / "sweep.csv").exists()
+    sweep.run(sweep.checked(GRID), tmp_path, lambda: ThreadPoolExecutor(1))
+    assert contents(tmp_path).items() >= contents(reference).items()
