@@ -1,5 +1,8 @@
 import csv
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -166,6 +169,16 @@ def test_train_does_what_compare_does_and_keeps_the_weights(tmp_path: Path) -> N
             array[...] = weights[name]
     right = net.forward(dataset.x_test)[0].argmax(axis=1) == dataset.y_test
     assert right.mean() == pytest.approx(mine[-1]["test_accuracy"])
+
+
+def test_another_process_writes_the_same_bytes(tmp_path: Path) -> None:
+    config = Config(clients=8, epochs=1, sampler=("lds",))
+    experiments.train(config, out=tmp_path / "here")
+    again = ["train", "--clients", "8", "--epochs", "1", "--sampler", "lds"]
+    there = [sys.executable, "cli.py", *again, "--out", str(tmp_path / "there")]
+    root, other_hashes = Path(__file__).parents[1], os.environ | {"PYTHONHASHSEED": "1"}
+    subprocess.run(there, cwd=root, env=other_hashes, stdout=subprocess.DEVNULL, check=True)
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
 
 
 def left_after(steps: int) -> Callable[[], bool]:
