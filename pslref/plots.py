@@ -70,7 +70,7 @@ class Panel(NamedTuple):
         xlabel: what x is, and its unit.
         ylabel: what y is, and its unit.
         lines: by label, y over x = 1, 2, ..., or a tuple (x, y).
-        points: the same, drawn as grey points behind the lines.
+        points: the same, drawn as grey marks behind the lines.
         xscale: "linear" or "log".
         yscale: "linear" or "log".
         ylim: the least and the largest y shown; None for as much as there is.
@@ -92,15 +92,15 @@ def curves(*panels: Panel) -> Picture:
     Returns:
         The picture; its data are x and y by title and label.
     """
-    figure = Figure(figsize=(4.8 * len(panels), 3.9), layout="constrained")
+    figure = Figure(figsize=(1.6 + 3.2 * len(panels), 3.9), layout="constrained")
     data: dict[str, Any] = {}
     for axes, panel in zip(
         figure.subplots(1, len(panels), squeeze=False).flat, panels, strict=True
     ):
         points = {label: _xy(values) for label, values in panel.points.items()}
         lines = {label: _xy(values) for label, values in panel.lines.items()}
-        for label, (x, y) in points.items():
-            axes.plot(x, y, ".", color="0.6", markersize=5, label=label)
+        for (label, (x, y)), marker in zip(points.items(), cycle(".x+"), strict=False):
+            axes.plot(x, y, marker, color="0.5", markersize=5, label=label)
         looks = cycle(LOOKS)
         for label, (x, y) in lines.items():
             marker = "o" if x.size <= FEW else ""
@@ -109,7 +109,8 @@ def curves(*panels: Panel) -> Picture:
         axes.set(title=panel.title, xlabel=panel.xlabel, ylabel=panel.ylabel)
         axes.set(xscale=panel.xscale, yscale=panel.yscale, ylim=panel.ylim)
         if len(points) + len(lines) > 1:
-            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, frameon=False)
+            place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17)}
+            axes.legend(**place, ncols=2, columnspacing=1, fontsize="small", frameon=False)
         data[panel.title] = points | lines
     return Picture(figure, data)
 
@@ -266,7 +267,8 @@ def stragglers(rows: Sequence[Row]) -> Picture:
                 axes.annotate(text, place, (3, 5), textcoords="offset points", fontsize="x-small")
     axes.set(xlabel="epoch time, in delays of the fastest possible client")
     axes.set(ylabel="mean expected batch deviation Δ", ylim=(0, None), xlim=(0, None))
-    axes.legend()
+    axes.set_ylim(top=1.1 * axes.get_ylim()[1])  # room for the labels
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
     return Picture(figure, data)
 
 
