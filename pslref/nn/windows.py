@@ -2,32 +2,37 @@
 
 A window of kernel × kernel pixels stands at every `stride`-th pixel, as long as it fits:
 H' = ⌊(H - kernel) / stride⌋ + 1, likewise W'. All three layers are written with `shifts`: for
-each place (i, j) within the window, the image of the pixels that the H' × W' windows have there.
-Its views are read in the forward pass and added to in the backward pass, which is its mirror.
+each place in the window, the pixels that the windows have there. Its views are read in the
+forward pass and added to in the backward pass, which is its mirror.
 """
 
-from collections.abc import Iterator
 from functools import reduce
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import DTypeLike
 
 from pslref import check
 from pslref.nn.layers import Array, Layer, float_dtype, he_normal
 
 
-def shifts(image: Array, kernel: tuple[int, int], stride: int) -> Iterator[Array]:
-    """For each (i, j) in the window, row by row: its pixels, a view with H', W' for H, W.
+def shifts_along(axis: int, images: Array, kernel: int, stride: int) -> list[Array]:
+    """For each i in 0..kernel-1: what the H' or W' windows along an axis have there, a view."""
+    count = (images.shape[axis] - kernel) // stride + 1
+    before = (slice(None),) * axis
+    return [images[(*before, slice(i, i + stride * count, stride))] for i in range(kernel)]
+
+
+def shifts(images: Array, kernel: tuple[int, int], stride: int) -> list[Array]:
+    """For each (i, j) in the window, row by row: its pixels, a view (N, H', W', C).
 
     Args:
-        image: H and W are its axes 1 and 2.
+        images: (N, H, W, C).
         kernel: height and width of the window.
         stride: from one window to the next.
     """
-    height, width = ((image.shape[a + 1] - kernel[a]) // stride + 1 for a in (0, 1))
-    for i in range(kernel[0]):
-        for j in range(kernel[1]):
-            yield image[:, i : i + stride * height : stride, j : j + stride * width : stride]
+    rows = shifts_along(1, images, kernel[0], stride)
+    return [pixels for row in rows for pixels in shifts_along(2, row, kernel[1], stride)]
 
 
 def _check_images(x: Array, least: int, channels: int | None = None) -> None:
@@ -40,9 +45,10 @@ def _check_images(x: Array, least: int, channels: int | None = None) -> None:
 class Conv2d(Layer):
     """y[n, h, w] = b + Σ_ij x[n, s h + i - p, s w + j - p] W[i, j], with zeros around x.
 
-    Done as one matrix product: `columns` holds, for each output pixel, the numbers in its window.
-    The arrays are laid out with the samples innermost, (C, H, W, N): then a shift copies long
-    runs of memory. y stays so, and is only indexed (N, H', W', C_out). (method.md 7)
+    Images are laid out in memory as rows, (H, C, W, N), and only indexed (N, H, W, C). Each row
+    is spread to kernel · C lines of W' N numbers: what the windows have at j = 0, 1, ... Then all
+    that the windows of one output row show are `kernel` rows that follow each other in memory,
+    and the output row is one matrix product. The gradients take the same way. (method.md 7)
 
     Args:
         in_channels: C_in of x, (N, H, W, C_in).
@@ -67,62 +73,67 @@ class Conv2d(Layer):
     ) -> None:
         inputs = check.integer("in_channels", in_channels, 1)
         outputs = check.integer("out_channels", out_channels, 1)
-        k = check.integer("kernel", kernel, 1)
-        self.kernel = (k, k)
+        self.kernel = check.integer("kernel", kernel, 1)
         self.stride = check.integer("stride", stride, 1)
         self.padding = check.integer("padding", padding, 0)
-        weight = he_normal((k, k, inputs, outputs), k * k * inputs, rng)
+        weight = he_normal((kernel, kernel, inputs, outputs), kernel * kernel * inputs, rng)
         weight = weight.astype(float_dtype(dtype))
         super().__init__(weight=weight, bias=np.zeros(outputs, dtype))
 
-    def forward(self, x: Array) -> tuple[Array, Array]:
-        """y, (N, H', W', C_out); the cache is x with its zeros, (C_in, H + 2p, W + 2p, N)."""
-        p, weight = self.padding, self.parameters["weight"]
-        _check_images(x, max(1, len(weight) - 2 * p), weight.shape[2])
+    def forward(self, x: Array) -> tuple[Array, tuple[Array, Array]]:
+        """y, (N, H', W', C_out); the cache is what the windows show, and x for its shape."""
+        k, s, p, weight = self.kernel, self.stride, self.padding, self.parameters["weight"]
+        _check_images(x, max(1, k - 2 * p), weight.shape[2])
         n, h, w, channels = x.shape
-        padded = np.zeros((channels, h + 2 * p, w + 2 * p, n), weight.dtype)
-        padded[:, p : p + h, p : p + w] = _samples_last(x)
-        columns, size = self._columns(padded)
-        y = self._matrix().T @ columns
+        padded = np.zeros((h + 2 * p, channels, w + 2 * p, n), weight.dtype)
+        padded[p : p + h, :, p : p + w] = _as_rows(x)
+        spread = np.stack(shifts_along(2, padded, k, s), axis=1)  # (H + 2p, k, C, W', N)
+        columns = _windows(spread, k)[::s]
+        y = weight.reshape(-1, weight.shape[3]).T @ columns
         y += self.parameters["bias"][:, np.newaxis]
-        return _samples_last(y.reshape(-1, *size)), padded
+        return _as_images(y.reshape(*y.shape[:2], -1, n)), (columns, x)
 
-    def input_gradient(self, dy: Array, cache: Array) -> Array:
+    def input_gradient(self, dy: Array, cache: tuple[Array, Array]) -> Array:
         """Each output pixel's gradient, times W, added where its window was."""
-        p, (_, h, w, _) = self.padding, cache.shape
-        dcolumns = self._matrix() @ _as_rows(dy)
-        parts = dcolumns.reshape(-1, len(cache), *dy.shape[1:3], len(dy))
-        dpadded = np.zeros_like(cache)
-        for pixels, part in zip(shifts(dpadded, self.kernel, self.stride), parts, strict=True):
-            pixels += part
-        return _samples_last(dpadded[:, p : h - p, p : w - p])
-
-    def parameter_gradients(self, dy: Array, cache: Array) -> dict[str, Array]:
-        """dW = columns dyᵀ, db = Σ dy, over samples and output pixels."""
+        k, s, p, weight = self.kernel, self.stride, self.padding, self.parameters["weight"]
+        n, h, w, channels = cache[1].shape
         rows = _as_rows(dy)
-        columns, _ = self._columns(cache)  # made anew: it is kernel² times as large as x
-        dweight = (columns @ rows.T).reshape(self.parameters["weight"].shape)
-        return {"weight": dweight, "bias": rows.sum(axis=1)}
+        # Row h of the image is seen by the k output rows that end with row h, through W from its
+        # last line to its first. With a stride there are rows of zeros between them.
+        apart = np.zeros((h + 2 * p + k - 1, *rows.shape[1:]), weight.dtype)
+        apart[k - 1 : k - 1 + s * len(rows) : s] = rows
+        matrix = weight[::-1].transpose(1, 2, 0, 3).reshape(k * channels, -1)
+        dspread = matrix @ _windows(apart, k)[p : p + h]
+        dpadded = np.zeros((h, channels, w + 2 * p, n), weight.dtype)
+        parts = dspread.reshape(h, k, channels, -1, n).swapaxes(0, 1)
+        for pixels, part in zip(shifts_along(2, dpadded, k, s), parts, strict=True):
+            pixels += part
+        return _as_images(dpadded[:, :, p : p + w])
 
-    def _matrix(self) -> Array:
-        """W as (kernel² C_in, C_out)."""
-        weight = self.parameters["weight"]
-        return weight.reshape(-1, weight.shape[3])
-
-    def _columns(self, padded: Array) -> tuple[Array, tuple[int, ...]]:
-        """(kernel² C_in, H' W' N): the pixels of every window; and (H', W', N)."""
-        pixels = np.stack([*shifts(padded, self.kernel, self.stride)])
-        return pixels.reshape(len(pixels) * len(padded), -1), pixels.shape[2:]
+    def parameter_gradients(self, dy: Array, cache: tuple[Array, Array]) -> dict[str, Array]:
+        """dW = columns dyᵀ, db = Σ dy, over samples and output pixels."""
+        rows = _windows(_as_rows(dy), 1)
+        dweight = (cache[0] @ rows.swapaxes(1, 2)).sum(axis=0)
+        shape = self.parameters["weight"].shape
+        return {"weight": dweight.reshape(shape), "bias": rows.sum(axis=(0, 2))}
 
 
-def _samples_last(images: Array) -> Array:
-    """(N, H, W, C) seen as (C, H, W, N), or back."""
-    return images.transpose(3, 1, 2, 0)
+def _windows(rows: Array, k: int) -> Array:
+    """(H, ..., W, N) seen as (H - k + 1, k ..., W N): k rows, one below the other."""
+    lines = np.ascontiguousarray(rows).reshape(len(rows), -1, rows.shape[-2] * rows.shape[-1])
+    h, count, numbers = lines.shape
+    shape = (h - k + 1, k * count, numbers)
+    return as_strided(lines, shape, lines.strides, writeable=False)  # copies nothing
 
 
-def _as_rows(dy: Array) -> Array:
-    """dy as (C_out, H' W' N)."""
-    return _samples_last(dy).reshape(dy.shape[3], -1)
+def _as_rows(images: Array) -> Array:
+    """(N, H, W, C) seen as (H, C, W, N)."""
+    return images.transpose(1, 3, 2, 0)
+
+
+def _as_images(rows: Array) -> Array:
+    """(H, C, W, N) seen as (N, H, W, C)."""
+    return rows.transpose(3, 0, 2, 1)
 
 
 class MaxPool2d(Layer):
@@ -145,7 +156,9 @@ class MaxPool2d(Layer):
     def forward(self, x: Array) -> tuple[Array, tuple[Array, Array]]:
         """y, (N, H', W', C); the cache is x and y."""
         _check_images(x, self.kernel[0])
-        y = reduce(np.maximum, shifts(x, self.kernel, self.stride))
+        y = x
+        for axis, kernel in enumerate(self.kernel, 1):
+            y = reduce(np.maximum, shifts_along(axis, y, kernel, self.stride))
         return y, (x, y)
 
     def input_gradient(self, dy: Array, cache: tuple[Array, Array]) -> Array:
@@ -157,7 +170,10 @@ class MaxPool2d(Layer):
             shifts(x, self.kernel, self.stride), shifts(dx, self.kernel, self.stride), strict=True
         ):
             first = free & (pixels == y)
-            dpixels += dy * first
+            if self.stride < self.kernel[0]:
+                dpixels += dy * first
+            else:  # no pixel is in two windows
+                np.multiply(dy, first, out=dpixels)
             free ^= first
         return dx
 
