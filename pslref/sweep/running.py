@@ -56,13 +56,12 @@ def run(
         after_run()
     left = [config for config in chosen if config not in outcomes]
     for config, future in workers.finished(execute, left, executor):
-        error = workers.failure(future)
-        outcome: Row = {"error": error} if error else future.result()
-        if "error" in outcome:
-            outcome |= {"row": {}, "epochs": [dict.fromkeys(EPOCH)]}
+        if error := workers.failure(future):
+            outcomes[config] = {"error": error, "row": {}, "epochs": [dict.fromkeys(EPOCH)]}
         else:
-            files.write_json(paths[config], outcome | {"sha256": _digest(outcome)})
-        outcomes[config] = outcome
+            outcomes[config] = future.result()
+            whole = outcomes[config] | {"sha256": _digest(outcomes[config])}
+            files.write_json(paths[config], whole)
         after_run()
     rows, epochs = [], []
     for config in chosen:
@@ -100,12 +99,9 @@ def _kept(config: Config, path: Path) -> Row:
 
 
 def execute(config: Config) -> Row:
-    """Run one config, in a worker; a failure is its sentence, since not every error can travel."""
-    try:
-        dataset = _dataset(config.dataset, config.data_dir, config.dtype)
-        results = runs.run(config, dataset, config.sampler[0], config.seed)
-    except Exception as error:
-        return {"error": workers.sentence(error)}
+    """What is kept of one run; a worker does this."""
+    dataset = _dataset(config.dataset, config.data_dir, config.dtype)
+    results = runs.run(config, dataset, config.sampler[0], config.seed)
     return {
         "config": columns(config),
         "row": results.runs[0],

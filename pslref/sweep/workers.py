@@ -118,12 +118,9 @@ def failure(future: Future[Result]) -> str | None:
     if future.cancelled():
         return "the run was cancelled, or its cluster is gone"
     error = future.exception()
+    if error is None:
+        return None
     if isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker":  # of Dask
         return "the worker process died"
-    return None if error is None else sentence(error)
-
-
-def sentence(error: BaseException) -> str:
-    """An error in one line, with its type unless it is a sentence of this package."""
     text = " ".join(str(error).split())
     return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"

@@ -62,6 +62,15 @@ def test_a_failed_run_is_said_and_the_exit_code_is_1(pslref, tmp_path: Path) -> 
     assert err == f"pslref: 2 of 4 runs failed: {sentence}\n"
 
 
+@pytest.mark.usefixtures("threads")
+def test_a_folder_may_have_a_comma_in_its_name(pslref, tmp_path: Path) -> None:
+    options = ["--dataset", "cifar10", "--data-dir", "a,b", "--sampler", "ugs", "--seeds", "1"]
+    code, _, err = pslref("sweep", *options, "--out", str(tmp_path))
+    assert code == 1
+    assert "1 of 1 runs failed: " in err
+    assert err.endswith("`pslref data get cifar10 --data-dir a,b` downloads it\n")
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

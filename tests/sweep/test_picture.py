@@ -1,3 +1,4 @@
+from pslref.plots import STYLES
 from pslref.sweep.grid import COLUMNS
 from pslref.sweep.picture import picture
 
@@ -43,7 +44,10 @@ def test_accuracy_against_clients_in_a_panel_for_each_partition() -> None:
 def test_samplers_are_told_apart_without_colour_and_beside_each_other() -> None:
     (panel, _) = picture(ROWS, ["partition", "clients"]).figure.axes
     lines = [container[0] for container in panel.containers]
-    assert len({(line.get_linestyle(), line.get_marker()) for line in lines}) == 3
+    assert [line.get_linestyle() for line in lines] == [
+        STYLES[sampler]["linestyle"] for sampler in ("centralized", "fls", "ugs")
+    ]
+    assert len({line.get_marker() for line in lines}) == 3
     assert len({line.get_xdata()[0] for line in lines}) == 3
 
 

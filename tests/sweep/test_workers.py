@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import dask
@@ -35,6 +35,30 @@ def test_a_call_that_kills_its_worker_fails_alone() -> None:
         DIES: "the worker process died",
         "2 + 2": 4,
     }
+
+
+def test_a_pool_that_breaks_while_it_is_filled_costs_nothing() -> None:
+    whole = []
+
+    class BreaksOnce(ThreadPoolExecutor):
+        def submit(self, function, item):
+            if item == "2" and not whole:
+                whole.append(True)
+                raise BrokenExecutor
+            return super().submit(function, item)
+
+    assert outcomes(["1", "2", "3"], lambda: BreaksOnce(1)) == {"1": 1, "2": 2, "3": 3}
+
+
+def test_leaving_early_ends_the_processes_in_the_middle_of_their_work() -> None:
+    def leave(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), sweep.processes(2) as executor:
+        list(map(leave, workers.finished(eval, ["1", "__import__('time').sleep(1000)"], executor)))
+    for process in multiprocessing.active_children():
+        process.join(60)
+        assert not process.is_alive()
 
 
 def test_a_worker_that_is_killed_costs_no_result(tmp_path: Path, reference: Path) -> None:
