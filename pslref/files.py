@@ -58,7 +58,7 @@ def write_json(path: Path, value: object) -> None:
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write named arrays, uncompressed; the same arrays give the same bytes."""
     with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # no array is called allow_pickle
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

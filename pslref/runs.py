@@ -133,8 +133,9 @@ class Run:
         """
         lengths = [len(record.loss) for record in self.records]
         steps = np.zeros(sum(lengths), STEP)
-        for name, _ in STEP:
-            steps[name] = [number for record in self.records for number in getattr(record, name)]
+        for name, kind in STEP:
+            parts = [getattr(record, name) for record in self.records]
+            steps[name] = np.concatenate([np.zeros(0, kind), *parts])
         return split.state(self.simulation) | {
             "schedule.generator": split.packed([self.schedule_stream]),
             "history.epochs": np.array(

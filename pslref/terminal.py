@@ -5,6 +5,7 @@ import os
 import shlex
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -38,22 +39,26 @@ def _resume() -> str:
 
 @contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of ending at once; a second one does end at once."""
+    """Collect SIGINT and SIGTERM instead of ending at once; whoever sends more insists.
+
+    A signal often comes twice, to the process and to its group. One that comes more than a second
+    after the first ends the work at once.
+    """
     received: list[int] = []
+    times: list[float] = []
 
     def collect(number: int, frame: object) -> None:
         received.append(number)
-        restore()
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        times.append(time.monotonic())
+        if times[-1] > times[0] + 1:
+            raise KeyboardInterrupt
 
     before = {n: signal.signal(n, collect) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield received
     finally:
-        restore()
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def progress() -> "Progress":
@@ -237,6 +242,7 @@ def _leave_stdout(code: int) -> int:
 
 
 def _terminate(number: int, frame: object) -> NoReturn:
+    signal.signal(number, signal.SIG_DFL)  # a second one ends at once
     sys.exit(128 + number)  # through all that is open, so that no half-written file stays
 
 

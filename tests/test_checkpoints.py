@@ -51,7 +51,7 @@ def test_a_run_that_is_left_after_every_step_ends_as_one_that_is_not(
     for _ in whole.steps():
         pass
     run, path = started(config), tmp_path / checkpoints.NAME
-    while not run.finished:
+    for _ in range(whole.num_steps):
         next(run.steps())
         checkpoints.write(path, run)
         run = started(config)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TextIO
 
 import pytest
@@ -183,14 +184,24 @@ def test_a_signal_ends_training_with_a_checkpoint_and_says_how_to_go_on(
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_second_signal_ends_at_once(pslref, tmp_path: Path, monkeypatch) -> None:
-    def twice(path: Path, run) -> None:
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)
+@pytest.mark.parametrize(("later", "said"), [(0.5, "SIGINT: stopped; to go on"), (1.5, "")])
+def test_a_signal_that_comes_again_a_second_later_ends_at_once(
+    pslref, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, later: float, said: str
+) -> None:
+    clock = iter([100.0, 100.0 + later])
+    monkeypatch.setattr(terminal, "time", SimpleNamespace(monotonic=lambda: next(clock)))
 
-    monkeypatch.setattr(checkpoints, "write", twice)
-    code, out, _ = pslref("train", "--clients", "5", "--checkpoint", str(tmp_path))
-    assert (code, out) == (130, "")
+    numbers = iter([signal.SIGINT, signal.SIGTERM])
+
+    def both(path: Path, run) -> None:
+        for number in numbers:
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(checkpoints, "write", both)
+    options = ["--clients", "5", "--epochs", "2", "--every", "1", "--checkpoint", str(tmp_path)]
+    code, _, err = pslref("train", *options)
+    assert code == 130
+    assert said in err
 
 
 def test_a_signal_without_a_checkpoint_ends_after_the_step(pslref, monkeypatch) -> None:
@@ -208,3 +219,14 @@ def test_sigterm_cleans_up(pslref, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     code, out, err = pslref(*options, "--seed", "1")
     assert (code, out, err) == (143, "", "")
     assert contents(tmp_path) == before
+
+
+def test_epochs_go_to_standard_output_even_if_only_standard_error_is_a_terminal(
+    pslref, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # what rich takes for a terminal
+    code, out, err = pslref("train", "--clients", "5", "--epochs", "1")
+    assert code == 0
+    assert out.startswith("epoch 0: ")
+    assert "epoch 0: " not in err
+    assert "training" in err
