@@ -64,8 +64,8 @@ def compare(
     faults: Annotated[
         str | None,
         _option(
-            "Shares of clients to lose, such as 0,0.1,0.3: of those with samples, so many go for "
-            "good, each at a uniformly drawn step of the run, and the rest is planned again."
+            "Shares of clients to lose, such as 0,0.1,0.3: of those with samples so many, never "
+            "all, go for good, each at a uniformly drawn step of the run; the rest is replanned."
         ),
     ] = None,
     json_: Json = False,

@@ -8,6 +8,7 @@ import pytest
 from pslref import data, runs
 from pslref.config import SAMPLERS, Config
 from pslref.faulty_runs import FaultyRun
+from pslref.split import Outage
 
 SMALL = Config(clients=12, epochs=2, seeds=1, hidden=(8,), momentum=0.9, jitter=1.0)
 DIGITS = data.load("digits")
@@ -56,6 +57,24 @@ def test_every_sampler_loses_the_same_clients_and_a_larger_share_adds_to_them() 
     np.testing.assert_allclose([at for _, at in ugs], [at for _, at in fls], atol=1 / 46)
     assert lost("ugs", 0.25) == ugs[:3]
     assert lost("centralized", 0.9) == []
+
+
+def test_steps_are_counted_over_the_run_and_an_epoch_begins_where_it_would_or_later() -> None:
+    run = FaultyRun(replace(SMALL, epochs=3), DIGITS, "ugs", 3, 0.5)
+    run.outages = [Outage(0, 30, 80), Outage(1, 0)]  # the second epoch waits for 0
+    epochs, epoch = [], run.simulation.run_faulty_epoch
+
+    def recording(plan, outages, first_step):
+        epochs.append((first_step, done := epoch(plan, outages, first_step)))
+        return done
+
+    run.simulation.run_faulty_epoch = recording
+    runs.finished(run)
+    (zeroth, one), (first, two), (second, _) = epochs
+    assert one.next_step < run.steps_per_epoch == 23
+    assert (zeroth, first, second) == (0, 23, two.next_step)
+    assert two.next_step > 80
+    assert two.unreachable[1] == run.part.sizes[1]
 
 
 def test_only_clients_with_samples_are_lost_and_one_of_them_stays() -> None:
