@@ -220,7 +220,7 @@ class FaultySimulation(Simulation):
 
         Raises:
             ValueError: for an outage of a client that does not exist, or a plan that asks for
-                more than it was given.
+                more than can be reached, or for nothing.
             Diverged: with the step and its loss; the steps before it are committed.
         """
         for outage in outages:
@@ -243,8 +243,7 @@ class FaultySimulation(Simulation):
                 if not reachable.any():
                     step = min(outage.end for outage in gone if outage.end is not None)
                     continue
-                planned, planned_without = _rows(plan(reachable)), absent
-                check.integer("steps of the plan", len(planned), 1)
+                planned, planned_without = _rows(plan(reachable), reachable.sum(axis=1)), absent
             counts = planned.pop()
             attempted.append(counts.reshape(len(counts), -1).sum(axis=1))
             failing = {outage.client for outage in outages if outage.start == step}
@@ -268,7 +267,9 @@ class FaultySimulation(Simulation):
         )
 
 
-def _rows(schedule: Schedule) -> list[IntArray]:
-    """The steps of a schedule, by class where it says so, the first one last."""
-    local = schedule.local_class_counts
+def _rows(schedule: Schedule, reachable: IntArray) -> list[IntArray]:
+    """The steps of a plan, by class where it says so, the first one last."""
+    local, sizes = schedule.local_class_counts, schedule.sizes
+    if sizes.shape != reachable.shape or (sizes > reachable).any() or not sizes.any():
+        raise check.wrong("plan's sizes", sizes, f"must be at most {reachable}, and not all 0")
     return list(schedule.batch_sizes if local is None else local)[::-1]

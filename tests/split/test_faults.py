@@ -472,13 +472,14 @@ def test_outages_that_cannot_be_are_refused(arguments, sentence) -> None:
         Outage(*arguments)
 
 
-def test_an_outage_of_nobody_and_an_empty_plan_are_refused(rng) -> None:
+def test_an_outage_of_nobody_and_plans_that_cannot_be_kept_are_refused(rng) -> None:
     y = np.arange(4) % 2
     simulation = untrained(y, Partition([[0, 1], [2, 3]], y), rng)
     with pytest.raises(ValueError, match=r"outage's client = 2: must be .* from 0 to 1"):
         simulation.run_faulty_epoch(planner("ugs", 2, rng), [Outage(2, 0)])
-    with pytest.raises(ValueError, match="steps of the plan = 0: must be"):
-        simulation.run_faulty_epoch(lambda _: Schedule(np.zeros((0, 2), int)), [])
+    for rows in ([[1, 1]], [[2, 0], [1, 0]], [[1, 0, 0]], [[0, 0]], np.zeros((0, 2), int)):
+        with pytest.raises(ValueError, match=r"plan's sizes = .*must be at most \[2 0\]"):
+            simulation.run_faulty_epoch(lambda _, rows=rows: Schedule(rows), [Outage(1, 0)])
 
 
 def test_drawn_outages_are_what_was_asked_for(rng: np.random.Generator) -> None:
