@@ -34,6 +34,7 @@ def test_both_executions_lose_the_same(sampler: str) -> None:
         assert 0 < row["unreachable"] < N / 2
         used = [record.bytes_up // (8 * 8 + 8) for record in run.records]  # 8 numbers, 1 label
         assert [N - count for count in used] == run.unreachable
+        assert row["unreachable"] == np.mean(run.unreachable)
         weights = run.simulation.net.parameters()
         results.append((row, [record.loss for record in run.records], weights))
     (row, losses, weights), (other_row, other_losses, other_weights) = results
@@ -53,6 +54,7 @@ def test_every_sampler_loses_the_same_clients_and_a_larger_share_adds_to_them() 
 
     ugs, fls = lost("ugs", 0.5), lost("fls", 0.5)
     assert len(dict(ugs)) == 6
+    assert min(dict(ugs).values()) < 0.5 < max(dict(ugs).values()) < 1
     assert [client for client, _ in ugs] == [client for client, _ in fls]
     np.testing.assert_allclose([at for _, at in ugs], [at for _, at in fls], atol=1 / 46)
     assert lost("ugs", 0.25) == ugs[:3]
