@@ -25,6 +25,7 @@ def executed(path: Path) -> NotebookNode:
         notebook,
         kernel_name="python3",
         timeout=300,
+        extra_arguments=["--log-level=40"],  # errors, and no warnings about sockets
         record_timing=False,
         coalesce_streams=True,
         resources={"metadata": {"path": str(path.parent)}},

@@ -90,4 +90,5 @@ def test_the_readme_lists_the_notebooks_and_there_is_no_helper_beside_them() -> 
     names = [path.name for path in NOTEBOOKS]
     listed = re.findall(r"\]\((\d\d-[^)]+)\)", (TUTORIALS / "README.md").read_text("utf-8"))
     assert listed == names
+    assert [name[:3] for name in names] == ["01-", "02-", "03-", "04-", "05-"]
     assert {path.name for path in TUTORIALS.iterdir() if path.is_file()} == {*names, "README.md"}
