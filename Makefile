@@ -17,7 +17,7 @@ test: .venv/tested
 	$(BIN)/pytest
 
 tutorials: .venv/tutorials
-	$(BIN)/jupyter lab tutorials
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/tutorials/01-a-network-cut-in-two.ipynb
 
 notebooks: .venv/tested
 	$(BIN)/python -m tests.notebooks
