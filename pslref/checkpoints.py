@@ -111,11 +111,11 @@ def _member(archive: zipfile.ZipFile, name: str, like: Array, most_rows: int) ->
     with archive.open(entry) as member:
         if np.lib.format.read_magic(member) != (1, 0):
             raise ValueError(f"{name} is of another .npy version than 1.0")
-        shape, by_columns, dtype = np.lib.format.read_array_header_1_0(member)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(member)
         expected = like.shape
         if expected[0] == 0 and shape:
             expected = (min(max(shape[0], 0), most_rows), *like.shape[1:])
-        if (dtype, shape, by_columns) != (like.dtype, expected, False):
+        if (dtype, shape) != (like.dtype, expected):
             raise ValueError(f"{name} is {dtype} {shape}: must be {like.dtype} {expected}")
         size = member.tell() + dtype.itemsize * prod(shape)
     if entry.file_size != size or entry.compress_type != zipfile.ZIP_STORED:

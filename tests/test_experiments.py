@@ -155,7 +155,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_train_does_what_compare_does_and_keeps_the_weights(tmp_path: Path) -> None:
     compared = experiments.compare(replace(ONE, sampler=("ugs", "lds")), out=tmp_path / "compare")
-    run = experiments.train(ONE, out=tmp_path / "train")
+    run = experiments.train(replace(ONE, seeds=3), out=tmp_path / "train")
+    assert json.loads((tmp_path / "train" / "config.json").read_text())["seeds"] == 1
     mine = [row for row in compared.epochs if row["sampler"] == "lds"]
     assert run.results().epochs == mine
     assert run.results().runs == [row for row in compared.runs if row["sampler"] == "lds"]
@@ -196,6 +197,7 @@ def test_a_run_left_and_taken_up_writes_what_one_in_one_piece_writes(
     (folder).mkdir()
     (folder / ".checkpoint.npz.1234").write_text("half a checkpoint, of a process that was killed")
     assert not experiments.train(ONE, resume=True, stop=left_after(3), **options).finished
+    assert list(contents(folder)) == ["checkpoint.npz"]
     assert not parts.exists()
     assert not experiments.train(ONE, resume=True, stop=left_after(30), **options).finished
     assert experiments.train(ONE, resume=True, **options).finished
