@@ -1,11 +1,12 @@
 # make demo: install into .venv and run the main job. make test: everything that CI runs.
+# make mutants: break the code in 400 places and see that its tests notice.
 # make tutorials: open the notebooks. make notebooks: run them and write their outputs anew.
 PYTHON ?= python3
 BIN := .venv/bin
 # The matrix products of the demo and the tests are too small to gain from a second thread.
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test tutorials notebooks clean
+.PHONY: demo test mutants tutorials notebooks clean
 
 demo: .venv/installed
 	$(BIN)/pslref compare --seeds 7 --out demo
@@ -15,6 +16,9 @@ test: .venv/tested
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses 2
+
+mutants: .venv/tested
+	$(BIN)/python -m tests.mutants
 
 tutorials: .venv/tutorials
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/tutorials/01-a-network-cut-in-two.ipynb
@@ -36,4 +40,4 @@ notebooks: .venv/tested
 	touch $@
 
 clean:
-	rm -rf .venv build dist demo *.egg-info
+	rm -rf .venv build dist demo mutants *.egg-info

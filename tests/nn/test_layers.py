@@ -225,7 +225,7 @@ def test_relu_passes_nan_on() -> None:
         ("Linear", (3, 5), r"x.shape = \(3, 5\): must be \(N, 4\)"),
         ("Linear", (4,), r"must be \(N, 4\)"),
         ("Linear", (3, 1, 4), r"must be \(N, 4\)"),
-        ("Flatten", (3,), r"x.shape = \(3,\): must be \(N, ...\), with at least two axes"),
+        ("Flatten", (3,), r"x.shape = \(3,\): must be \(N, ...\), with at least two axes$"),
         ("GroupNorm", (3, 4), r"must be \(N, H, W, 4\)"),
         ("GroupNorm", (3, 2, 2, 6), r"must be \(N, H, W, 4\)"),
         ("Conv2d", (3, 7, 6, 3), r"must be \(N, H, W, 4\), with H and W at least 1"),

@@ -71,7 +71,7 @@ def test_it_equals_pytorch(rng: np.random.Generator) -> None:
         ((2, 3), [0.0, 1.0], r"labels = .*whole numbers"),
         ((2, 3), [0], r"must be 2 labels"),
         ((2, 3), [[0, 1]], r"labels = .*1-dimensional"),
-        ((2,), [0, 1], r"logits.shape = \(2,\): must be \(N, M\), both 1 or more"),
+        ((2,), [0, 1], r"logits.shape = \(2,\): must be \(N, M\), both 1 or more$"),
         ((0, 3), [], r"logits.shape = \(0, 3\)"),
     ],
 )

@@ -243,7 +243,8 @@ def test_a_cut_outside_the_network_is_refused(at: Any, rng: np.random.Generator)
 
 
 def test_wrong_sizes_are_refused(rng: np.random.Generator) -> None:
-    with pytest.raises(ValueError, match=r"widths = \[4\]: must hold at least"):
+    sentence = r"^widths = \[4\]: must hold at least the input's and the logits' width$"
+    with pytest.raises(ValueError, match=sentence):
         mlp([4], rng)
     with pytest.raises(ValueError, match=r"in_features = 0"):
         mlp([0, 4], rng)

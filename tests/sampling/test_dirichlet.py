@@ -479,7 +479,7 @@ def test_the_first_step_is_multinomial(rng: np.random.Generator, alpha: float) -
         ({"delays": [1, 2], "delta": np.nan}, r"delta = nan: .*finite"),
         ({"delays": [1, 2], "delta": 701}, r"delta = 701.0: .*must be at most 700"),
         ({"delays": [1, 2], "delta": 690, "concentration": 1e10}, r"delta = .*prior finite"),
-        ({"delta": 1.0}, r"delays = None: must be given"),
+        ({"delta": 1.0}, r"delays = None: must be given when delta is greater than 0$"),
         ({"concentration": 0}, r"concentration = 0: .*greater than 0"),
         ({"pseudo_samples": 1}, r"pseudo_samples = 1: .*from 2 to 9"),
         ({"pseudo_samples": 10}, r"pseudo_samples = 10: .*from 2 to 9"),
@@ -504,9 +504,16 @@ def test_other_arguments_that_are_none_are_refused(rng: np.random.Generator) -> 
         lds([[3, 2], [1, 4]], 2, rng, remainder="shrt")
     with pytest.raises(ValueError, match=r"class_counts = .*2-dimensional"):
         lds([3, 2], 2, rng)
+    with pytest.raises(ValueError, match=r"^class_counts = .*2-dimensional"):
+        lds_steps([3, 2], 2, rng)
+    with pytest.raises(ValueError, match=r"^class_counts = .*2-dimensional"):
+        mixing_weights([3, 2])
+    for refuse in (lds, lds_steps):
+        with pytest.raises(ValueError, match=r"^rng = 0: must be a numpy.random.Generator"):
+            refuse([[3, 2], [1, 4]], 2, 0)
     with pytest.raises(ValueError, match=r"class_counts summed.*at least one client"):
         lds([[0, 0]], 1, rng)
-    with pytest.raises(ValueError, match=r"rng = None: must be given"):
+    with pytest.raises(ValueError, match=r"rng = None: must be given when labels are sampled$"):
         mixing_weights([[3, 2], [1, 4]], labels="sampled")
     with pytest.raises(ValueError, match="must have at most 268435456 cells"):
         lds(np.full((10_000, 1), 10), 1, rng)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pslref.sampling import fls, fls_steps, fpls, fpls_steps
+from pslref.sampling import fls, fls_steps, fpls, fpls_steps, until_empty
 
 sizes_and_batch = (
     st.lists(st.integers(0, 40), min_size=1, max_size=12)
@@ -52,6 +52,29 @@ def test_the_effective_batch_is_not_always_the_one_asked_for() -> None:
     assert fls([10] * 2, 5).batch_sizes[0].tolist() == [2, 2]  # 2.5 to the even 2
     assert fls([10] * 2, 3).batch_sizes[0].tolist() == [2, 2]  # 1.5 to the even 2
     assert fpls([30, 10], 2).batch_sizes[0].tolist() == [2, 1]  # 1.5 and 0.5
+
+
+def test_any_local_batch_sizes_last_until_the_clients_are_empty() -> None:
+    rows = [[2, 0, 1], [1, 0, 1], [0, 0, 1], [0, 0, 1]]
+    assert until_empty([3, 0, 4], [2, 0, 1]).batch_sizes.tolist() == rows
+    assert until_empty([3, 0, 4], [2, 9, 1]).batch_sizes.tolist() == rows
+    assert until_empty([3, 0, 4], [9, 9, 9]).batch_sizes.tolist() == [[3, 0, 4]]
+
+
+@pytest.mark.parametrize("local", [[2, 0, 0], [0, 1, 1], [2, 1], [1, 1, 1, 1]])
+def test_no_client_with_samples_is_left_out(local) -> None:
+    sentence = r"^local = \[.*\]: must be 1 or more for each client that has samples$"
+    with pytest.raises(ValueError, match=sentence):
+        until_empty([3, 0, 4], local)
+
+
+def test_other_local_batch_sizes_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"^local = .*: must be 1-dimensional, of whole numbers"):
+        until_empty([3, 4], [1, -1])
+    with pytest.raises(ValueError, match=r"^local = .*: must be 1-dimensional, of whole numbers"):
+        until_empty([3, 4], [[1, 1]])
+    with pytest.raises(ValueError, match=r"^sizes = .*must name at least one client"):
+        until_empty([0, 0], [1, 1])
 
 
 def test_rounding_is_exact_where_floats_are_not() -> None:

@@ -44,14 +44,14 @@ def test_prescribed_class_counts_are_a_read_only_copy_that_sums_to_the_batch_siz
 @pytest.mark.parametrize(
     ("local", "sentence"),
     [
-        ([[[1, 1], [1, 1]]], "must sum to batch_sizes over the classes"),
-        ([[[1, 1]]], "must sum to batch_sizes over the classes"),
+        ([[[1, 1], [1, 1]]], "must sum to batch_sizes over the classes$"),
+        ([[[1, 1]]], "must sum to batch_sizes over the classes$"),
         ([[[3, -1], [1, 0]]], "must be 3-dimensional, of whole numbers, each 0 or more"),
         ([[2, 1]], "must be 3-dimensional"),
     ],
 )
 def test_class_counts_that_are_not_those_of_the_batches_are_refused(local, sentence) -> None:
-    with pytest.raises(ValueError, match=f"local_class_counts = .*{sentence}"):
+    with pytest.raises(ValueError, match=f"local_class_counts = .*: {sentence}"):
         Schedule(np.array([[2, 1]]), np.array(local))
 
 

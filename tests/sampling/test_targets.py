@@ -1,5 +1,6 @@
 from collections import Counter
 from collections.abc import Callable
+from importlib import import_module
 from itertools import permutations
 
 import numpy as np
@@ -98,16 +99,19 @@ def test_nobody_needs_delays_to_deal_at_random(rng: np.random.Generator) -> None
         ({"class_counts": [[0, 0]]}, "class_counts summed over classes = .*at least one client"),
         ({"batch_size": 9}, "batch_size = 9: .*from 1 to 8"),
         ({"delays": [1, 2, 3]}, "delays = .*for each of 2 clients"),
-        ({"delays": None}, "delays = None: must be given when assign = 'slowest-first'"),
+        ({"delays": None}, "delays = None: must be given when assign = 'slowest-first'$"),
         ({"draw": "stratify"}, "draw = .*did you mean 'stratified'"),
         ({"assign": "slowest"}, "assign = .*must be one of random, slowest-first, balanced"),
         ({"slack": 2.1}, "slack = 2.1: .*at most 2"),
         (
             {"slack": 1, "assign": "random"},
-            "slack = 1.0: must be 0 unless assign = 'slowest-first'",
+            "slack = 1.0: must be 0 unless assign = 'slowest-first'$",
         ),
         ({"assign": "balanced"}, "sample_costs = None: must be given when assign = 'balanced'"),
-        ({"sample_costs": 1.0}, "sample_costs = 1.0: .*'balanced', and only then"),
+        (
+            {"sample_costs": 1.0},
+            "sample_costs = 1.0: must be given when assign = 'balanced', and only then$",
+        ),
         ({"sample_costs": -1.0, "assign": "balanced"}, "sample_costs = -1.0: .*0 or more"),
         ({"remainder": "evn"}, "remainder = 'evn': .*did you mean 'even'"),
         ({"class_counts": np.full((2000, 50), 30_000), "batch_size": 1}, "at most 268435456 cells"),
@@ -118,6 +122,11 @@ def test_other_arguments_are_refused_in_one_sentence(change, sentence, rng) -> N
     with pytest.raises(ValueError, match=sentence) as error:
         targets(**arguments, rng=rng)
     assert "\n" not in str(error.value)
+
+
+def test_a_seed_is_no_generator() -> None:
+    with pytest.raises(ValueError, match=r"^rng = 0: must be a numpy.random.Generator, not a seed"):
+        targets([[3, 1], [0, 4]], 2, 0, assign="random")
 
 
 # --- hypergeometric targets, dealt out at random, are UGS
@@ -326,7 +335,7 @@ def test_slack_2_comes_near_the_bound_and_without_a_least_saving_nearly_reaches_
     time_of_ugs = epoch_time(ugs(counts.sum(axis=1), 128, rng), delays)
     plan = targets(counts, 128, rng, delays=delays, slack=2)
     assert bound < epoch_time(plan, delays) < bound + 0.02 * time_of_ugs
-    monkeypatch.setitem(parts.__globals__, "LEAST_SAVING", 0.0)
+    monkeypatch.setattr(import_module("pslref.sampling.targets"), "LEAST_SAVING", 0.0)
     plan = targets(counts, 128, rng, delays=delays, slack=2)
     assert bound <= epoch_time(plan, delays) < bound + 0.002 * time_of_ugs
     line = slowest_first(counts.sum(axis=1), delays, 128)

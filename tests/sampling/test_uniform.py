@@ -66,6 +66,31 @@ def test_an_unknown_remainder_is_refused_with_the_nearest(rng: np.random.Generat
         ugs([3, 4], 2, rng, "shrt")
 
 
+@pytest.mark.parametrize("sampler", [ugs, ugs_steps])
+def test_a_seed_is_no_generator(sampler) -> None:
+    with pytest.raises(ValueError, match=r"^rng = 0: must be a numpy.random.Generator, not a seed"):
+        sampler([3, 4], 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((0, 1), r"^num_samples = 0: must be a whole number from 1 to 3000000000$"),
+        ((3_000_000_001, 1), r"^num_samples = 3000000001: must be a whole number from 1 to"),
+        ((7, 0), r"^batch_size = 0: must be a whole number from 1 to 7$"),
+        ((7, 8), r"^batch_size = 8: must be a whole number from 1 to 7$"),
+        ((7, 3, "evn"), r"^remainder = 'evn': must be one of short, even \(did you mean 'even'\?"),
+    ],
+)
+def test_batches_that_cannot_be_are_refused(arguments, sentence) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        global_batch_sizes(*arguments)
+
+
+def test_one_sample_makes_one_batch() -> None:
+    assert global_batch_sizes(1, 1).tolist() == global_batch_sizes(1, 1, "even").tolist() == [1]
+
+
 SIZES, BATCH = (3, 2, 1), 2
 Sampler = Callable[[np.random.Generator], Iterator[list[int]]]
 

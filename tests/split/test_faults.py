@@ -495,6 +495,22 @@ def test_drawn_outages_are_what_was_asked_for(rng: np.random.Generator) -> None:
     pauses = draw_outages(20, 1000, rng, pause_rate=0.01, mean_pause=4)
     assert 100 < len(pauses) < 300
     assert 3 < np.mean([outage.end - outage.start for outage in pauses]) < 5
-    for bad in [{"lost": 1.1}, {"pause_rate": -1}, {"mean_pause": 0.5}]:
-        with pytest.raises(ValueError, match=rf"{next(iter(bad))} = .*: must be"):
-            draw_outages(3, 5, rng, **bad)
+    assert {outage.within for outage in pauses} == {True, False}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"num_clients": 0}, "^num_clients = 0: must be a whole number, 1 or more$"),
+        ({"num_steps": 0}, "^num_steps = 0: must be a whole number, 1 or more$"),
+        ({"rng": 0}, "^rng = 0: must be a numpy.random.Generator, not a seed$"),
+        ({"lost": -0.1}, "^lost = -0.1: must be a finite number, 0 or more, at most 1$"),
+        ({"lost": 1.1}, "^lost = 1.1: must be a finite number, 0 or more, at most 1$"),
+        ({"pause_rate": -1}, "^pause_rate = -1: must be a finite number, 0 or more, at most 1$"),
+        ({"pause_rate": 1.1}, "^pause_rate = 1.1: must be a finite number, 0 or more, at most 1$"),
+        ({"mean_pause": 0.5}, "^mean_pause = 0.5: must be a finite number, 1 or more$"),
+    ],
+)
+def test_outages_that_cannot_be_drawn_are_refused(change, sentence, rng) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        draw_outages(**({"num_clients": 3, "num_steps": 5, "rng": rng} | change))

@@ -252,6 +252,36 @@ def test_evaluate_counts_right_answers_in_slices(rng: np.random.Generator) -> No
     assert simulation.evaluate(x, y) == pytest.approx(expected, abs=1e-15)
 
 
+def test_answers_to_other_images_are_refused(rng: np.random.Generator) -> None:
+    _, x, y, part = setting(5, (6,))
+    simulation = Simulation(mlp([6, 5, CLASSES], rng=rng), 3, x, y, part, rng=rng, **SETTINGS)
+    with pytest.raises(ValueError, match=r"^y = .*: must be one label for each of the 3 images$"):
+        simulation.evaluate(x[:3], y[:4])
+    with pytest.raises(ValueError, match=r"^y = \[\]: must be one label for each of the 0 images$"):
+        simulation.evaluate(x[:0], [])
+    with pytest.raises(ValueError, match=r"^y = .*: must be 1-dimensional, of whole numbers"):
+        simulation.evaluate(x[:3], [0.5, 1, 2])
+
+
+def test_images_have_the_networks_dtype_from_the_start(rng: np.random.Generator) -> None:
+    """Cut before anything is computed: the images themselves cross the wire."""
+    _, x, y, part = setting(5, (6,))
+    net = mlp([6, 5, CLASSES], rng=rng, dtype=np.float32)
+    simulation = Simulation(net, 1, x, y, part, rng=rng, **SETTINGS)
+    simulation.step(part.sizes)
+    assert simulation.last_bytes == (60 * (6 * 4 + 8), 60 * 6 * 4)
+
+
+def test_who_lacks_samples_is_named_and_not_who_has_just_enough(rng: np.random.Generator) -> None:
+    _, x, y, part = setting(5, (6,))
+    simulation = Simulation(mlp([6, 5, CLASSES], rng=rng), 3, x, y, part, rng=rng, **SETTINGS)
+    k = int(np.flatnonzero(part.sizes)[-1])
+    n = int(part.sizes[k])
+    sentence = rf"^batch_sizes\[{k}\] = {n + 1}: must be at most {n}, what client {k} has left$"
+    with pytest.raises(ValueError, match=sentence):
+        simulation.step(part.sizes + (np.arange(5) == k))
+
+
 def test_a_step_that_cannot_be_taken_changes_nothing(rng: np.random.Generator) -> None:
     _, x, y, part = setting(5, (6,))
     net = mlp([6, 5, CLASSES], rng=rng)
@@ -292,7 +322,10 @@ def test_a_learning_rate_that_diverges_stops_with_the_step_and_the_loss(executio
         ({"y": np.arange(60) % 4}, "must be labels from 0 to 2"),
         ({"y": -np.ones(60, int)}, "y = .*must be 1-dimensional"),
         ({"y": np.full(60, 0.5)}, "y = .*must be 1-dimensional"),
-        ({"x": np.full((60, 6), np.nan)}, "x: must be finite"),
+        (
+            {"x": np.full((60, 6), np.nan)},
+            "^x: must be finite, but holds NaN or infinite pixels$",
+        ),
         ({"learning_rate": 0.0}, "learning_rate = 0.0: must be"),
         ({"learning_rate": np.nan}, "learning_rate = nan: must be"),
         ({"momentum": 1.5}, "momentum = 1.5: must be"),
@@ -381,9 +414,12 @@ def test_a_schedule_with_an_empty_step_is_refused_before_the_first(rng) -> None:
     _, x, y, part = setting(5, (6,))
     simulation = Simulation(mlp([6, 5, 3], rng=rng), 3, x, y, part, rng=rng, **SETTINGS)
     before = {name: value.copy() for name, value in simulation.net.parameters().items()}
-    for rows in [[part.sizes, 0 * part.sizes], np.zeros((0, 5), int)]:
-        with pytest.raises(ValueError, match="must"):
-            simulation.run_epoch(Schedule(np.array(rows)))
+    with pytest.raises(
+        ValueError, match=r"^schedule.batch_sizes: must have a participant in every step$"
+    ):
+        simulation.run_epoch(Schedule(np.array([part.sizes, 0 * part.sizes])))
+    with pytest.raises(ValueError, match=r"^schedule.sizes = .*, not all 0$"):
+        simulation.run_epoch(Schedule(np.zeros((0, 5), int)))
     assert all((simulation.net.parameters()[name] == before[name]).all() for name in before)
 
 

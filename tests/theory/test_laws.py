@@ -318,7 +318,7 @@ LAWS: list[Callable[[Schedule, object], object]] = [
         ([[1, 1, 1]], r"class_counts.shape = \(2, 2\): must have one row for each of .* 3 clients"),
         ([[1, 2], [2, 2]], r"schedule.sizes\[1\] = 4: must be at most n_1 = 3"),
         ([[2**62, 0]] * 4, r"schedule.sizes\[0\] = .*: must be at most n_0 = 3"),
-        ([[1, 1], [0, 0]], r"schedule.batch_sizes\[1\].sum\(\) = 0: must be 1 or more"),
+        ([[1, 1], [0, 0]], r"schedule.batch_sizes\[1\].sum\(\) = 0: must be 1 or more$"),
     ],
 )
 def test_a_schedule_of_other_clients_is_refused(law, batch_sizes, sentence) -> None:
