@@ -1,5 +1,6 @@
 """Linear, ReLU, Flatten, GroupNorm; and what every layer promises."""
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -222,17 +223,17 @@ def test_relu_passes_nan_on() -> None:
 @pytest.mark.parametrize(
     ("name", "shape", "sentence"),
     [
-        ("Linear", (3, 5), r"x.shape = \(3, 5\): must be \(N, 4\)"),
+        ("Linear", (3, 5), r"must be \(N, 4\)"),
         ("Linear", (4,), r"must be \(N, 4\)"),
         ("Linear", (3, 1, 4), r"must be \(N, 4\)"),
-        ("Flatten", (3,), r"x.shape = \(3,\): must be \(N, ...\), with at least two axes$"),
+        ("Flatten", (3,), r"must be \(N, ...\), with at least two axes$"),
         ("GroupNorm", (3, 4), r"must be \(N, H, W, 4\)"),
         ("GroupNorm", (3, 2, 2, 6), r"must be \(N, H, W, 4\)"),
         ("Conv2d", (3, 7, 6, 3), r"must be \(N, H, W, 4\), with H and W at least 1"),
         ("Conv2d", (3, 7, 6), r"must be \(N, H, W, 4\)"),
-        ("Conv2d", (3, 0, 6, 4), r"with H and W at least 1"),
-        ("MaxPool2d", (3, 1, 2, 4), r"x.shape = .*: must be \(N, H, W, C\), with H and W at least"),
-        ("AvgPool2d", (3, 2, 3, 4), r"with H and W at least 3"),
+        ("Conv2d", (3, 0, 6, 4), r"must be .*with H and W at least 1"),
+        ("MaxPool2d", (3, 1, 2, 4), r"must be \(N, H, W, C\), with H and W at least"),
+        ("AvgPool2d", (3, 2, 3, 4), r"must be .*with H and W at least 3"),
         ("AvgPool2d, whole", (3, 4), r"must be \(N, H, W, C\)"),
     ],
 )
@@ -240,7 +241,7 @@ def test_an_input_of_the_wrong_shape_is_refused(
     name: str, shape: tuple[int, ...], sentence: str, rng: np.random.Generator
 ) -> None:
     layer = EVERY_LAYER[name][0](rng, "float64")
-    with pytest.raises(ValueError, match=sentence):
+    with pytest.raises(ValueError, match=rf"^x.shape = {re.escape(str(shape))}: {sentence}"):
         layer.forward(np.zeros(shape))
 
 

@@ -67,6 +67,17 @@ def test_an_unknown_remainder_is_refused_with_the_nearest(rng: np.random.Generat
 
 
 @pytest.mark.parametrize("sampler", [ugs, ugs_steps])
+def test_other_batch_sizes_and_sizes_are_refused(sampler, rng) -> None:
+    for batch_size in (0, 8, 2.0):
+        with pytest.raises(
+            ValueError, match=rf"^batch_size = {batch_size}: must be .* from 1 to 7$"
+        ):
+            sampler([3, 4], batch_size, rng)
+    with pytest.raises(ValueError, match=r"^sizes = \[3, -1\]: must be 1-dimensional"):
+        sampler([3, -1], 1, rng)
+
+
+@pytest.mark.parametrize("sampler", [ugs, ugs_steps])
 def test_a_seed_is_no_generator(sampler) -> None:
     with pytest.raises(ValueError, match=r"^rng = 0: must be a numpy.random.Generator, not a seed"):
         sampler([3, 4], 2, 0)

@@ -105,7 +105,8 @@ def test_its_arrays_by_name(execution, halves) -> None:
 
 
 def test_before_the_first_step_velocities_are_0_and_without_momentum_there_are_none() -> None:
-    assert not state(a_simulation("clients", 0.9))["client.velocity.1.weight"].any()
+    velocities = state(a_simulation("clients", 0.9))["client.velocity.1.weight"]
+    assert velocities.tolist() == np.zeros((3, 4, 3)).tolist()
     assert not [name for name in state(a_simulation("clients", 0.0)) if "velocity" in name]
 
 
