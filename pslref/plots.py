@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.colors import ListedColormap
+from matplotlib.colors import ListedColormap, PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
@@ -108,6 +108,9 @@ def curves(*panels: Panel) -> Picture:
             axes.plot(x, y, marker=marker, markersize=4, label=label, **look)
         axes.set(title=panel.title, xlabel=panel.xlabel, ylabel=panel.ylabel)
         axes.set(xscale=panel.xscale, yscale=panel.yscale, ylim=panel.ylim)
+        x_shown = np.concatenate([x for x, _ in (points | lines).values()])
+        if panel.xscale == "linear" and (x_shown == x_shown.round()).all():
+            axes.xaxis.get_major_locator().set_params(integer=True)
         if len(points) + len(lines) > 1:
             place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17)}
             axes.legend(**place, ncols=2, columnspacing=1, fontsize="small", frameon=False)
@@ -125,6 +128,8 @@ def _xy(values: Values) -> tuple[FloatArray, FloatArray]:
 def shades(tables: Mapping[str, ArrayLike], xlabel: str, ylabel: str, unit: str) -> Picture:
     """Tables as grey cells, a panel beside the other: white is 0, black the largest of them all.
 
+    A shade goes with the square root, so that small numbers are seen beside large ones.
+
     Args:
         tables: by title, (rows, columns) numbers, 0 or more. Columns are counted from 1 and rows
             from 0, as steps and clients are; a table with more columns is drawn wider.
@@ -139,19 +144,20 @@ def shades(tables: Mapping[str, ArrayLike], xlabel: str, ylabel: str, unit: str)
     figure = Figure(figsize=(10, 3.6), layout="constrained")
     widths = [table.shape[1] for table in data.values()]
     panels = figure.subplots(1, len(data), width_ratios=widths, squeeze=False)[0]
-    # Small numbers are light grey, and only 0 is white.
-    greys = ListedColormap(mpl.colormaps["Greys"](np.linspace(0.2, 1, 256))).with_extremes(bad="1")
+    # The least number is light grey, and only 0 is white.
+    greys = ListedColormap(mpl.colormaps["Greys"](np.linspace(0.25, 1, 256))).with_extremes(bad="1")
     largest = max(table.max() for table in data.values())
     for axes, (title, table) in zip(panels, data.items(), strict=True):
         rows, columns = table.shape
         edges = (0.5, columns + 0.5, rows - 0.5, -0.5)
         cells = np.ma.masked_equal(table, 0)
-        image = axes.imshow(cells, greys, aspect="auto", vmin=0, vmax=largest, extent=edges)
+        norm = PowerNorm(0.5, 0, largest)
+        image = axes.imshow(cells, greys, norm, aspect="auto", extent=edges)
         axes.set(title=title, xlabel=xlabel)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.yaxis.get_major_locator().set_params(integer=True)
     panels[0].set_ylabel(ylabel)
-    figure.colorbar(image, ax=panels, label=unit)
+    figure.colorbar(image, ax=panels, label=f"{unit} (0 is white)")
     return Picture(figure, data)
 
 
@@ -262,9 +268,12 @@ def stragglers(rows: Sequence[Row]) -> Picture:
             continue
         color = STYLES[name.split(",")[0]]["color"]
         axes.plot(*places.T, marker=marker, linestyle=linestyle, color=color, label=name)
-        for text, place in zip(points, places, strict=True):
+        # Neighbours on different sides, for where they are close.
+        sides = cycle([((3, 5), "left", "bottom"), ((-3, -5), "right", "top")])
+        for text, place, (offset, ha, va) in zip(points, places, sides, strict=False):
             if len(places) > 1:
-                axes.annotate(text, place, (3, 5), textcoords="offset points", fontsize="x-small")
+                look = {"textcoords": "offset points", "fontsize": "x-small", "ha": ha, "va": va}
+                axes.annotate(text, place, offset, **look)
     axes.set(xlabel="epoch time, in delays of the fastest possible client")
     axes.set(ylabel="mean expected batch deviation Δ", ylim=(0, None), xlim=(0, None))
     axes.set_ylim(top=1.1 * axes.get_ylim()[1])  # room for the labels

@@ -60,7 +60,9 @@ def test_shades_hold_the_tables_and_leave_only_zero_white() -> None:
     picture = plots.shades(tables, "step", "client", "samples")
     left, right, bar = picture.figure.axes
     assert [left.get_title(), right.get_title()] == ["FLS", "UGS"]
-    assert (left.get_xlabel(), left.get_ylabel(), bar.get_ylabel()) == ("step", "client", "samples")
+    assert (left.get_xlabel(), left.get_ylabel(), bar.get_ylabel()) == (
+        "step", "client", "samples (0 is white)"
+    )  # fmt: skip
     assert left.get_xlim() == (0.5, 2.5)  # columns are counted from 1, as steps are
     assert left.get_ylim() == (1.5, -0.5)  # and rows from 0, as clients are, the first on top
     np.testing.assert_array_equal(picture.data["UGS"], tables["UGS"])
