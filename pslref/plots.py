@@ -272,8 +272,8 @@ def stragglers(rows: Sequence[Row]) -> Picture:
         sides = cycle([((3, 5), "left", "bottom"), ((-3, -5), "right", "top")])
         for text, place, (offset, ha, va) in zip(points, places, sides, strict=False):
             if len(places) > 1:
-                look = {"textcoords": "offset points", "fontsize": "x-small", "ha": ha, "va": va}
-                axes.annotate(text, place, offset, **look)
+                axes.annotate(text, place, offset, textcoords="offset points", ha=ha, va=va,
+                              fontsize="x-small")  # fmt: skip
     axes.set(xlabel="epoch time, in delays of the fastest possible client")
     axes.set(ylabel="mean expected batch deviation Δ", ylim=(0, None), xlim=(0, None))
     axes.set_ylim(top=1.1 * axes.get_ylim()[1])  # room for the labels
