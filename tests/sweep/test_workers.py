@@ -55,9 +55,9 @@ def test_leaving_early_ends_the_processes_in_the_middle_of_their_work() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), sweep.processes(2) as executor:
-        list(map(leave, workers.finished(eval, ["1", "__import__('time').sleep(1000)"], executor)))
+        list(map(leave, workers.finished(eval, ["1", "__import__('time').sleep(100)"], executor)))
     for process in multiprocessing.active_children():
-        process.join(60)
+        process.join(50)
         assert not process.is_alive()
 
 
