@@ -45,9 +45,6 @@ def run(
     Raises:
         ValueError: for a file of a run that is damaged or not this run's.
     """
-    from pslref import plots  # here, since the workers draw nothing
-    from pslref.sweep.picture import picture
-
     files.check_folder(out)
     chosen = configs(grid)
     paths = {config: _path(out, config) for config in chosen}
@@ -72,6 +69,9 @@ def run(
     files.write_json(out / "config.json", grid)
     files.write_csv(out / "sweep.csv", rows)
     files.write_csv(out / "epochs.csv", epochs)
+    from pslref import plots  # here, since the workers draw nothing
+    from pslref.sweep.picture import picture
+
     plots.save(picture(summary(rows), varying(rows)), out / "sweep.png")
     return rows
 

@@ -48,10 +48,12 @@ def cluster(address: str) -> Iterator[Callable[[], Executor]]:
     """The workers of the Dask scheduler at this address, such as tcp://127.0.0.1:8786."""
     try:
         from distributed import Client
+        from distributed.comm.addressing import resolve_address
     except ModuleNotFoundError:
         raise ValueError("scheduler needs Dask: pip install 'pslref[cluster]'") from None
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # the rows say it shorter
     try:
+        resolve_address(address)  # a client that never had a chance would leave a thread behind
         client = Client(address)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         allowed = f"must be the address of a Dask scheduler: {error}"

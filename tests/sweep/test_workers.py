@@ -16,6 +16,9 @@ from pslref import sweep
 from pslref.sweep import workers
 from tests.sweep.conftest import GRID, OPTIONS, contents
 
+# Dask warns when its own folders took a second to make, as on a busy machine.
+pytestmark = pytest.mark.filterwarnings("ignore:Creating scratch directories")
+
 ROOT = Path(__file__).parents[2]
 DIES = "__import__('os')._exit(1)"  # taken by `eval`, which a worker has without this file
 
@@ -85,7 +88,7 @@ def cluster() -> Iterator[LocalCluster]:
     ):
         environment.delenv("OPENBLAS_NUM_THREADS", raising=False)
         with LocalCluster(
-            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
         ) as cluster:
             yield cluster
 
@@ -115,15 +118,21 @@ def test_a_call_that_kills_its_dask_workers_fails_alone(cluster: LocalCluster) -
         assert outcomes(["2 + 2"], executor) == {"2 + 2": 4}
 
 
-@pytest.mark.parametrize("place", ["processes", "cluster"])
-def test_a_worker_computes_on_one_thread(
-    place: str, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+THREADS = "__import__('os').environ['OPENBLAS_NUM_THREADS']"
+DEAF = "__import__('signal').SIGINT in __import__('signal').pthread_sigmask(0, [])"
+
+
+def test_a_process_computes_on_one_thread_and_leaves_ctrl_c_to_the_sweep(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
-    choices = {"processes": 1, "cluster": cluster.scheduler_address}
-    threads = "__import__('os').environ['OPENBLAS_NUM_THREADS']"
-    with getattr(sweep, place)(choices[place]) as executor:
-        assert outcomes([threads], executor) == {threads: "1"}
+    with sweep.processes(1) as executor:
+        assert outcomes([THREADS, DEAF], executor) == {THREADS: "1", DEAF: True}
+
+
+def test_a_dask_worker_computes_on_one_thread(cluster: LocalCluster) -> None:
+    with sweep.cluster(cluster.scheduler_address) as executor:
+        assert outcomes([THREADS], executor) == {THREADS: "1"}
 
 
 @pytest.mark.parametrize("address", ["a b", "nonsense://here:1"])
