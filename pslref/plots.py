@@ -269,7 +269,7 @@ def stragglers(rows: Sequence[Row]) -> Picture:
         color = STYLES[name.split(",")[0]]["color"]
         axes.plot(*places.T, marker=marker, linestyle=linestyle, color=color, label=name)
         # Neighbours on different sides, for where they are close.
-        sides = cycle([((3, 5), "left", "bottom"), ((-3, -5), "right", "top")])
+        sides = cycle([((5, -1), "left", "bottom"), ((-5, 1), "right", "top")])
         for text, place, (offset, ha, va) in zip(points, places, sides, strict=False):
             if len(places) > 1:
                 axes.annotate(text, place, offset, textcoords="offset points", ha=ha, va=va,
@@ -277,6 +277,7 @@ def stragglers(rows: Sequence[Row]) -> Picture:
     axes.set(xlabel="epoch time, in delays of the fastest possible client")
     axes.set(ylabel="mean expected batch deviation Δ", ylim=(0, None), xlim=(0, None))
     axes.set_ylim(top=1.1 * axes.get_ylim()[1])  # room for the labels
+    axes.set_xlim(right=1.05 * axes.get_xlim()[1])
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
     return Picture(figure, data)
 
