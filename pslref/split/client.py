@@ -47,18 +47,17 @@ class Client:
         Args:
             counts: how many; or (M,) how many of each class, then the next ones of each.
         """
-        wanted = np.asarray(counts)
-        if wanted.ndim == 0:
-            total = int(wanted)
-            drawn, rest = self.left[:total], self.left[total:]
-        else:
-            total = int(wanted.sum())
+        if isinstance(counts, np.ndarray):
+            total = int(counts.sum())
             labels, taken = self.y[self.left], np.zeros(self.left.size, bool)
-            for m in wanted.nonzero()[0]:
-                taken[(labels == m).nonzero()[0][: wanted[m]]] = True
+            for m in counts.nonzero()[0]:
+                taken[(labels == m).nonzero()[0][: counts[m]]] = True
             # A class gave its foremost samples. Its others would come too late in a later draw
             # from all classes, were the rest not shuffled again.
             drawn, rest = self.left[taken], self.rng.permutation(self.left[~taken])
+        else:
+            total = counts
+            drawn, rest = self.left[:total], self.left[total:]
         if drawn.size < total:
             raise ValueError(
                 f"batch_sizes[{self.client}] = {counts}: must be at most what the client has left "
