@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pslref import check
 from pslref.check import IntArray
@@ -12,6 +13,7 @@ from pslref.check import IntArray
 Steps = Iterator[tuple[IntArray, IntArray]]
 
 MOST_CELLS = 2**28  # of a dense (T, K) array: 2 GiB
+AT_ONCE = 2**16  # samples, of many small steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,3 +83,31 @@ class Schedule:
         for row in self.batch_sizes:
             clients = np.flatnonzero(row)
             yield clients, row[clients]
+
+
+def tally(line: NDArray[np.int32], batches: IntArray) -> Steps:
+    """Cut a line of client numbers, one for each sample, into batches, and count who is in each.
+
+    Args:
+        line: (N,) the clients, in the order in which their samples are used.
+        batches: (T,) sizes of the batches, which sum to N.
+    """
+    start = 0
+    for equal in np.split(batches, np.flatnonzero(np.diff(batches)) + 1):
+        table = line[start : start + equal.sum()].reshape(equal.size, -1)
+        start += table.size
+        rows_at_once = max(1, AT_ONCE // table.shape[1])
+        for first in range(0, equal.size, rows_at_once):
+            yield from _tally_rows(np.sort(table[first : first + rows_at_once], axis=1))
+
+
+def _tally_rows(rows: NDArray[np.int32]) -> Steps:
+    """One step for each row of clients in ascending order."""
+    is_first = np.ones(rows.shape, bool)  # of its client, in its row
+    np.not_equal(rows[:, 1:], rows[:, :-1], out=is_first[:, 1:])
+    firsts = np.flatnonzero(is_first)
+    clients, counts = rows.ravel()[firsts].astype(np.int64), np.diff(firsts, append=rows.size)
+    start = 0
+    for stop in is_first.sum(axis=1).cumsum().tolist():
+        yield clients[start:stop], counts[start:stop]
+        start = stop

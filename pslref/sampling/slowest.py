@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pslref import check
-from pslref.sampling.schedule import Schedule
+from pslref.sampling.schedule import Schedule, tally
+from pslref.sampling.uniform import global_batch_sizes
 
 
 def slowest_first(sizes: ArrayLike, delays: ArrayLike, batch_size: int) -> Schedule:
@@ -30,7 +31,6 @@ def slowest_first(sizes: ArrayLike, delays: ArrayLike, batch_size: int) -> Sched
     d = check.per_client("delays", delays, n.size)
     total = int(n.sum())
     b = check.integer("batch_size", batch_size, 1, total)
-    order = np.argsort(-d, kind="stable")
-    line = np.repeat(order, n[order])
-    steps = (np.unique(line[i : i + b], return_counts=True) for i in range(0, total, b))
-    return Schedule.from_steps(steps, -(-total // b), n.size)
+    order = np.argsort(-d, kind="stable").astype(np.int32)
+    batches = global_batch_sizes(total, b)
+    return Schedule.from_steps(tally(np.repeat(order, n[order]), batches), batches.size, n.size)

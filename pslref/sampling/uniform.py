@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike
 
 from pslref import check
 from pslref.check import IntArray
-from pslref.sampling.schedule import Schedule, Steps
+from pslref.sampling.schedule import Schedule, Steps, tally
 
 REMAINDERS = ("short", "even")
 
@@ -48,12 +48,9 @@ def ugs_steps(
 
 
 def _steps(sizes: IntArray, batch_size: int, rng: np.random.Generator, remainder: str) -> Steps:
-    ids = np.repeat(np.arange(sizes.size), sizes)
-    rng.shuffle(ids)
-    start = 0
-    for size in global_batch_sizes(ids.size, batch_size, remainder):
-        yield np.unique(ids[start : start + size], return_counts=True)
-        start += size
+    line = np.repeat(np.arange(sizes.size, dtype=np.int32), sizes)
+    rng.shuffle(line)
+    yield from tally(line, global_batch_sizes(line.size, batch_size, remainder))
 
 
 def global_batch_sizes(num_samples: int, batch_size: int, remainder: str = "short") -> IntArray:
