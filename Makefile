@@ -1,12 +1,13 @@
 # make demo: install into .venv and run the main job. make test: everything that CI runs.
 # make mutants: break the code in thousands of places and see that its tests notice (an hour).
+# make bench: time pslref and PyTorch, and write docs/benchmarks.md anew.
 # make tutorials: open the notebooks. make notebooks: run them and write their outputs anew.
 PYTHON ?= python3
 BIN := .venv/bin
 # The matrix products of the demo and the tests are too small to gain from a second thread.
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test mutants tutorials notebooks clean
+.PHONY: demo test mutants bench tutorials notebooks clean
 
 demo: .venv/installed
 	$(BIN)/pslref compare --seeds 7 --out demo
@@ -19,6 +20,10 @@ test: .venv/tested
 
 mutants: .venv/tested
 	$(BIN)/python -m tests.mutants
+
+bench: .venv/bench
+	$(BIN)/python -m benchmarks.samplers
+	$(BIN)/python -m benchmarks.step
 
 tutorials: .venv/tutorials
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/tutorials/01-a-network-cut-in-two.ipynb
@@ -33,6 +38,11 @@ notebooks: .venv/tested
 
 .venv/tested: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@
+
+# A PyTorch that is in .venv already is kept, such as a build without CUDA.
+.venv/bench: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	touch $@
 
 .venv/tutorials: .venv/installed

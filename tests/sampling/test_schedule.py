@@ -1,7 +1,15 @@
+import tracemalloc
+from collections import Counter
+from unittest import mock
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pslref.sampling import Schedule, fls, fpls, ugs
+from pslref.sampling import Schedule, fls, fpls, ugs, ugs_steps
+from pslref.sampling import schedule as schedule_module
+from pslref.sampling.schedule import tally
 
 
 def test_a_schedule_is_a_read_only_copy() -> None:
@@ -63,3 +71,29 @@ def test_samplers_that_draw_clients_prescribe_no_classes() -> None:
 def test_a_schedule_too_large_for_memory_is_refused_before_it_is_built(sampler) -> None:
     with pytest.raises(ValueError, match="must have at most 268435456 cells"):
         sampler(np.full(10_000, 100_000), 1)
+
+
+def walked(line: list[int], batches: list[int], at_once: int) -> list[tuple[list[int], list[int]]]:
+    with mock.patch.object(schedule_module, "AT_ONCE", at_once):
+        steps = tally(np.array(line, np.int32), np.array(batches))
+        return [(clients.tolist(), counts.tolist()) for clients, counts in steps]
+
+
+@given(st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=6), min_size=1, max_size=12))
+@pytest.mark.parametrize("at_once", [1, 7, 2**16])
+def test_a_line_of_clients_is_counted_batch_by_batch(at_once: int, steps: list[list[int]]) -> None:
+    line = [client for step in steps for client in step]
+    expected = [tuple(zip(*sorted(Counter(step).items()), strict=True)) for step in steps]
+    found = walked(line, [len(step) for step in steps], at_once)
+    assert found == [(list(clients), list(counts)) for clients, counts in expected]
+
+
+def test_ugs_of_many_clients_needs_four_bytes_a_sample(rng: np.random.Generator) -> None:
+    """The dense array of these steps would have 10^9 cells."""
+    sizes = np.full(1_000_000, 2)
+    tracemalloc.start()
+    brought = sum(int(counts.sum()) for _, counts in ugs_steps(sizes, 2_000, rng))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert brought == 2_000_000
+    assert peak < 4 * 2_000_000 + 2 * 8 * sizes.size + 2**22

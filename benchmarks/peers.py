@@ -1,0 +1,109 @@
+"""The same step of training in PyTorch: by K client modules, and by one network."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+
+import numpy as np
+import torch
+from torch import nn
+
+from pslref.nn import Conv2d, Flatten, Linear, MaxPool2d, Network, ReLU
+
+torch.set_num_threads(1)
+
+Batch = Sequence[tuple[int, torch.Tensor]]  # client, and the indices of its samples
+
+
+def modules(net: Network) -> list[nn.Module]:
+    """PyTorch's layers with a network's weights, for images (N, C, H, W)."""
+    made: list[nn.Module] = []
+    channels = 1
+    for layer in net.layers:
+        module: nn.Module
+        if isinstance(layer, Conv2d):
+            *_, inputs, channels = layer.parameters["weight"].shape
+            module = nn.Conv2d(inputs, channels, layer.kernel, layer.stride, layer.padding)
+            weight = layer.parameters["weight"].transpose(3, 2, 0, 1)
+        elif isinstance(layer, Linear):
+            weight = layer.parameters["weight"]
+            rows, columns = weight.shape
+            module = nn.Linear(rows, columns)
+            if not any(isinstance(before, nn.Linear) for before in made):
+                # These rows are an image's numbers, (H, W, C) here and (C, H, W) there.
+                weight = weight.reshape(-1, channels, columns).swapaxes(0, 1).reshape(rows, -1)
+            weight = weight.T
+        elif isinstance(layer, MaxPool2d):
+            module = nn.MaxPool2d(layer.kernel, layer.stride)
+        else:
+            module = {ReLU: nn.ReLU, Flatten: nn.Flatten}[type(layer)]()
+        if layer.parameters:
+            module.weight.data = torch.tensor(np.ascontiguousarray(weight))
+            module.bias.data = torch.tensor(layer.parameters["bias"])
+        made.append(module)
+    return made
+
+
+class ClientModules:
+    """A module and an optimizer for each client and for the server, as such code usually is."""
+
+    def __init__(
+        self,
+        net: Network,
+        cut: int,
+        num_clients: int,
+        x: torch.Tensor,
+        y: torch.Tensor,
+        learning_rate: float,
+    ) -> None:
+        layers = modules(net)
+        self.x, self.y = x, y
+        self.clients = [deepcopy(nn.Sequential(*layers[:cut])) for _ in range(num_clients)]
+        self.server = nn.Sequential(*layers[cut:])
+        self.optimizers = [
+            torch.optim.SGD(half.parameters(), learning_rate)
+            for half in [*self.clients, self.server]
+        ]
+
+    def step(self, batch: Batch) -> float:
+        """Forward and backward at every participant and the server; one sum; K + 1 updates."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        activations = [self.clients[k](self.x[samples]) for k, samples in batch]
+        smashed = [a.detach().requires_grad_() for a in activations]
+        labels = torch.cat([self.y[samples] for _, samples in batch])
+        loss = nn.functional.cross_entropy(self.server(torch.cat(smashed)), labels)
+        loss.backward()
+        for mine, received in zip(activations, smashed, strict=True):
+            mine.backward(received.grad)
+        gradients = [[p.grad for p in self.clients[k].parameters()] for k, _ in batch]
+        total = [torch.stack(of_all).sum(dim=0) for of_all in zip(*gradients, strict=True)]
+        for client in self.clients:
+            for gradient, p in zip(total, client.parameters(), strict=True):
+                p.grad = gradient
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return loss.item()
+
+
+class Fused:
+    """One network on the whole batch: what the step would cost if nobody were split."""
+
+    def __init__(
+        self,
+        net: Network,
+        x: torch.Tensor,
+        y: torch.Tensor,
+        learning_rate: float,
+        memory_format: torch.memory_format,
+    ) -> None:
+        self.x, self.y = x.to(memory_format=memory_format), y
+        self.net = nn.Sequential(*modules(net)).to(memory_format=memory_format)
+        self.optimizer = torch.optim.SGD(self.net.parameters(), learning_rate)
+
+    def step(self, samples: torch.Tensor) -> float:
+        """One step of SGD."""
+        self.optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(self.net(self.x[samples]), self.y[samples])
+        loss.backward()
+        self.optimizer.step()
+        return loss.item()

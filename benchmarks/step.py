@@ -1,0 +1,126 @@
+"""One step of training, against PyTorch and the machine's limit: python -m benchmarks.step."""
+
+from collections.abc import Callable, Iterator
+from time import process_time
+
+import numpy as np
+import torch
+
+from benchmarks import report
+from benchmarks.peers import ClientModules, Fused
+from pslref import nn, partition, sampling
+from pslref.nn import Conv2d, Linear, Network
+from pslref.split import Simulation
+
+BATCH_SIZE = 128
+LEARNING_RATE = 0.05
+CUT = 3  # after the first hidden layer of the MLP, after the first pool of the CNN
+SHAPE, CLASSES = (28, 28, 1), 10
+PRODUCT = np.ones((1024, 1024), np.float32)  # times itself: how fast the machine multiplies
+PEERS = ("K modules", "fused", "fused, channels last")
+
+Contestants = dict[str, Callable[[int], float]]  # by name: takes step t, returns its loss
+Times = dict[str, list[float]]  # by name: seconds a step, in each round
+
+
+def network(model: str, rng: np.random.Generator) -> Network:
+    """The MLP 784-256-128-10, or the CNN with 16 and 32 channels."""
+    if model == "mlp":
+        return nn.mlp([784, 256, 128, CLASSES], rng=rng, dtype="float32")
+    return nn.cnn(SHAPE, CLASSES, rng=rng, dtype="float32")
+
+
+def contestants(net: Network, num_clients: int, num_steps: int) -> Contestants:
+    """All start from the weights of `net` and see the same batches of a severe split."""
+    rng = np.random.default_rng(0)
+    num_samples = num_steps * BATCH_SIZE
+    x = rng.standard_normal((num_samples, *SHAPE), np.float32)
+    y = rng.integers(0, CLASSES, num_samples)
+    part = partition.extended_dirichlet(y, num_clients, classes_per_client=2, alpha=3.0, rng=rng)
+    rows = sampling.ugs(part.sizes, BATCH_SIZE, rng).batch_sizes
+
+    def simulation(execution: str) -> Simulation:
+        same = np.random.default_rng(1)
+        return Simulation(net, CUT, x, y, part, LEARNING_RATE, rng=same, execution=execution)
+
+    clients, pooled, drawing = map(simulation, ("clients", "pooled", "clients"))
+    batches = [
+        [(int(k), torch.tensor(drawing.clients[k].draw(int(row[k])))) for k in np.flatnonzero(row)]
+        for row in rows
+    ]
+    whole = [torch.cat([samples for _, samples in batch]) for batch in batches]
+    images, labels = torch.tensor(x.transpose(0, 3, 1, 2).copy()), torch.tensor(y)
+    modules = ClientModules(net, CUT, num_clients, images, labels, LEARNING_RATE)
+    fused = Fused(net, images, labels, LEARNING_RATE, torch.contiguous_format)
+    channels_last = Fused(net, images, labels, LEARNING_RATE, torch.channels_last)
+    return {
+        "clients": lambda t: clients.step(rows[t]),
+        "pooled": lambda t: pooled.step(rows[t]),
+        "K modules": lambda t: modules.step(batches[t]),
+        "fused": lambda t: fused.step(whole[t]),
+        "fused, channels last": lambda t: channels_last.step(whole[t]),
+    }
+
+
+def race(steps: Contestants, rounds: int, steps_per_round: int) -> Times:
+    """Time all contestants in each round, one after the other; their losses must agree.
+
+    Times are of the processor, so that other programs disturb them little. "sgemm" is the time of
+    one float32 product of two matrices of 1024 rows. A round to warm up is not counted.
+    """
+    times: Times = {name: [] for name in [*steps, "sgemm"]}
+    for first in range(0, (rounds + 1) * steps_per_round, steps_per_round):
+        losses = []
+        for name, step in steps.items():
+            start = process_time()
+            losses.append([step(t) for t in range(first, first + steps_per_round)])
+            times[name].append((process_time() - start) / steps_per_round)
+        np.testing.assert_allclose(losses, [losses[0]] * len(losses), rtol=1e-3)
+        start = process_time()
+        PRODUCT @ PRODUCT
+        times["sgemm"].append(process_time() - start)
+    return {name: seconds[1:] for name, seconds in times.items()}
+
+
+def flops(net: Network) -> int:
+    """Of the matrix products of one step: y, dW and dx, but for the dx of the first layer."""
+    x, products, count = np.zeros((1, *SHAPE), np.float32), 2, 0
+    for layer in net.layers:
+        x, _ = layer.forward(x)
+        if isinstance(layer, Linear | Conv2d):
+            count += 2 * layer.parameters["weight"].size * x[0, ..., 0].size * products
+            products = 3
+    return BATCH_SIZE * count
+
+
+def ratio(times: Times, one: str, other: str) -> str:
+    """The median over the rounds of one's time in units of the other's, and the middle half."""
+    low, median, high = np.percentile(np.divide(times[one], times[other]), [25, 50, 75])
+    return f"{median:.2f} ({low:.2f}–{high:.2f})"
+
+
+def lines(
+    models: tuple[str, ...] = ("mlp", "cnn"),
+    clients: tuple[int, ...] = (16, 64, 128),
+    rounds: int = 15,
+    steps_per_round: int = 4,
+) -> Iterator[list[str]]:
+    """The table, line by line."""
+    others = [*PEERS, "limit"]
+    yield ["model", "K", "execution", "ms a step", *(f"of {other}" for other in others)]
+    for model in models:
+        for num_clients in clients:
+            net = network(model, np.random.default_rng(0))
+            steps = contestants(net, num_clients, (rounds + 1) * steps_per_round)
+            times = race(steps, rounds, steps_per_round)
+            share = flops(net) / (2 * len(PRODUCT) ** 3)
+            times["limit"] = [share * seconds for seconds in times["sgemm"]]
+            for execution in ("clients", "pooled"):
+                milliseconds = f"{1e3 * np.median(times[execution]):.2f}"
+                ratios = [ratio(times, execution, other) for other in others]
+                yield [model, str(num_clients), execution, milliseconds, *ratios]
+
+
+if __name__ == "__main__":
+    machine = report.machine()
+    report.write("step", f"{machine}\n\n{report.table(lines())}")
