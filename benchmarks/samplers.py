@@ -8,11 +8,9 @@ from time import process_time
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from benchmarks import report
-from pslref import plots, sampling
-from pslref.plots import Picture
+from pslref import sampling
 from pslref.sampling import Steps
 
 BASE = {"N": 10**7, "K": 10**3, "B": 10**3}
@@ -69,8 +67,12 @@ def points() -> Iterator[tuple[str, Point]]:
                     yield varied, fresh.submit(measure, sampler, n, k, b).result()
 
 
-def draw(measured: list[tuple[str, Point]]) -> Picture:
-    """Seconds and megabytes against each of N, K and B."""
+def draw(measured: list[tuple[str, Point]]) -> None:
+    """Draw seconds and megabytes against each of N, K and B."""
+    from matplotlib.figure import Figure  # here, since each measurement imports this file
+
+    from pslref import plots
+
     figure = Figure(figsize=(9, 5), layout="constrained")
     panels = figure.subplots(2, 3, sharex="col", sharey="row")
     for column, varied in zip(panels.T, VARIED, strict=True):
@@ -84,8 +86,11 @@ def draw(measured: list[tuple[str, Point]]) -> Picture:
         column[1].set_xlabel(varied)
     panels[0, 0].set_ylabel("CPU seconds an epoch")
     panels[1, 0].set_ylabel("peak memory in MB")
+    panels[1, 0].set_yticks([50, 100, 200, 400], ["50", "100", "200", "400"])
+    panels[1, 0].set_yticks([], minor=True)
     panels[0, 0].legend()
-    return Picture(figure, {"measured": measured})
+    picture = plots.Picture(figure, {"measured": measured})
+    plots.save(picture, report.DOCS / "benchmarks-samplers.png")
 
 
 def main() -> None:
@@ -96,7 +101,7 @@ def main() -> None:
     with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as fresh:
         largest = [fresh.submit(measure, "ugs", n, k, b).result() for b in (128, 10_000)]
         unit = fresh.submit(permutation, n, k).result()
-    plots.save(draw(measured), report.DOCS / "benchmarks-samplers.png")
+    draw(measured)
     head = ["UGS, N = 1e8, K = 1e6", "seconds", "of one permutation", "peak memory in MB"]
     rows = [
         [f"B = {p['B']}", f"{p['seconds']:.1f}", f"{p['seconds'] / unit:.2f}",

@@ -120,7 +120,7 @@ class Conv2d(Layer):
 
 def _windows(rows: Array, k: int) -> Array:
     """(H, ..., W, N) seen as (H - k + 1, k ..., W N): k rows, one below the other."""
-    lines = np.ascontiguousarray(rows).reshape(len(rows), -1, rows.shape[-2] * rows.shape[-1])
+    lines = rows.reshape(len(rows), -1, rows.shape[-2] * rows.shape[-1])
     h, count, numbers = lines.shape
     shape = (h - k + 1, k * count, numbers)
     return as_strided(lines, shape, lines.strides, writeable=False)  # copies nothing

@@ -5,7 +5,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pslref.nn import AvgPool2d, Conv2d, Flatten, GroupNorm, Linear, MaxPool2d, Network, ReLU, cnn
+from pslref.nn import (
+    AvgPool2d,
+    Conv2d,
+    Flatten,
+    GroupNorm,
+    Linear,
+    MaxPool2d,
+    Network,
+    ReLU,
+    cnn,
+    cross_entropy,
+)
 from pslref.partition import Partition, iid
 from pslref.sampling import Schedule, fls, fpls, lds, slowest_first, targets, ugs
 from pslref.split import ClientGradient, Simulation
@@ -107,6 +118,21 @@ def test_float32_meets_no_float64_on_the_way(execution: str, rng: np.random.Gene
     velocity = [v for half in halves for v in half.optimizer.velocity.values()]
     arrays = [*simulation.net.parameters().values(), *simulation.server.gradients.values()]
     assert {array.dtype for array in [*arrays, *velocity]} == {np.dtype(np.float32)}
+
+
+def test_every_layer_keeps_float32(rng: np.random.Generator) -> None:
+    net = every_layer(rng, "float32")
+    y = rng.standard_normal((7, *SHAPE), np.float32)
+    caches, made = [], []
+    for layer in net.layers:
+        y, cache = layer.forward(y)
+        caches.append(cache)
+        made.append(y)
+    _, dy = cross_entropy(y, rng.integers(0, CLASSES, 7))
+    for layer, cache in zip(reversed(net.layers), reversed(caches), strict=True):
+        made += [dy, *layer.parameter_gradients(dy, cache).values()]
+        dy = layer.input_gradient(dy, cache)
+    assert {array.dtype for array in [*made, dy]} == {np.dtype(np.float32)}
 
 
 def test_a_sum_of_gradients_changes_none_of_them() -> None:
