@@ -1,5 +1,5 @@
 # make demo: install into .venv and run the main job. make test: everything that CI runs.
-# make mutants: break the code in thousands of places and see that its tests notice (an hour).
+# make mutants: break the code in 400 places and see that its tests notice.
 # make bench: time pslref and PyTorch, and write docs/benchmarks.md anew.
 # make tutorials: open the notebooks. make notebooks: run them and write their outputs anew.
 PYTHON ?= python3

@@ -55,6 +55,12 @@ def test_ties_go_by_the_clients_numbers_and_an_example_by_hand() -> None:
     assert local.tolist() == [[[0, 0], [1, 1], [1, 0]], [[2, 0], [0, 1], [0, 1]]]
 
 
+def test_a_hundred_ties_go_by_the_clients_numbers() -> None:
+    steps, delays = np.ones((100, 1), int), np.tile([1.0, 2.0], 50)
+    local = slowest_first_within_classes(steps, np.ones((100, 1), int), delays)
+    assert local[:, :, 0].argmax(axis=1).tolist() == [*range(1, 100, 2), *range(0, 100, 2)]
+
+
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=6).filter(any), st.data())
 def test_for_one_class_nothing_is_faster(sizes, data) -> None:
     delays = data.draw(st.lists(st.floats(0, 9), min_size=len(sizes), max_size=len(sizes)))

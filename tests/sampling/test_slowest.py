@@ -26,6 +26,14 @@ def test_an_example_by_hand() -> None:
     assert rows == [[0, 2, 0, 2], [2, 0, 0, 2], [1, 0, 0, 0]]
 
 
+def test_equally_slow_clients_keep_their_order() -> None:
+    """Also where there are so many of them that not every way to sort does it."""
+    rows = slowest_first([1] * 100, [1, 2] * 50, 100).batch_sizes
+    assert rows.tolist() == [[1] * 100]
+    rows = slowest_first([1] * 100, [1, 2] * 50, 1).batch_sizes
+    assert rows.argmax(axis=1).tolist() == [*range(1, 100, 2), *range(0, 100, 2)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
