@@ -15,6 +15,13 @@ def test_the_convention_by_hand() -> None:
     assert w == pytest.approx(-1.0725)
 
 
+def test_unless_asked_for_there_is_neither_momentum_nor_weight_decay() -> None:
+    w, optimizer = np.array([1.0]), SGD(0.5)
+    for expected in (0.0, -1.0, -2.0):
+        optimizer.update({"w": w}, {"w": np.array([2.0])})
+        assert w.tolist() == [expected]
+
+
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.01])
 def test_five_steps_equal_pytorch(
