@@ -1,5 +1,6 @@
 """What every test shares: seeds from the test's name, and one budget of false alarms."""
 
+import signal
 import sys
 import zlib
 
@@ -12,6 +13,9 @@ from pslref import cli
 # Hypothesis draws its examples from a seed of the test's own name: the same ones every time.
 settings.register_profile("pslref", derandomize=True, deadline=None)
 settings.load_profile("pslref")
+
+# A job in a shell's background ignores Ctrl-C, and so would all programs that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A randomized test may accuse right code with this probability, and asks for it as `alpha`.
 ALPHA = 1e-8
