@@ -42,7 +42,7 @@ def pslref(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     """Run the command line in this process: (exit code, standard output, standard error)."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["pslref", *arguments])
+        monkeypatch.setattr(sys, "argv", ["cli.py", *arguments])
         with pytest.raises(SystemExit) as caught:
             cli.main()
         printed = capsys.readouterr()

@@ -24,20 +24,6 @@ PRINTING = [  # every way to print: CSV, a table, JSON, line by line, help
 ]
 
 
-@pytest.fixture
-def pslref(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Run the command line in this process: (exit code, standard output, standard error)."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cli.py", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        printed = capsys.readouterr()
-        return int(caught.value.code or 0), printed.out, printed.err
-
-    return run
-
-
 def unread() -> TextIO:
     """The writing end of a pipe that nobody reads."""
     reading, writing = os.pipe()
