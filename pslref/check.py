@@ -7,19 +7,32 @@ import operator
 import reprlib
 from collections.abc import Iterable
 from difflib import get_close_matches
+from numbers import Real
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
 MOST_SAMPLES = 3_000_000_000  # so that batch_size * n_k fits into int64
+MOST_NUMBERS = 2**28  # in one array: 2 GiB
+
+
+class _Short(reprlib.Repr):
+    def repr_int(self, x: int, level: int) -> str:  # Python itself refuses over 4,300 digits
+        bits = x.bit_length()
+        return super().repr_int(x, level) if bits < 10_000 else f"a number of {bits} bits"
+
+
+_short = _Short()
+_short.maxstring = 200  # the name of a file is shown whole
 
 
 def wrong(name: str, value: object, allowed: str) -> ValueError:
     """The error to raise: `name = value: allowed`."""
-    shown = " ".join(reprlib.repr(value).split())  # a table breaks into lines
+    shown = " ".join(_short.repr(value).split())  # a table breaks into lines
     return ValueError(f"{name} = {shown}: {allowed}")
 
 
@@ -44,11 +57,11 @@ def real(
     above = f"greater than {low:g}" if low_open else f"{low:g} or more"
     allowed = f"must be a finite number, {above}" + (f", at most {high:g}" if high < np.inf else "")
     try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        raise wrong(name, value, allowed) from None
+        number = float(value) if isinstance(value, Real) else np.nan
+    except OverflowError:
+        number = np.nan
     too_low = number <= low if low_open else number < low
-    if isinstance(value, str | bool) or not np.isfinite(number) or too_low or number > high:
+    if isinstance(value, bool) or not np.isfinite(number) or too_low or number > high:
         raise wrong(name, value, allowed)
     return number
 
@@ -69,15 +82,50 @@ def generator(name: str, value: object) -> None:
         raise wrong(name, value, "must be a numpy.random.Generator, not a seed")
 
 
-def integers(name: str, value: ArrayLike, *, ndim: int, low: int = 0) -> IntArray:
-    """`value` as a fresh int64 array of `ndim` dimensions with entries of at least `low`."""
-    allowed = f"must be {ndim}-dimensional, of whole numbers, each {low} or more"
+def kind(name: str, value: object, wanted: type) -> None:
+    """Refuse a `value` that is no `wanted`."""
+    if not isinstance(value, wanted):
+        raise wrong(name, value, f"must be a {wanted.__name__}, not a {type(value).__name__}")
+
+
+def sequence(name: str, value: object) -> None:
+    """Refuse a `value` that has no length, and text."""
+    if isinstance(value, str | bytes) or not hasattr(value, "__len__"):
+        raise wrong(name, value, "must be a sequence, such as a list")
+
+
+def float_dtype(name: str, value: DTypeLike) -> np.dtype[Any]:
+    """`value` as one of the dtypes float32 and float64."""
+    try:
+        dtype = np.dtype(value)
+    except (TypeError, ValueError, SyntaxError):
+        dtype = np.dtype(object)
+    if dtype not in (np.float32, np.float64):
+        raise wrong(name, value, "must be float32 or float64")
+    return dtype
+
+
+def numbers(name: str, value: ArrayLike) -> NDArray[Any]:
+    """`value` as an array of real numbers of any shape; the same array if it is one."""
+    try:
+        array = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        array = np.asarray(None)
+    if array.dtype.kind not in "iuf":
+        raise wrong(name, value, "must be an array of real numbers")
+    return array
+
+
+def integers(name: str, value: ArrayLike, *, ndim: int | None, low: int = 0) -> IntArray:
+    """`value` as a fresh int64 array of `ndim` dimensions, or any, of at least `low` each."""
+    form = "" if ndim is None else f"{ndim}-dimensional, of "
+    allowed = f"must be {form}whole numbers, each {low} or more"
     try:
         array = np.asarray(value)
     except ValueError:  # rows of different lengths
         raise wrong(name, value, allowed) from None
     whole = array.dtype.kind in "iu" or array.size == 0
-    if array.ndim != ndim or not whole or (array.size and int(array.min()) < low):
+    if ndim not in (None, array.ndim) or not whole or (array.size and int(array.min()) < low):
         raise wrong(name, value, allowed)
     if array.size and int(array.max()) > np.iinfo(np.int64).max:
         raise wrong(name, value, allowed + ", that fit into 64 bits")

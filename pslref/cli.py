@@ -10,6 +10,7 @@ import typer
 
 from pslref import options, terminal
 from pslref.config import SAMPLERS, Config
+from pslref.options import option, path
 from pslref.oracle.cli import app as oracle_app
 
 if TYPE_CHECKING:
@@ -37,12 +38,8 @@ def without_command(context: typer.Context) -> None:
 app.add_typer(oracle_app, name="oracle")
 
 
-def _option(text: str, *names: str) -> Any:
-    return typer.Option(*names, help=text)
-
-
-Json = Annotated[bool, _option("Print one JSON object instead of tables.", "--json")]
-Out = Annotated[Path | None, _option("Folder for CSV, JSON and figures.")]
+Json = Annotated[bool, option("Print one JSON object instead of tables.", "--json")]
+Out = Annotated[Path | None, option("Folder for CSV, JSON and figures.", of=path)]
 SCHEDULE = (
     *("dataset", "data_dir", "partition", "clients", "batch_size", "sampler", "remainder"),
     *("fraction", "slowdown", "jitter", "sample_cost"),
@@ -63,7 +60,7 @@ def compare(
     config: Config,
     faults: Annotated[
         str | None,
-        _option(
+        option(
             "Shares of clients to lose, such as 0,0.1,0.3: of those with samples so many, never "
             "all, go for good, each at a uniformly drawn step of the run; the rest is replanned."
         ),
@@ -108,15 +105,19 @@ def compare(
 def train(
     config: Config,
     checkpoint: Annotated[
-        Path | None, _option("Folder for a checkpoint, written at the end and after every epoch.")
+        Path | None,
+        option("Folder for a checkpoint, written at the end and after every epoch.", of=path),
     ] = None,
-    every: Annotated[int | None, _option("Write it after every so many steps instead.")] = None,
+    every: Annotated[
+        int | None, option("Write it after every so many steps instead.", of=int)
+    ] = None,
     resume: Annotated[
-        bool, _option("Go on from the checkpoint, if there is one.", "--resume")
+        bool, option("Go on from the checkpoint, if there is one.", "--resume")
     ] = False,
     json_: Json = False,
     out: Annotated[
-        Path | None, _option("Folder for CSV, JSON and, as weights.npz, the trained weights.")
+        Path | None,
+        option("Folder for CSV, JSON and, as weights.npz, the trained weights.", of=path),
     ] = None,
 ) -> None:
     """Train once, as `compare` does for one sampler and seed; stop and go on with checkpoints.
@@ -162,7 +163,7 @@ def train(
 def schedule(
     config: Config,
     json_: Json = False,
-    out: Annotated[Path | None, _option("Folder for schedule.csv.")] = None,
+    out: Annotated[Path | None, option("Folder for schedule.csv.", of=path)] = None,
 ) -> None:
     """Print who brings how many samples to which step, as CSV: one row per participant.
 
@@ -170,9 +171,7 @@ def schedule(
     """
     from pslref import files, planning
 
-    rows = planning.schedules(config)
-    if out is not None:
-        files.write_csv(out / "schedule.csv", rows)
+    rows = planning.schedules(config, out=out)
     if json_:
         terminal.print_json({"config": asdict(config), "schedule": rows})
     elif out is None:
@@ -200,15 +199,15 @@ def deviation(config: Config, json_: Json = False, out: Out = None) -> None:
 @command(*(name for name in SCHEDULE if name not in TRIED), *TRAINING, sampler=SAMPLERS[1:])
 def stragglers(
     config: Config,
-    deltas: Annotated[str, _option("Values of δ for LDS, with commas.", "--delta")] = "0,0.5,1,2",
+    deltas: Annotated[str, option("Values of δ for LDS, with commas.", "--delta")] = "0,0.5,1,2",
     concentrations: Annotated[
-        str, _option("Values of c, with commas.", "--concentration")
+        str, option("Values of c, with commas.", "--concentration")
     ] = "0.01,1",
-    slacks: Annotated[str, _option("Values of slack, with commas.", "--slack")] = "0",
+    slacks: Annotated[str, option("Values of slack, with commas.", "--slack")] = "0",
     assignments: Annotated[
-        str, _option("Assignments of class targets (see compare), with commas.", "--assign")
+        str, option("Assignments of class targets (see compare), with commas.", "--assign")
     ] = "slowest-first",
-    accuracy: Annotated[bool, _option("Also train with each schedule.", "--accuracy")] = False,
+    accuracy: Annotated[bool, option("Also train with each schedule.", "--accuracy")] = False,
     json_: Json = False,
     out: Out = None,
 ) -> None:
@@ -242,13 +241,13 @@ def stragglers(
 @command(*SCHEDULE, *TRAINING, several=True)
 def sweep(
     given: dict[str, list[Any]],
-    out: Annotated[Path, _option("Folder for CSV, figure and every run's result.")],
+    out: Annotated[Path, option("Folder for CSV, figure and every run's result.", of=path)],
     grid: Annotated[
-        Path | None, _option("TOML file: `field = value` or list; options win over it.")
+        Path | None, option("TOML file: `field = value` or list; options win over it.", of=path)
     ] = None,
-    jobs: Annotated[int, _option("Processes on this machine.")] = 1,
+    jobs: Annotated[int, option("Processes on this machine.", of=int)] = 1,
     scheduler: Annotated[
-        str | None, _option("Address of a Dask scheduler; its workers run, instead of --jobs.")
+        str | None, option("Address of a Dask scheduler; its workers run, instead of --jobs.")
     ] = None,
     json_: Json = False,
 ) -> None:
@@ -281,7 +280,7 @@ def sweep(
 @data_app.command("get")
 def data_get(
     name: Annotated[str, typer.Argument(help="fashion-mnist or cifar10.")],
-    data_dir: Annotated[str, _option("Folder for the files.")] = Config.data_dir,
+    data_dir: Annotated[str, option("Folder for the files.")] = Config.data_dir,
 ) -> None:
     """Download a data set from its authors' site into DATA_DIR.
 
@@ -289,8 +288,8 @@ def data_get(
     """
     from pslref import data
 
-    for path in data.download(name, data_dir):
-        print(path)
+    for file in data.download(name, data_dir):
+        print(file)
 
 
 def main() -> None:

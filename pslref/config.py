@@ -1,14 +1,31 @@
 """What a run is asked to do; light to import, since the command line shows its defaults."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
-from pslref import check
+from pslref import check, data
 
 SAMPLERS = ("centralized", "fls", "fpls", "ugs", "lds", "targets", "stratified")
 
-MOST_CLIENTS = 100_000
 MOST_WIDTH = 100_000
+WHOLE = [  # ranges of whole numbers
+    ("clients", 1, 100_000),
+    ("batch_size", 1, check.MOST_SAMPLES),
+    ("cut", 1, None),
+    ("epochs", 1, 1_000_000),
+    ("seeds", 1, 10_000),
+    ("seed", 0, 2**63),
+]
+CHOICES = [
+    ("dataset", data.NAMES),
+    ("partition", ["iid", "mild", "severe"]),
+    ("model", ["mlp", "cnn"]),
+    ("remainder", ["short", "even"]),
+    ("dtype", ["float32", "float64"]),
+    ("execution", ["pooled", "clients"]),
+    ("assign", ["slowest-first", "balanced", "random"]),
+]
 RANGES = [  # of real numbers, both ends allowed
     ("momentum", 0, 1),
     ("weight_decay", 0, 1e9),
@@ -79,27 +96,30 @@ class Config:
     )
 
     def __post_init__(self) -> None:
+        for name, choices in CHOICES:
+            check.one_of(name, getattr(self, name), choices)
+        folder = self.data_dir
+        if not isinstance(folder, str) or not folder or "\0" in folder:
+            raise check.wrong("data_dir", folder, "must be the name of a folder")
+        for name in ("sampler", "hidden"):
+            check.kind(name, getattr(self, name), tuple)
         for name in self.sampler:
             check.one_of("sampler", name, SAMPLERS)
-        if len(set(self.sampler)) < len(self.sampler):
-            raise check.wrong("sampler", self.sampler, "must name each sampler once")
-        check.integer("clients", self.clients, 1, MOST_CLIENTS)
-        for name, low in [("batch_size", 1), ("cut", 1), ("epochs", 1), ("seeds", 1), ("seed", 0)]:
-            check.integer(name, getattr(self, name), low)
-        for width in self.hidden:
-            check.integer("hidden", width, 1, MOST_WIDTH)
-        for name, low, high in RANGES:
-            self._keep(name, check.real(name, getattr(self, name), low, high))
+        if not 0 < len(self.sampler) == len(set(self.sampler)):
+            raise check.wrong("sampler", self.sampler, "must name at least one, and each once")
+        for name, low, high in WHOLE:
+            self._keep(name, check.integer(name, getattr(self, name), low, high))
+        hidden = [check.integer("hidden", width, 1, MOST_WIDTH) for width in self.hidden]
+        self._keep("hidden", tuple(hidden))
+        if any(rows * columns > check.MOST_NUMBERS for rows, columns in pairwise(hidden)):
+            allowed = f"must have at most {check.MOST_NUMBERS} weights between two layers"
+            raise check.wrong("hidden", self.hidden, allowed)
+        for name, least, most in RANGES:
+            self._keep(name, check.real(name, getattr(self, name), least, most))
         for name in ("learning_rate", "concentration"):
             self._keep(name, check.real(name, getattr(self, name), 0, low_open=True))
-        check.one_of("assign", self.assign, ["slowest-first", "balanced", "random"])
         if self.slack > 0 and self.assign != "slowest-first":
             raise check.wrong("slack", self.slack, "must be 0 unless assign = 'slowest-first'")
-        check.one_of("partition", self.partition, ["iid", "mild", "severe"])
-        check.one_of("remainder", self.remainder, ["short", "even"])
-        check.one_of("model", self.model, ["mlp", "cnn"])
-        check.one_of("dtype", self.dtype, ["float32", "float64"])
-        check.one_of("execution", self.execution, ["pooled", "clients"])
 
-    def _keep(self, name: str, number: float) -> None:
-        object.__setattr__(self, name, number)  # 1 as 1.0, so that equal configs are written alike
+    def _keep(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)  # 1 as 1.0, so that equal configs are written alike

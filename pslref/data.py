@@ -1,7 +1,6 @@
 """Labelled images: digits (shipped in the package), Fashion-MNIST and CIFAR-10."""
 
 import gzip
-import tarfile
 import zlib
 from dataclasses import dataclass
 from importlib import resources
@@ -11,9 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from pslref import check
+from pslref import check, files
 from pslref.check import FloatArray, IntArray
-from pslref.files import replacing
 
 Bytes = NDArray[np.uint8]
 Raw = tuple[Bytes, IntArray, Bytes, IntArray]  # training images and labels, test the same
@@ -94,7 +92,7 @@ class Dataset:
 
 
 def _images(name: str, value: FloatArray) -> FloatArray:
-    x = np.asarray(value)
+    x = check.numbers(name, value)
     if x.dtype not in (np.float64, np.float32) or x.ndim != 4 or x.size == 0:
         raise ValueError(
             f"{name} is {x.dtype} of shape {x.shape}: must be float64 or float32 of shape "
@@ -129,8 +127,9 @@ def load(name: str, data_dir: str | Path = "data", dtype: DTypeLike = np.float64
             get it), or one that is not what its authors published.
     """
     check.one_of("name", name, NAMES)
-    if dtype not in (np.float64, np.float32, "float64", "float32"):
-        raise check.wrong("dtype", dtype, "must be float64 or float32")
+    dtype = check.float_dtype("dtype", dtype)
+    if not isinstance(data_dir, str | Path):
+        raise check.wrong("data_dir", data_dir, "must be the name of a folder")
     try:
         if name == "digits":
             x_train, y_train, x_test, y_test = _digits()
@@ -196,7 +195,8 @@ def _labels(path: Path, labels: Bytes) -> IntArray:
 def _read(path: Path, size: int, header: bytes = b"") -> bytes:
     """The `size` bytes of a file, unpacked if it is gzipped; never reads more than one more."""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as stream:
+        with files.open_regular(path) as file:
+            stream = gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file
             data = stream.read(size + 1)
     except FileNotFoundError:
         raise
@@ -206,7 +206,7 @@ def _read(path: Path, size: int, header: bytes = b"") -> bytes:
             f"{path.stat().st_size} bytes on disk gzip says: {error}"
         ) from None
     except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+        raise ValueError(f"{path}: must be a file that can be read: {error.strerror}") from None
     if not data.startswith(header):
         opening = data[: len(header)].hex(" ", 4) or "nothing"
         raise ValueError(f"{path} opens with {opening}: must open with {header.hex(' ', 4)}")
@@ -234,7 +234,8 @@ def download(name: str, data_dir: str | Path = "data") -> list[Path]:
             such page, another checksum, no room on the disk.
     """
     if check.one_of("name", name, NAMES) == "digits":
-        raise check.wrong("name", name, "needs no download, it is part of pslref")
+        raise check.wrong("name", name, "must be another: this one is part of pslref")
+    files.check_folder(Path(data_dir), "data_dir")
     try:
         import pooch  # type: ignore[import-untyped]
     except ModuleNotFoundError:
@@ -254,11 +255,13 @@ def download(name: str, data_dir: str | Path = "data") -> list[Path]:
 
 
 def _unpacked(archive: Path) -> list[Path]:
+    import tarfile
+
     folder = archive.parent / CIFAR_FOLDER
     with tarfile.open(archive) as tar:
         for file in CIFAR_FILES:
             member = tar.extractfile(f"{CIFAR_FOLDER}/{file}")
             assert member is not None  # the checksum has vouched for the archive
-            with replacing(folder / file) as temporary:
+            with files.replacing(folder / file) as temporary:
                 temporary.write_bytes(member.read())
     return [folder / file for file in CIFAR_FILES]

@@ -1,5 +1,6 @@
 """Runs over samplers and seeds, and what their numbers say."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -158,7 +159,7 @@ def train(
 
 def _begun(config: Config, path: Path | None, resume: bool) -> Run:
     """A run at its beginning; or, to go on, where the checkpoint at `path` left it."""
-    old = path if path is not None and path.exists() else None
+    old = path if path is not None and os.path.lexists(path) else None
     if old is not None and not resume:
         allowed = f"must be a folder without {old.name}, or go on from there with resume"
         raise check.wrong("checkpoint", str(old.parent), allowed)

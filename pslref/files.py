@@ -1,15 +1,20 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and read up to a known size."""
 
 import csv
+import errno
 import json
 import os
+import stat
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pslref import check
 
 
 @contextmanager
@@ -44,9 +49,42 @@ def check_folder(folder: Path | None, name: str = "out") -> None:
     """Refuse, before the work begins, a folder that files could not be written to in the end."""
     if folder is None:
         return
-    ancestor = next(path for path in [folder, *folder.absolute().parents] if path.exists())
-    if not ancestor.is_dir() or not os.access(ancestor, os.W_OK | os.X_OK):
-        raise ValueError(f"{name} = {str(folder)!r}: must be a folder that can be written to")
+    check.kind(name, folder, Path)
+    try:
+        with tempfile.TemporaryFile(dir=_existing(folder)):  # what forbids it shows no other way
+            pass
+    except (OSError, ValueError):
+        raise check.wrong(name, str(folder), "must be a folder that can be written to") from None
+
+
+def _existing(folder: Path) -> Path:
+    try:
+        folder.lstat()
+    except FileNotFoundError:
+        return _existing(folder.parent)
+    return folder
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file to read its bytes; a pipe or a device might never come to an end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return path.open("rb")
+
+
+def content(name: str, path: Path, most: int) -> bytes:
+    """The bytes of the file that the argument `name` gives, of which there are at most `most`."""
+    check.kind(name, path, Path)
+    try:
+        with open_regular(path) as file:
+            data = file.read(most + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", error)
+        allowed = f"must be a file that can be read: {reason}"
+        raise check.wrong(name, str(path), allowed) from None
+    if len(data) > most:
+        raise check.wrong(name, str(path), f"must be a file of at most {most} bytes")
+    return data
 
 
 def write_json(path: Path, value: object) -> None:

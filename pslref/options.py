@@ -3,15 +3,48 @@
 from collections.abc import Callable
 from dataclasses import fields
 from inspect import Parameter, Signature, signature
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 
+from pslref import check
 from pslref.config import Config
 
 Number = TypeVar("Number", int, float)
 
 FIELDS = {field.name: field for field in fields(Config)}
+
+
+def path(text: str) -> Path:
+    """A path that is not empty, as of an unset variable: Python would take the current folder."""
+    if not text:
+        raise ValueError
+    return Path(text)
+
+
+ALLOWED: dict[Callable[[str], object], str] = {
+    int: "must be a whole number",
+    float: "must be a number",
+    path: "must be a path",
+}
+
+
+def option(help: str, *names: str, of: Callable[[str], object] | None = None, **more: Any) -> Any:
+    """An option; `of`, one of `ALLOWED`, makes its value.
+
+    Not the type of the parameter does, since Typer's own sentence would not show what was given.
+    """
+    if of is None:
+        return typer.Option(*names, help=help, **more)
+
+    def convert(param: typer.CallbackParam, text: str | None) -> object:
+        try:
+            return None if text is None else of(text)
+        except ValueError:
+            raise check.wrong(str(param.name), text, ALLOWED[of]) from None
+
+    return typer.Option(*names, help=help, parser=str, callback=convert, **more)
 
 
 def command(
@@ -32,8 +65,8 @@ def command(
             p.replace(kind=Parameter.KEYWORD_ONLY)
             for p in list(signature(function).parameters.values())[1:]
         ]
-        option = _several if several else _one
-        parameters = [*(option(name, defaults) for name in names), *own]
+        parameter = _several if several else _one
+        parameters = [*(parameter(name, defaults) for name in names), *own]
         vars(run)["__signature__"] = Signature(parameters)
         run.__annotations__ = {p.name: p.annotation for p in parameters}
         app.command(function.__name__, help=function.__doc__)(run)
@@ -58,9 +91,8 @@ def _several(name: str, defaults: dict[str, object]) -> Parameter:
 
 
 def _named(name: str, kind: Any, default: object, **shown: Any) -> Parameter:
-    text = FIELDS[name].metadata["help"]
-    option = typer.Option(f"--{name.replace('_', '-')}", help=text, **shown)
-    annotation = Annotated[kind, option]
+    text, names = FIELDS[name].metadata["help"], f"--{name.replace('_', '-')}"
+    annotation = Annotated[kind, option(text, names, of=kind if kind in ALLOWED else None, **shown)]
     return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
@@ -90,4 +122,4 @@ def numbers(name: str, text: str, kind: type[Number]) -> list[Number]:
         return [kind(part) for part in text.split(",")]
     except ValueError:
         whole = "whole numbers" if kind is int else "numbers"
-        raise ValueError(f"{name} = {text!r}: must be {whole} separated by commas") from None
+        raise check.wrong(name, text, f"must be {whole} separated by commas") from None

@@ -37,6 +37,7 @@ class Partition:
     def __init__(
         self, indices: Sequence[ArrayLike], labels: ArrayLike, num_classes: int | None = None
     ) -> None:
+        check.sequence("indices", indices)
         _, y, m = _checked(len(indices), labels, num_classes)
         held = [check.integers(f"indices[{k}]", row, ndim=1) for k, row in enumerate(indices)]
         together = np.concatenate(held)
@@ -146,7 +147,11 @@ def by_name(name: str, labels: ArrayLike, num_clients: int, rng: np.random.Gener
     """The paper's splits: iid, mild (C = 5, α = 3) or severe (C = 2, α = 3). [paper]"""
     if check.one_of("partition", name, ["iid", *PRESETS]) == "iid":
         return iid(labels, num_clients, rng)
-    return extended_dirichlet(labels, num_clients, *PRESETS[name], rng)
+    classes, alpha = PRESETS[name]
+    least = -(-_checked(num_clients, labels)[2] // classes)
+    if num_clients < least:
+        raise check.wrong("clients", num_clients, f"must be {least} or more, if {name}")
+    return extended_dirichlet(labels, num_clients, classes, alpha, rng)
 
 
 def _draw_classes(k: int, m: int, c: int, rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -184,5 +189,5 @@ def _checked(
     least = int(y.max()) + 1
     m = least if num_classes is None else check.integer("num_classes", num_classes, least)
     if k * m > MOST_COUNTS:
-        raise ValueError(f"{k} clients and {m} classes: must have at most {MOST_COUNTS} counts")
+        raise check.wrong("num_clients * num_classes", k * m, f"must be at most {MOST_COUNTS}")
     return k, y, m

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pslref import data, files, plots, sampling, theory
+from pslref import check, data, files, plots, sampling, theory
 from pslref.check import FloatArray
 from pslref.config import Config
 from pslref.partition import Partition
@@ -19,12 +19,21 @@ Row = dict[str, Any]
 
 TARGETS = ("targets", "stratified")
 NO_BOUNDS: Row = {"serfling": None, "l1_bound": None}
+MOST_ROWS = 5_000_000  # a row of a schedule takes some 200 bytes
 OUTSIDE = 0.05  # what is drawn as a band or a bound holds for a step with probability 0.95
 
 
-def schedules(config: Config) -> list[Row]:
-    """Who brings how many samples: a row per sampler, epoch, step and participating client."""
+def schedules(config: Config, *, out: Path | None = None) -> list[Row]:
+    """Who brings how many samples: a row per sampler, epoch, step and participating client.
+
+    Args:
+        config: what to plan.
+        out: a folder for schedule.csv.
+    """
+    files.check_folder(out)
     dataset = data.load(config.dataset, config.data_dir)
+    most = MOST_ROWS // (len(config.sampler) * dataset.y_train.size)
+    check.integer("epochs", config.epochs, 1, most)
     rows = []
     for sampler in config.sampler:
         streams = random_streams(config.seed)
@@ -37,6 +46,8 @@ def schedules(config: Config) -> list[Row]:
                 place = {"sampler": sampler, "epoch": epoch, "step": step}
                 pairs = zip(clients.tolist(), counts.tolist(), strict=True)
                 rows += [place | {"client": client, "samples": count} for client, count in pairs]
+    if out is not None:
+        files.write_csv(out / "schedule.csv", rows)
     return rows
 
 

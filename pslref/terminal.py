@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import typer
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 Row = dict[str, Any]
+
+LONGEST = 1000  # letters of a sentence
 
 _warned: set[tuple[str, int]] = set()
 
@@ -205,13 +208,19 @@ def run(app: typer.Typer) -> NoReturn:
     signal.signal(signal.SIGTERM, _terminate)
     if sys.stdout is None:  # it was closed from the beginning
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a file's name, or Δ, that cannot be encoded
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = app(standalone_mode=False)
         if code == 128 + signal.SIGINT:  # what newer Typers make of Ctrl-C
             raise KeyboardInterrupt
         sys.stdout.flush()  # a closed pipe or a full disk may show only here
     except typer.TyperException as error:
-        code = _say(error.format_message())
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else sys.argv[0]
+        message = error.format_message().rstrip(".?")
+        code = _say(f"{message}: `{command} --help` shows what is allowed")
     except BrokenPipeError:  # what is usual: to end without a word
         code = _leave_stdout(1)
     except OSError as error:
@@ -231,7 +240,10 @@ def run(app: typer.Typer) -> NoReturn:
 
 
 def _say(sentence: str, code: int = 2) -> int:
-    print(f"pslref: {' '.join(sentence.split())}", file=sys.stderr)
+    line = " ".join(sentence.split())
+    if len(line) > LONGEST:
+        line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
+    print(f"pslref: {line}", file=sys.stderr)
     return code
 
 

@@ -239,7 +239,9 @@ def test_what_is_no_file_is_refused(cifar: Path) -> None:
     assert "Not a directory" in refusal(lambda: data.load("cifar10", path))
     path.unlink()
     path.mkdir()
-    assert refusal(lambda: data.load("cifar10", cifar)) == f"{path} cannot be read: Is a directory"
+    assert refusal(lambda: data.load("cifar10", cifar)) == (
+        f"{path}: must be a file that can be read: it is not a regular file"
+    )
 
 
 def test_a_file_that_unpacks_to_gigabytes_takes_no_memory(fashion: Path) -> None:
@@ -288,7 +290,7 @@ def test_any_bytes_instead_of_a_file_are_refused(fashion: Path, content: bytes) 
 def test_unknown_names_and_types_are_refused_with_the_nearest() -> None:
     assert "did you mean 'cifar10'?" in refusal(lambda: data.load("cifar-10"))
     assert "did you mean 'fashion-mnist'?" in refusal(lambda: data.download("fashion_mnist"))
-    assert "must be float64 or float32" in refusal(lambda: data.load("digits", dtype=np.int8))
+    assert "must be float32 or float64" in refusal(lambda: data.load("digits", dtype=np.int8))
 
 
 # A data set of one's own
@@ -467,7 +469,7 @@ def test_without_a_network_a_download_is_refused(server: Server, tmp_path: Path)
 
 def test_digits_need_no_download() -> None:
     message = refusal(lambda: data.download("digits"))
-    assert message == "name = 'digits': needs no download, it is part of pslref"
+    assert message == "name = 'digits': must be another: this one is part of pslref"
 
 
 def test_without_pooch_a_download_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,7 +133,7 @@ LABELS = [0, 1, 2, 3] * 5
     [
         (lambda rng: iid(LABELS, 0, rng), "num_clients = 0: must be a whole number from 1 to"),
         (lambda rng: iid(LABELS, 10_000_001, rng), "num_clients = 10000001: must be"),
-        (lambda rng: iid([2**40], 1, rng), "1 clients and 1099511627777 classes: must have at"),
+        (lambda rng: iid([2**40], 1, rng), r"num_clients \* num_classes = 1099511627777: must"),
         (lambda rng: iid([0.5], 1, rng), "labels = "),
         (lambda rng: extended_dirichlet(LABELS, 2, 5, 3.0, rng), "classes_per_client = 5: .* to 4"),
         (

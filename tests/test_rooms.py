@@ -19,7 +19,7 @@ MAP = {
     "sampling": set(),
     "theory": {"sampling"},
     "split": {"nn", "partition", "sampling", "theory"},
-    "config": set(),
+    "config": {"data"},
     "options": {"config"},
     "plots": set(),
     "runs": {"config", "data", "nn", "partition", "sampling", "split"},
@@ -28,7 +28,7 @@ MAP = {
     "experiments": {"checkpoints", "config", "data", "faulty_runs", "plots", "runs", "split"},
     "planning": {"config", "data", "partition", "plots", "runs", "sampling", "split", "theory"},
     "sweep": {"config", "data", "plots", "runs"},
-    "oracle": {"nn", "partition", "sampling", "split", "terminal", "theory"},
+    "oracle": {"nn", "options", "partition", "sampling", "split", "terminal", "theory"},
     "terminal": set(),
     "cli": {
         "config",

@@ -19,6 +19,7 @@ def numerical_derivative(f: Callable[[float], float], step: float = 1e-4) -> flo
         f: smooth within 3 steps of 0.
         step: h.
     """
+    step = check.real("step", step, 0, low_open=True)
     weights = {1: 45, 2: -9, 3: 1}
     return sum(c * (f(k * step) - f(-k * step)) for k, c in weights.items()) / (60 * step)
 
@@ -42,7 +43,9 @@ def gradient_errors(layer: Layer, x: Array, rng: np.random.Generator) -> dict[st
     Raises:
         ValueError: for arrays that are not float64.
     """
-    layer, x = deepcopy(layer), x.copy()
+    check.kind("layer", layer, Layer)
+    check.generator("rng", rng)
+    layer, x = deepcopy(layer), check.numbers("x", x).copy()
     y, cache = layer.forward(x)
     r = rng.standard_normal(y.shape)
     dx, grads = layer.backward(r, cache)

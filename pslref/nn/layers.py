@@ -7,6 +7,7 @@ returns. Images are indexed (N, H, W, C). The layers that slide a window are in 
 """
 
 from abc import ABC, abstractmethod
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -50,14 +51,15 @@ class Layer(ABC):
         return self.input_gradient(dy, cache), self.parameter_gradients(dy, cache)
 
 
-def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
-    """`dtype`, which must be float32 or float64."""
-    return np.dtype(check.one_of("dtype", np.dtype(dtype).name, ["float32", "float64"]))
-
-
-def he_normal(shape: tuple[int, ...], fan_in: int, rng: np.random.Generator) -> Array:
-    """float64 weights ~ Normal(0, 2 / fan_in): before a ReLU they keep the scale of x. [reading]"""
-    return rng.normal(0, (2 / fan_in) ** 0.5, shape)
+def he_normal(
+    shape: tuple[int, ...], fan_in: int, rng: np.random.Generator, dtype: DTypeLike
+) -> Array:
+    """Weights ~ Normal(0, 2 / fan_in): before a ReLU they keep the scale of x. [reading]"""
+    check.generator("rng", rng)
+    if prod(shape) > check.MOST_NUMBERS:
+        raise check.wrong("weight.shape", shape, f"must be at most {check.MOST_NUMBERS} weights")
+    as_asked = check.float_dtype("dtype", dtype)
+    return rng.normal(0, (2 / fan_in) ** 0.5, shape).astype(as_asked, copy=False)
 
 
 class Linear(Layer):
@@ -79,12 +81,13 @@ class Linear(Layer):
     ) -> None:
         rows = check.integer("in_features", in_features, 1)
         columns = check.integer("out_features", out_features, 1)
-        weight = he_normal((rows, columns), rows, rng).astype(float_dtype(dtype))
+        weight = he_normal((rows, columns), rows, rng, dtype)
         super().__init__(weight=weight, bias=np.zeros(columns, dtype))
 
     def forward(self, x: Array) -> tuple[Array, Array]:
         """y, (N, out_features); the cache is x."""
         weight, bias = self.parameters["weight"], self.parameters["bias"]
+        x = check.numbers("x", x)
         if x.ndim != 2 or x.shape[1] != len(weight):
             raise check.wrong("x.shape", x.shape, f"must be (N, {len(weight)})")
         x = x.astype(weight.dtype, copy=False)
@@ -107,7 +110,7 @@ class ReLU(Layer):
 
     def forward(self, x: Array) -> tuple[Array, Array]:
         """y, in the shape of x; the cache is y."""
-        y = np.maximum(x, 0)
+        y = np.maximum(check.numbers("x", x), 0)
         return y, y
 
     def input_gradient(self, dy: Array, cache: Array) -> Array:
@@ -120,6 +123,7 @@ class Flatten(Layer):
 
     def forward(self, x: Array) -> tuple[Array, Array]:
         """y, (N, features); the cache is x, for its shape."""
+        x = check.numbers("x", x)
         if x.ndim < 2:
             raise check.wrong("x.shape", x.shape, "must be (N, ...), with at least two axes")
         return x.reshape(len(x), -1), x
@@ -148,19 +152,21 @@ class GroupNorm(Layer):
     def __init__(
         self, num_groups: int, num_channels: int, eps: float = 1e-5, dtype: DTypeLike = np.float64
     ) -> None:
-        channels = check.integer("num_channels", num_channels, 1)
+        channels = check.integer("num_channels", num_channels, 1, check.MOST_NUMBERS)
         self.num_groups = check.integer("num_groups", num_groups, 1, channels)
         if channels % self.num_groups:
             raise check.wrong("num_groups", num_groups, f"must divide num_channels = {channels}")
         self.eps = check.real("eps", eps, 0, low_open=True)
-        weight = np.ones(channels, float_dtype(dtype))
+        weight = np.ones(channels, check.float_dtype("dtype", dtype))
         super().__init__(weight=weight, bias=np.zeros(channels, dtype))
 
     def forward(self, x: Array) -> tuple[Array, tuple[Array, Array]]:
         """y, in the shape of x; the cache is z and 1 / √(var + eps)."""
         weight, bias = self.parameters["weight"], self.parameters["bias"]
-        if x.ndim != 4 or x.shape[3] != len(weight):
-            raise check.wrong("x.shape", x.shape, f"must be (N, H, W, {len(weight)})")
+        x = check.numbers("x", x)
+        if x.ndim != 4 or x.shape[3] != len(weight) or not min(x.shape[1:3]):
+            allowed = f"must be (N, H, W, {len(weight)}), with H and W at least 1"
+            raise check.wrong("x.shape", x.shape, allowed)
         groups = self._groups(x.astype(weight.dtype, copy=False))
         centred = groups - _group_mean(groups)
         scale = 1 / np.sqrt(_group_mean(centred**2) + self.eps)

@@ -23,6 +23,7 @@ def cross_entropy(logits: Array, labels: ArrayLike) -> tuple[float, Array]:
     Raises:
         ValueError: for logits of another shape, or labels of another number or range.
     """
+    logits = check.numbers("logits", logits)
     if logits.ndim != 2 or not logits.size:
         raise check.wrong("logits.shape", logits.shape, "must be (N, M), both 1 or more")
     rows, classes = logits.shape

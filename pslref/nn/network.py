@@ -22,8 +22,11 @@ class Network:
     """
 
     def __init__(self, layers: Sequence[Layer], first: int = 0) -> None:
+        check.sequence("layers", layers)
+        for i, layer in enumerate(layers):
+            check.kind(f"layers[{i}]", layer, Layer)
         self.layers = list(layers)
-        self.first = first
+        self.first = check.integer("first", first, 0)
 
     def parameters(self) -> dict[str, Array]:
         """The layers' own arrays, by "{index}.{name}"; a half uses the names of the whole."""
@@ -99,7 +102,7 @@ def mlp(widths: Sequence[int], rng: np.random.Generator, dtype: DTypeLike = np.f
         rng: draws the weights.
         dtype: float32 or float64.
     """
-    if len(widths) < 2:
+    if check.integers("widths", widths, ndim=1, low=1).size < 2:
         raise check.wrong("widths", widths, "must hold at least the input's and the logits' width")
     layers: list[Layer] = [Flatten()]
     for rows, columns in pairwise(widths):
@@ -123,12 +126,13 @@ def cnn(
         channels: of each convolution.
         dtype: float32 or float64.
     """
-    height, width, inputs = input_shape
-    halvings = 2 ** len(channels)
-    if min(height, width) < halvings:
-        raise check.wrong(
-            "input_shape", input_shape, f"must be (H, W, C), H and W at least {halvings}"
-        )
+    check.integer("num_classes", num_classes, 1)
+    shape = check.integers("input_shape", input_shape, ndim=1, low=1)
+    halvings = 2 ** check.integers("channels", channels, ndim=1, low=1).size
+    if shape.size != 3 or shape[:2].min() < halvings:
+        allowed = f"must be (H, W, C), H and W at least 2^{len(channels)}"
+        raise check.wrong("input_shape", input_shape, allowed)
+    height, width, inputs = shape.tolist()
     layers: list[Layer] = []
     for outputs in channels:
         conv = Conv2d(inputs, outputs, kernel=3, padding=1, rng=rng, dtype=dtype)

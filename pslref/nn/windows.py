@@ -13,7 +13,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import DTypeLike
 
 from pslref import check
-from pslref.nn.layers import Array, Layer, float_dtype, he_normal
+from pslref.nn.layers import Array, Layer, he_normal
 
 
 def shifts_along(axis: int, images: Array, kernel: int, stride: int) -> list[Array]:
@@ -35,11 +35,13 @@ def shifts(images: Array, kernel: tuple[int, int], stride: int) -> list[Array]:
     return [pixels for row in rows for pixels in shifts_along(2, row, kernel[1], stride)]
 
 
-def _check_images(x: Array, least: int, channels: int | None = None) -> None:
+def _images(x: Array, least: int, channels: int | None = None) -> Array:
+    x = check.numbers("x", x)
     fits = x.ndim == 4 and min(x.shape[1:3]) >= least and channels in (None, x.shape[3])
     if not fits:
         allowed = f"must be (N, H, W, {channels or 'C'}), with H and W at least {least}"
         raise check.wrong("x.shape", x.shape, allowed)
+    return x
 
 
 class Conv2d(Layer):
@@ -73,17 +75,16 @@ class Conv2d(Layer):
     ) -> None:
         inputs = check.integer("in_channels", in_channels, 1)
         outputs = check.integer("out_channels", out_channels, 1)
-        self.kernel = check.integer("kernel", kernel, 1)
+        self.kernel = k = check.integer("kernel", kernel, 1)
         self.stride = check.integer("stride", stride, 1)
         self.padding = check.integer("padding", padding, 0)
-        weight = he_normal((kernel, kernel, inputs, outputs), kernel * kernel * inputs, rng)
-        weight = weight.astype(float_dtype(dtype))
+        weight = he_normal((k, k, inputs, outputs), k * k * inputs, rng, dtype)
         super().__init__(weight=weight, bias=np.zeros(outputs, dtype))
 
     def forward(self, x: Array) -> tuple[Array, tuple[Array, Array]]:
         """y, (N, H', W', C_out); the cache is what the windows show, and x for its shape."""
         k, s, p, weight = self.kernel, self.stride, self.padding, self.parameters["weight"]
-        _check_images(x, max(1, k - 2 * p), weight.shape[2])
+        x = _images(x, max(1, k - 2 * p), weight.shape[2])
         n, h, w, channels = x.shape
         padded = np.zeros((h + 2 * p, channels, w + 2 * p, n), weight.dtype)
         padded[p : p + h, :, p : p + w] = _as_rows(x)
@@ -155,7 +156,7 @@ class MaxPool2d(Layer):
 
     def forward(self, x: Array) -> tuple[Array, tuple[Array, Array]]:
         """y, (N, H', W', C); the cache is x and y."""
-        _check_images(x, self.kernel[0])
+        x = _images(x, self.kernel[0])
         y = x
         for axis, kernel in enumerate(self.kernel, 1):
             y = reduce(np.maximum, shifts_along(axis, y, kernel, self.stride))
@@ -193,7 +194,7 @@ class AvgPool2d(Layer):
 
     def forward(self, x: Array) -> tuple[Array, Array]:
         """y, (N, H', W', C); the cache is x, for its shape."""
-        _check_images(x, self.kernel or 1)
+        x = _images(x, self.kernel or 1)
         kernel = self._window(x)
         return reduce(np.add, shifts(x, kernel, self.stride)) / (kernel[0] * kernel[1]), x
 

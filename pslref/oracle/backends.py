@@ -2,19 +2,25 @@
 
 import json
 import os
-import queue
+import select
+import shlex
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from pslref import check
 from pslref.oracle.codec import decode, encode
 
 Values = dict[str, Any]
 START_LIMIT = 60.0  # seconds to introduce itself: frameworks take long to import
+LONGEST_WAIT = 1e6  # seconds
+MOST_BYTES = 2**24  # of an answer
 
 
 class Spec(NamedTuple):
@@ -57,26 +63,33 @@ class CommandBackend:
     """An implementation in any language: a program that answers JSON lines on its stdout.
 
     Args:
-        command: the program and its arguments.
+        command: the program and its arguments, as a list or as for a shell.
         time_limit: seconds that one answer may take.
 
     Raises:
+        ValueError: for a command that is empty, or another time limit.
         Broken: if the program does not introduce itself.
     """
 
-    def __init__(self, command: Sequence[str], time_limit: float = 10.0) -> None:
-        self.command = list(command)
-        self.time_limit = time_limit
+    def __init__(self, command: str | Sequence[str], time_limit: float = 10.0) -> None:
+        try:
+            self.command = shlex.split(command) if isinstance(command, str) else list(command)
+        except ValueError:  # quotes that do not close
+            self.command = []
+        if not self.command:
+            raise check.wrong("command", command, "must be a program and its arguments")
+        self.time_limit = check.real("time_limit", time_limit, 0, LONGEST_WAIT, low_open=True)
         self.process: subprocess.Popen[bytes] | None = None
         self.calls = 0
-        hello = self._ask("hello", {}, max(time_limit, START_LIMIT))
+        try:
+            hello = self._ask("hello", {}, max(time_limit, START_LIMIT))
+        except (Unsupported, ValueError) as error:
+            raise self._no_backend(error) from None
         names = hello.get("capabilities")
         dtype = hello.get("dtype")
         if not isinstance(names, list) or dtype not in ("float32", "float64"):
-            self.close()
-            raise Broken(
-                "the answer to hello must have capabilities, a list of names, and a dtype, "
-                "float32 or float64"
+            raise self._no_backend(
+                "it must have capabilities, a list of names, and a dtype, float32 or float64"
             )
         self.spec = Spec(str(hello.get("name", self.command[-1])), str(dtype))
         self.names = [str(name) for name in names]
@@ -96,9 +109,14 @@ class CommandBackend:
             self.process.wait()
             for pipe in (self.process.stdin, self.process.stdout):
                 if pipe is not None:
-                    pipe.close()
+                    with suppress(BrokenPipeError):  # what it did not read is written now
+                        pipe.close()
             self.errors.close()
             self.process = None
+
+    def _no_backend(self, reason: object) -> Broken:
+        self.close()
+        return Broken(str(check.wrong("command", self.command, f"must answer hello, but {reason}")))
 
     def _start(self) -> None:
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
@@ -109,11 +127,10 @@ class CommandBackend:
                 stdout=subprocess.PIPE,
                 stderr=self.errors,
             )
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self.errors.close()
             raise Broken(f"could not be started: {error}") from None
-        self.lines: queue.Queue[bytes] = queue.Queue()
-        threading.Thread(target=_read, args=(self.process, self.lines), daemon=True).start()
+        self.unread = b""
 
     def _ask(self, op: str, inputs: Values, time_limit: float) -> Values:
         if self.process is None:
@@ -126,19 +143,11 @@ class CommandBackend:
         threading.Thread(
             target=_write, args=(self.process, request.encode() + b"\n"), daemon=True
         ).start()
-        try:
-            line = self.lines.get(timeout=time_limit)
-        except queue.Empty:
-            self.close()
-            raise Hung(f"did not answer within {time_limit:g} s") from None
-        if not line:
-            code, said = self.process.wait(), self._last_words()
-            self.close()
-            raise Broken(f"died with exit code {code}{said}")
+        line = self._read_line(self.process, time_limit)
         try:
             answer = decode(json.loads(line))
             outputs = answer.get("outputs")
-        except (ValueError, AttributeError) as error:
+        except (ValueError, AttributeError, RecursionError) as error:
             self.close()
             raise Broken(f"wrote {line[:60]!r}, which is no answer: {error}") from None
         if answer.get("id") != self.calls:
@@ -152,21 +161,31 @@ class CommandBackend:
             raise Broken("an answer must have outputs, an error, or unsupported")
         return outputs
 
+    def _read_line(self, process: "subprocess.Popen[bytes]", time_limit: float) -> bytes:
+        """The next line; what comes after it is kept."""
+        assert process.stdout is not None
+        pieces, deadline = [self.unread], time.monotonic() + time_limit
+        while b"\n" not in pieces[-1]:
+            wait = max(0.0, deadline - time.monotonic())
+            if not select.select([process.stdout], [], [], wait)[0]:
+                self.close()
+                raise Hung(f"did not answer within {time_limit:g} s")
+            pieces.append(os.read(process.stdout.fileno(), 2**16))
+            if not pieces[-1]:
+                code, said = process.wait(), self._last_words()
+                self.close()
+                raise Broken(f"died with exit code {code}{said}")
+            if sum(map(len, pieces)) > MOST_BYTES:
+                self.close()
+                raise Broken(f"wrote more than {MOST_BYTES} bytes without an end")
+        line, _, self.unread = b"".join(pieces).partition(b"\n")
+        return line
+
     def _last_words(self) -> str:
         size = self.errors.seek(0, os.SEEK_END)
         self.errors.seek(max(0, size - 2000))
         words = self.errors.read().decode(errors="replace").strip().splitlines()
         return f": {words[-1]}" if words else ""
-
-
-def _read(process: "subprocess.Popen[bytes]", lines: "queue.Queue[bytes]") -> None:
-    assert process.stdout is not None
-    try:
-        for line in process.stdout:
-            lines.put(line)
-    except ValueError:  # closed while it was read
-        pass
-    lines.put(b"")
 
 
 def _write(process: "subprocess.Popen[bytes]", request: bytes) -> None:

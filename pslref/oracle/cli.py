@@ -1,18 +1,21 @@
 """`pslref oracle`: parses, calls one function, prints."""
 
-import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pslref import check as arguments
+from pslref.options import numbers, option, path
 from pslref.terminal import print_json
 
 if TYPE_CHECKING:
     import numpy as np
 
     from pslref.oracle.report import Result
+
+MOST_RUNS = 100_000
 
 app = typer.Typer(
     invoke_without_command=True,
@@ -27,27 +30,23 @@ def without_command(context: typer.Context) -> None:
         print(context.get_help())
 
 
-def _option(text: str, *names: str) -> Any:
-    return typer.Option(*names, help=text)
-
-
-Seed = Annotated[int | None, _option("Of the fresh inputs; drawn and printed if not given.")]
-Json = Annotated[bool, _option("Print one JSON object instead of text.", "--json")]
-BackendName = Annotated[str | None, _option("A Python backend, package.module:factory.")]
-Command = Annotated[str | None, _option("A program that answers JSON lines (docs/oracle.md).")]
+Seed = Annotated[int | None, option("Of the fresh inputs; drawn and printed if not given.", of=int)]
+Json = Annotated[bool, option("Print one JSON object instead of text.", "--json")]
+BackendName = Annotated[str | None, option("A Python backend, package.module:factory.")]
+Command = Annotated[str | None, option("A program that answers JSON lines (docs/oracle.md).")]
 
 
 @app.command()
 def check(
     backend: BackendName = None,
     command: Command = None,
-    tier: Annotated[str, _option("Of vectors, laws, distribution.")] = "vectors,laws,distribution",
-    op: Annotated[str | None, _option("Only these operations, separated by commas.")] = None,
+    tier: Annotated[str, option("Of vectors, laws, distribution.")] = "vectors,laws,distribution",
+    op: Annotated[str | None, option("Only these operations, separated by commas.")] = None,
     expect_failure: Annotated[
-        list[str] | None, _option("ID=REASON or OPERATION=REASON: known to fail; repeat it.")
+        list[str] | None, option("ID=REASON or OPERATION=REASON: known to fail; repeat it.")
     ] = None,
-    first: Annotated[bool, _option("Stop at the first that is wrong.", "--first")] = False,
-    time_limit: Annotated[float, _option("Seconds for one answer.")] = 10.0,
+    first: Annotated[bool, option("Stop at the first that is wrong.", "--first")] = False,
+    time_limit: Annotated[float, option("Seconds for one answer.", of=float)] = 10.0,
     seed: Seed = None,
     json_: Json = False,
 ) -> int:
@@ -62,14 +61,14 @@ def check(
     if (backend is None) == (command is None):
         raise ValueError("one of --backend and --command must be given")
     serve = [sys.executable, "-m", "pslref.oracle.serve", str(backend)]
-    asked = CommandBackend(shlex.split(command) if command else serve, time_limit)
     rng, seed = _generator(seed)
+    asked = CommandBackend(serve if command is None else command, time_limit)
     try:
         report = examine(
             asked,
             rng,
             tiers=tier.split(","),
-            ops=op.split(",") if op else OPS,
+            ops=OPS if op is None else op.split(","),
             expected_failures=_reasons(expect_failure or []),
             stop_at_first=first,
             after_each=(lambda result: None) if json_ else _print_if_wrong,
@@ -86,18 +85,19 @@ def check(
 @app.command()
 def schedules(
     file: Annotated[Path, typer.Argument(help="CSV or JSON, as docs/oracle.md describes.")],
-    law: Annotated[str, _option("ugs, fls, fpls or lds.")],
-    batch_size: Annotated[int, _option("B, the global batch size.")],
-    sizes: Annotated[str | None, _option("n_k of every client, separated by commas.")] = None,
+    law: Annotated[str, option("ugs, fls, fpls or lds.")],
+    batch_size: Annotated[int, option("B, the global batch size.", of=int)],
+    sizes: Annotated[str | None, option("n_k of every client, separated by commas.")] = None,
     class_counts: Annotated[
-        Path | None, _option("JSON file with the (K, M) list n_km, instead of --sizes; LDS.")
+        Path | None,
+        option("JSON file with the (K, M) list n_km, instead of --sizes; LDS.", of=path),
     ] = None,
-    remainder: Annotated[str, _option("short or even.")] = "short",
-    delays: Annotated[str | None, _option("LDS: d_k, separated by commas.")] = None,
-    delta: Annotated[float, _option("LDS: δ.")] = 0.0,
-    concentration: Annotated[float, _option("LDS: c.")] = 1.0,
-    pseudo_samples: Annotated[int | None, _option("LDS: S.")] = None,
-    reestimate: Annotated[bool, _option("LDS: EM goes on when clients ran out.")] = True,
+    remainder: Annotated[str, option("short or even.")] = "short",
+    delays: Annotated[str | None, option("LDS: d_k, separated by commas.")] = None,
+    delta: Annotated[float, option("LDS: δ.", of=float)] = 0.0,
+    concentration: Annotated[float, option("LDS: c.", of=float)] = 1.0,
+    pseudo_samples: Annotated[int | None, option("LDS: S.", of=int)] = None,
+    reestimate: Annotated[bool, option("LDS: EM goes on when clients ran out.")] = True,
     json_: Json = False,
 ) -> int:
     """Judge schedules that a server has logged against the law of a sampler.
@@ -110,10 +110,10 @@ def schedules(
         file,
         law,
         batch_size,
-        sizes=_numbers("sizes", sizes, int),
+        sizes=None if sizes is None else numbers("sizes", sizes, int),
         class_counts=class_counts,
         remainder=remainder,
-        delays=_numbers("delays", delays, float),
+        delays=None if delays is None else numbers("delays", delays, float),
         delta=delta,
         concentration=concentration,
         pseudo_samples=pseudo_samples,
@@ -136,8 +136,8 @@ def export(folder: Annotated[Path, typer.Argument(help="Where to write them.")])
     """
     from pslref.oracle import vectors
 
-    for path in vectors.export(folder):
-        print(path)
+    for file in vectors.export(folder):
+        print(file)
 
 
 @app.command()
@@ -148,15 +148,15 @@ def generate(folder: Annotated[Path, typer.Argument(help="Where to write them.")
     """
     from pslref.oracle.generate import generate
 
-    for path in generate(folder):
-        print(path)
+    for file in generate(folder):
+        print(file)
 
 
 @app.command()
 def study(
-    backend: Annotated[list[str], _option("package.module:factory; repeat it.")],
-    runs: Annotated[int, _option("Full checks of each, with seeds 0, 1, ...")] = 100,
-    out: Annotated[Path, _option("The CSV file to write.")] = Path("study.csv"),
+    backend: Annotated[list[str], option("package.module:factory; repeat it.")],
+    runs: Annotated[int, option("Full checks of each, with seeds 0, 1, ...", of=int)] = 100,
+    out: Annotated[Path, option("The CSV file to write.", of=path)] = Path("study.csv"),
 ) -> int:
     """Check right implementations many times: is anyone accused, and are p-values uniform?
 
@@ -164,6 +164,7 @@ def study(
     """
     from pslref.oracle.study import study, summary
 
+    arguments.integer("runs", runs, 1, MOST_RUNS)
     rows = study(backend, [_generator(seed)[0] for seed in range(runs)], out, print)
     print("\n".join(summary(rows)))
     return int(any(row["exit_code"] for row in rows))
@@ -173,21 +174,15 @@ def _generator(seed: int | None) -> "tuple[np.random.Generator, int]":
     import numpy as np
 
     drawn = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+    arguments.integer("seed", drawn, 0)
     return np.random.default_rng(drawn), drawn
 
 
 def _reasons(pairs: list[str]) -> dict[str, str]:
     for pair in pairs:
         if not all(pair.partition("=")):
-            raise ValueError(f"expect_failure = {pair!r}: must be ID=REASON")
+            raise arguments.wrong("expect_failure", pair, "must be ID=REASON")
     return {name: reason for name, _, reason in (pair.partition("=") for pair in pairs)}
-
-
-def _numbers(name: str, text: str | None, kind: type) -> Any:
-    try:
-        return None if text is None else [kind(part) for part in text.split(",")]
-    except ValueError:
-        raise ValueError(f"{name} = {text!r}: must be numbers separated by commas") from None
 
 
 def _print_if_wrong(result: "Result") -> None:

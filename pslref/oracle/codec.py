@@ -51,7 +51,11 @@ def decode(value: Any) -> Any:
     numbers = [math.nan if n is None else n for n in data]
     # A language with one kind of number may write 3.0 for 3; 3.5 stays, and will be found wrong.
     exact = dtype != "int64" or all(type(n) is int for n in numbers)
-    return np.array(numbers, dtype if exact else np.float64).reshape(shape)
+    try:
+        with np.errstate(over="ignore"):  # an infinite float32 will be found wrong too
+            return np.array(numbers, dtype if exact else np.float64).reshape(shape)
+    except OverflowError:
+        raise ValueError("an array's data hold a number of more than 64 bits") from None
 
 
 def _nearest(dtype: np.dtype[Any]) -> str:

@@ -56,7 +56,7 @@ def judge(
         law: "ugs", "fls", "fpls" or "lds".
         sizes: (K,) samples n_k of each client.
         batch_size: B.
-        alpha: the most probability that all tests together accuse a right sampler, below 1.
+        alpha: the most probability that all tests together accuse a right sampler, to 1.
         remainder: "short" or "even", as in `ugs`.
         class_counts: (K, M) for LDS, with the options of `lds`: they give π. Its labels must be
             "expected": sampled ones would give another π, unknown here, in every epoch.
@@ -80,6 +80,7 @@ def judge(
         batches = plan.sum(axis=1)
     elif law == "lds":
         posterior = _mixing(n, class_counts, weights, reestimate, options)
+    check.sequence("schedules", schedules)
     if not len(schedules):
         raise check.wrong("schedules", schedules, "must hold at least one epoch")
     epochs = [_array(schedule) for schedule in schedules]
@@ -122,7 +123,7 @@ def _mixing(
             em = _posterior(counts, None, **options)
             return lambda clients: em.weights(clients, em.alpha[clients])[0]
     else:
-        raise check.wrong("weights", weights, "law = 'lds' needs class_counts or weights")
+        raise check.wrong("weights", weights, "must be given, or class_counts, if law = 'lds'")
     return lambda clients: fixed[clients] / fixed[clients].sum()
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 import numpy as np
 
+from pslref import check
 from pslref.oracle.backends import Backend, Broken, Hung, Unsupported, Values
 from pslref.oracle.checks import ALPHA, TIERS, Check, Outcome, checks
 from pslref.oracle.compare import missing
@@ -51,10 +52,11 @@ def examine(
     chosen = checks(rng, tiers, ops, alpha)
     unknown = set(backend.capabilities()) - OPS.keys()
     if unknown:
-        raise ValueError(f"capabilities: {', '.join(sorted(unknown))}: must be of {', '.join(OPS)}")
+        raise check.wrong("capabilities", sorted(unknown), f"must be of {', '.join(OPS)}")
     unknown = excused.keys() - {one.id for one in chosen} - {one.op for one in chosen}
     if unknown:
-        raise ValueError(f"expected_failures: {', '.join(sorted(unknown))}: no such check")
+        allowed = "must be ids of checks or names of operations that are asked for"
+        raise check.wrong("expected_failures", sorted(unknown), allowed)
     report = Report(backend.spec)
     answers: list[tuple[Case, Values]] = []
     hidden: set[str] = set()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pslref.files import replacing
+from pslref.files import check_folder, replacing
 from pslref.oracle import growth
 from pslref.oracle.backends import as_arrays
 from pslref.oracle.cases_layers import LAYER_CASES, OPTIMIZER_CASES
@@ -30,6 +30,7 @@ def generate(folder: Path) -> list[Path]:
     """
     import jsonschema
 
+    check_folder(folder, "folder")
     rules = schema()
     groups = {
         "layers": [_case(*row) for row in LAYER_CASES],

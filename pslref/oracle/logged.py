@@ -1,6 +1,5 @@
 """The judgement of schedules that somebody's server has logged."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 from pslref import check
 from pslref.oracle.bets import Finding
 from pslref.oracle.distribution import judge
-from pslref.oracle.schedules import read_schedules
+from pslref.oracle.schedules import read_json, read_schedules
 
 
 def judge_file(
@@ -32,7 +31,7 @@ def judge_file(
         raise ValueError("one of --sizes and --class-counts must be given")
     counts = None
     if class_counts is not None:
-        counts = check.class_counts("class_counts", json.loads(class_counts.read_text()))
+        counts = check.class_counts("class_counts", read_json("class_counts", class_counts))
     n = np.array(sizes) if counts is None else counts.sum(axis=1)
     options = {"class_counts": counts, **lds_options} if law == "lds" else {}
     epochs = read_schedules(path, n.size)

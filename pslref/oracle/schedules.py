@@ -6,10 +6,11 @@ import json
 from array import array
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from pslref import check
+from pslref import check, files
 from pslref.check import IntArray
 
 COLUMNS = ("epoch", "step", "client", "samples")
@@ -37,14 +38,10 @@ def read_schedules(path: Path, num_clients: int | None = None) -> list[IntArray]
         R arrays (T, K) int64. T may differ between the epochs: that is for `judge` to find.
 
     Raises:
-        ValueError: for any other content, in one sentence.
-        OSError: for a file that cannot be read.
+        ValueError: for any other content, in one sentence, and a file that cannot be read.
     """
-    with path.open("rb") as file:
-        content = file.read(MOST_BYTES + 1)
+    content = files.content("file", path, MOST_BYTES)
     try:
-        if len(content) > MOST_BYTES:
-            raise ValueError(f"must have at most {MOST_BYTES} bytes")
         text = content.decode("utf-8-sig")
         if text.lstrip().startswith(("{", "[")):
             return _from_json(text)
@@ -55,14 +52,28 @@ def read_schedules(path: Path, num_clients: int | None = None) -> list[IntArray]
         return _from_rows(csv.reader(io.StringIO(text, newline=""), strict=True))
     except UnicodeDecodeError:
         raise ValueError(f"{path}: must be text in UTF-8") from None
-    except RecursionError:
-        raise ValueError(f"{path}: is nested too deeply") from None
     except (ValueError, csv.Error) as error:
         raise ValueError(f"{path}: {error}") from None
 
 
+def read_json(name: str, path: Path) -> Any:
+    """The JSON in the file that the argument `name` gives."""
+    content = files.content(name, path, MOST_BYTES)
+    try:
+        return _parsed(content)
+    except ValueError as error:
+        raise check.wrong(name, str(path), str(error)) from None
+
+
+def _parsed(text: str | bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"must be JSON: {error}") from None
+
+
 def _from_json(text: str) -> list[IntArray]:
-    content = json.loads(text)
+    content = _parsed(text)
     epochs = content.get("batch_sizes") if isinstance(content, dict) else None
     if not isinstance(epochs, list) or not epochs or not isinstance(epochs[0], list):
         raise ValueError('must be an object with "batch_sizes", an array of steps or of epochs')

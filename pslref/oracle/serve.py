@@ -9,6 +9,7 @@ import sys
 from importlib import import_module
 from typing import Any
 
+from pslref import check
 from pslref.oracle.backends import Backend, Unsupported
 from pslref.oracle.codec import decode, encode
 
@@ -20,13 +21,17 @@ def load(name: str) -> Backend:
         ValueError: if the name has another form, or the module has no such factory.
     """
     module, colon, factory = name.partition(":")
-    if not colon:
-        raise ValueError(f"backend = {name!r}: must be package.module:factory")
+    allowed = "must be package.module:factory"
+    if not all((module, colon, factory)):
+        raise check.wrong("backend", name, allowed)
     sys.path.insert(0, os.getcwd())
     try:
         made: Backend = getattr(import_module(module), factory)()
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"backend = {name!r}: {error}") from error
+        made.capabilities()
+    except Exception as error:
+        raise check.wrong(
+            "backend", name, f"{allowed}, but {type(error).__name__}: {error}"
+        ) from error
     return made
 
 

@@ -6,7 +6,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pslref.files import replacing
+from pslref import check
+from pslref.files import check_folder, replacing
 from pslref.oracle.backends import Values
 from pslref.oracle.codec import decode, encode
 from pslref.oracle.ops import GROUPS, LAYERS, OPS, STEP
@@ -40,23 +41,26 @@ def read(text: str) -> list[Case]:
     """The cases of one file's text.
 
     Raises:
-        ValueError: for another version of the format.
+        ValueError: for another version of the format, and for text that has none.
     """
-    content = json.loads(text)
-    if content["spec_version"] != SPEC_VERSION:
-        raise ValueError(f"spec_version = {content['spec_version']}: must be {SPEC_VERSION}")
-    return [
-        Case(
-            case["id"],
-            case["op"],
-            case["flags"],
-            case["result"],
-            decode(case["inputs"]),
-            decode(case["expected"]),
-            case.get("limits", {}),
-        )
-        for case in content["cases"]
-    ]
+    try:
+        content = json.loads(text)
+        if content["spec_version"] != SPEC_VERSION:
+            raise check.wrong("spec_version", content["spec_version"], f"must be {SPEC_VERSION}")
+        return [
+            Case(
+                case["id"],
+                case["op"],
+                case["flags"],
+                case["result"],
+                decode(case["inputs"]),
+                decode(case["expected"]),
+                case.get("limits", {}),
+            )
+            for case in content["cases"]
+        ]
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise check.wrong("text", text, f"must be a file of test vectors: {error!r}") from None
 
 
 @cache
@@ -68,6 +72,7 @@ def shipped() -> tuple[Case, ...]:
 
 def export(target: Path) -> list[Path]:
     """Copy the files and their schema to a folder."""
+    check_folder(target, "folder")
     for name in NAMES:
         with replacing(target / name) as temporary:
             temporary.write_bytes((folder() / name).read_bytes())

@@ -92,6 +92,7 @@ def lds_steps(
 ) -> Steps:
     """The steps of `lds` one by one: (clients, counts), without the dense (T, K) array."""
     check.generator("rng", rng)
+    check.kind("reestimate", reestimate, bool)
     counts = check.class_counts("class_counts", class_counts)
     batches = global_batch_sizes(int(counts.sum()), batch_size, remainder)
     return _steps(counts.sum(axis=1), batches, _posterior(counts, rng, **options), reestimate, rng)
@@ -243,6 +244,7 @@ def _posterior(
     elif rng is None:
         raise check.wrong("rng", rng, "must be given when labels are sampled")
     else:
+        check.generator("rng", rng)
         drawn = rng.multivariate_hypergeometric(class_sizes, min(s, total))
         label_counts = drawn.astype(np.float64)
     return _Posterior(

@@ -15,6 +15,8 @@ from pslref.split.client import Client
 from pslref.split.messages import Array
 from pslref.split.training import Diverged, EpochRecord, Simulation
 
+MOST_PAUSES = 10_000_000  # in the mean
+
 # From the unused samples of the clients that are there, (K, M) by class and 0 for the others, to
 # a schedule that uses them up.
 Plan = Callable[[IntArray], Schedule]
@@ -46,6 +48,7 @@ class Outage:
     within: bool = False
 
     def __post_init__(self) -> None:
+        check.kind("within", self.within, bool)
         check.integer("client", self.client, 0)
         check.integer("start", self.start, 0)
         if self.end is not None:
@@ -90,15 +93,17 @@ def draw_outages(
     Raises:
         ValueError: for any argument outside its range.
     """
-    k = check.integer("num_clients", num_clients, 1)
-    t = check.integer("num_steps", num_steps, 1)
+    k = check.integer("num_clients", num_clients, 1, check.MOST_NUMBERS)
+    t = check.integer("num_steps", num_steps, 1, check.MOST_NUMBERS)
     check.generator("rng", rng)
     num_lost = min(round(check.real("lost", lost, 0, 1) * k), k - 1)
     clients, starts, within = rng.permutation(k), rng.random(k), rng.random(k) < 0.5
     outages = [
         Outage(int(clients[i]), int(starts[i] * t), None, bool(within[i])) for i in range(num_lost)
     ]
-    pauses = rng.binomial(k * t, check.real("pause_rate", pause_rate, 0, 1))
+    pauses = rng.binomial(
+        k * t, check.real("pause_rate", pause_rate, 0, min(1, MOST_PAUSES / k / t))
+    )
     lengths = rng.geometric(1 / check.real("mean_pause", mean_pause, 1), pauses)
     for length in lengths.tolist():
         client, start = int(rng.integers(k)), int(rng.integers(t))

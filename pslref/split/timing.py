@@ -34,7 +34,8 @@ def straggler_delays(
     Raises:
         ValueError: for any argument outside its range.
     """
-    k = check.integer("num_clients", num_clients, 1)
+    k = check.integer("num_clients", num_clients, 1, check.MOST_NUMBERS)
+    check.generator("rng", rng)
     is_straggler = rng.random(k) < check.real("fraction", fraction, 0, 1)
     slow = np.where(is_straggler, check.real("slowdown", slowdown, 1), 1.0)
     return slow * (1 + check.real("jitter", jitter, 0) * rng.random(k))
@@ -62,6 +63,7 @@ def step_times(
     Raises:
         ValueError: for delays, costs or a time that are negative, not finite, or too few.
     """
+    check.kind("schedule", schedule, Schedule)
     d = check.per_client("delays", delays, schedule.num_clients)
     s = check.per_client("sample_costs", sample_costs, schedule.num_clients)
     server = check.real("server_time", server_time, 0)

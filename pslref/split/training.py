@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from pslref import check
 from pslref.check import FloatArray, IntArray
@@ -94,13 +95,12 @@ class Simulation:
         self.x, self.y, num_classes = _checked(net, x, y, partition)
         self.class_probs = np.bincount(self.y, minlength=num_classes) / self.y.size
         client_half, server_half = net.copy().cut(cut)
-
-        def optimizer() -> SGD:
-            return SGD(learning_rate, momentum, weight_decay)
-
+        optimizer = partial(SGD, learning_rate, momentum, weight_decay)
         self.server = Server(server_half, optimizer())
         halves = [(client_half, optimizer())] * partition.num_clients
         if execution == "clients":
+            copied = len(halves) * sum(w.size for w in client_half.parameters().values())
+            check.integer("execution by clients: their weights", copied, 0, check.MOST_NUMBERS)
             halves = [(client_half.copy(), optimizer()) for _ in halves]
         self.clients = [
             Client(k, half, sgd, self.x, self.y, indices, stream)
@@ -197,6 +197,7 @@ class Simulation:
         Raises:
             ValueError, Diverged: as `run_epoch`.
         """
+        check.kind("schedule", schedule, Schedule)
         done = len(self.rows)
         name, steps = "schedule.sizes", schedule.batch_sizes[done:]
         if schedule.local_class_counts is not None:
@@ -263,29 +264,31 @@ class Simulation:
 
     def evaluate(self, x: ArrayLike, y: ArrayLike) -> float:
         """Accuracy in 0..1: the share of images whose largest logit is at their label."""
-        images, labels = np.asarray(x, self.x.dtype), check.integers("y", y, ndim=1)
-        if len(images) != labels.size or not labels.size:
-            raise check.wrong("y", y, f"must be one label for each of the {len(images)} images")
+        images, labels = _labelled(x, y, self.x.dtype)
         net = self.net
         right = 0
-        for rows in _slices(labels.size):
-            logits, _ = net.forward(images[rows])
-            right += int(np.sum(logits.argmax(axis=1) == labels[rows]))
+        for i in range(0, labels.size, EVALUATION_ROWS):
+            rows = slice(i, i + EVALUATION_ROWS)
+            right += int(np.sum(net.forward(images[rows])[0].argmax(axis=1) == labels[rows]))
         return right / labels.size
 
 
-def _slices(size: int) -> Iterator[slice]:
-    return (slice(i, i + EVALUATION_ROWS) for i in range(0, size, EVALUATION_ROWS))
+def _labelled(x: ArrayLike, y: ArrayLike, dtype: DTypeLike) -> tuple[Array, IntArray]:
+    images = check.numbers("x", x).astype(dtype, copy=False)
+    labels = check.integers("y", y, ndim=1)
+    if images.shape[:1] != labels.shape or not labels.size:
+        raise check.wrong("y", y, f"must be one label for each of the images {images.shape}")
+    return images, labels
 
 
 def _checked(
     net: Network, x: ArrayLike, y: ArrayLike, partition: Partition
 ) -> tuple[Array, IntArray, int]:
     """Images in the network's dtype, labels, and the number of classes the network tells apart."""
+    check.kind("net", net, Network)
+    check.kind("partition", partition, Partition)
     dtype = next((w.dtype for w in net.parameters().values()), np.dtype(np.float64))
-    images, labels = np.asarray(x, dtype), check.integers("y", y, ndim=1)
-    if len(images) != labels.size:
-        raise check.wrong("y", y, f"must be one label for each of the {len(images)} images")
+    images, labels = _labelled(x, y, dtype)
     if not np.isfinite(images).all():
         raise ValueError("x: must be finite, but holds NaN or infinite pixels")
     num_classes = net.forward(images[:1])[0].shape[1]

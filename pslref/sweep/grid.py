@@ -8,13 +8,14 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from pslref import check, data
+from pslref import check, files
 from pslref.config import Config
 
 Row = dict[str, Any]
 Grid = dict[str, list[Any]]
 
 MOST_RUNS = 10_000
+MOST_BYTES = 2**20  # of the file
 ONCE = ("data_dir", "seeds", "seed")  # one value in a grid
 DEFAULTS: Row = {field.name: field.default for field in fields(Config)}
 COLUMNS = tuple(name for name in DEFAULTS if name not in ("data_dir", "seeds"))
@@ -35,11 +36,11 @@ UNHEEDED = {
 
 def read(path: Path) -> Row:
     """The fields of a TOML file, each with a value or a list of values."""
-    with path.open("rb") as file:
-        try:
-            return tomllib.load(file)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{path} is no TOML file: {error}") from None
+    text = files.content("grid", path, MOST_BYTES)
+    try:
+        return tomllib.loads(text.decode())
+    except (ValueError, RecursionError) as error:
+        raise check.wrong("grid", str(path), f"must be a TOML file: {error}") from None
 
 
 def checked(given: Mapping[str, Any]) -> Grid:
@@ -55,7 +56,7 @@ def checked(given: Mapping[str, Any]) -> Grid:
     for name in given:
         check.one_of("field of the grid", name, DEFAULTS)
     grid = {name: _values(name, given.get(name, default)) for name, default in DEFAULTS.items()}
-    count = prod(map(len, grid.values())) * check.integer("seeds", grid["seeds"][0], 1)
+    count = prod(map(len, grid.values())) * check.integer("seeds", grid["seeds"][0], 1, MOST_RUNS)
     if count > MOST_RUNS:
         raise ValueError(f"the grid has {count} runs: must have at most {MOST_RUNS}")
     configs(grid)
@@ -72,11 +73,6 @@ def _values(name: str, given: Any) -> list[Any]:
     values = list(given) if isinstance(given, list | tuple) else [given]
     if not values or (name in ONCE and len(values) > 1):
         raise check.wrong(name, given, "must be one value" + " or more" * (name not in ONCE))
-    for value in values:
-        if name == "dataset":
-            check.one_of(name, value, data.NAMES)
-        if name == "data_dir" and not isinstance(value, str):
-            raise check.wrong(name, value, "must be the name of a folder")
     return values
 
 

@@ -111,7 +111,7 @@ def deviation_bound(eps: float, batch_size: int, population: int, num_classes: i
 
 def deviation_eps(probability: float, batch_size: int, population: int, num_classes: int) -> float:
     """The ε for which `deviation_bound` gives `probability`; M is 2 or more (method.md 4.3)."""
-    sets = 2 ** check.integer("num_classes", num_classes, 2) - 2
+    sets = 2 ** check.integer("num_classes", num_classes, 2, MOST_CLASSES) - 2
     return 2 * _eps(sets, probability, _independent(batch_size, population))
 
 

@@ -26,7 +26,7 @@ def batch_deviation(batch_class_counts: ArrayLike, class_probs: ArrayLike) -> Fl
             another number of classes, and for probabilities that are none.
     """
     counts = check.integers("batch_class_counts", batch_class_counts, ndim=2)
-    probs = np.asarray(class_probs, np.float64)
+    probs = check.numbers("class_probs", class_probs).astype(np.float64)
     if probs.shape != counts.shape[1:]:
         raise check.wrong(
             "class_probs", class_probs, f"must be one number for each of {counts.shape[1]} classes"

@@ -50,10 +50,10 @@ def hypergeometric_pmf(
     Raises:
         ValueError: for arguments that are negative or not whole, and K, n or N too large.
     """
-    j = check.integers("count", count, ndim=np.ndim(count))
-    total = check.integers("population", population, ndim=np.ndim(population))
-    marked = check.integers("marked", marked, ndim=np.ndim(marked))
-    drawn = check.integers("draws", draws, ndim=np.ndim(draws))
+    j = check.integers("count", count, ndim=None)
+    total = check.integers("population", population, ndim=None)
+    marked = check.integers("marked", marked, ndim=None)
+    drawn = check.integers("draws", draws, ndim=None)
     if (total < np.maximum(marked, drawn)).any() or (total > check.MOST_SAMPLES).any():
         allowed = f"must be at least marked and draws, and at most {check.MOST_SAMPLES}"
         raise check.wrong("population", population, allowed)

@@ -237,6 +237,7 @@ def _matched(schedule: Schedule, class_counts: ArrayLike) -> tuple[IntArray, Int
 
     Where classes are prescribed, every class is one client that brings c_tm of its N_m samples.
     """
+    check.kind("schedule", schedule, Schedule)
     n, b = check.class_counts("class_counts", class_counts), schedule.batch_sizes
     if len(n) != schedule.num_clients:
         allowed = f"must have one row for each of the schedule's {schedule.num_clients} clients"

@@ -82,30 +82,6 @@ def averaging():
     return Plain("averaged")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (["check"], "one of --backend and --command"),
-        (["check", "--command", "a-program-that-is-not-there"], "could not be started"),
-        (["check", "--backend", "nonsense"], "must be package.module:factory"),
-        (["check", "--backend", "pslref.oracle:nothing"], "nothing"),
-        (["check", "--backend", LIBRARY, "--tier", "law"], "did you mean 'laws'"),
-        (["check", "--backend", LIBRARY, "--op", "convd"], "did you mean 'conv2d'"),
-        (["check", "--backend", LIBRARY, "--expect-failure", "sgd"], "must be ID=REASON"),
-        (["schedules", "none.csv", "--law", "ugs", "--batch-size", "4"], "one of --sizes"),
-        (["schedules", "none.csv", "--law", "ugs", "--batch-size", "4", "--sizes", "9,9"],
-         "none.csv"),
-        (["schedules", "none.csv", "--law", "ugs", "--batch-size", "4", "--sizes", "9,x"],
-         "sizes = '9,x'"),
-    ],
-)  # fmt: skip
-def test_what_cannot_be_checked_is_one_sentence_and_code_2(oracle, arguments, sentence) -> None:
-    code, out, err = oracle(*arguments)
-    assert (code, out) == (2, "")
-    assert sentence in err
-    assert err.count("\n") == 1
-
-
 def test_schedules_that_a_server_logged(oracle, tmp_path: Path, rng, alpha: float) -> None:
     """The command's own false-alarm rate is 1e-6; the seed is fixed by the test's name."""
     sizes = [12, 5, 8]

@@ -56,7 +56,7 @@ def test_extreme_scenarios(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"num_clients": 0}, "num_clients = 0: .*1 or more"),
+        ({"num_clients": 0}, "num_clients = 0: .* from 1 to"),
         ({"fraction": 1.1}, "fraction = 1.1: .*at most 1"),
         ({"fraction": np.nan}, "fraction = nan: .*finite"),
         ({"slowdown": 0.5}, "slowdown = 0.5: .*1 or more"),

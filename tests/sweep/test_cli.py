@@ -69,30 +69,3 @@ def test_a_folder_may_have_a_comma_in_its_name(pslref, tmp_path: Path) -> None:
     assert code == 1
     assert "1 of 1 runs failed: " in err
     assert err.endswith("`pslref data get cifar10 --data-dir a,b` downloads it\n")
-
-
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        (["--clients", "8,x"], "clients = '8,x': must be whole numbers separated by commas"),
-        (["--clients", "8,0"], "clients = 0: must be a whole number from 1 to 100000"),
-        (["--delta", "1,"], "delta = '1,': must be numbers separated by commas"),
-        (["--sampler", "ugs,usg"], "did you mean 'ugs'"),
-        (["--dataset", "digit"], "did you mean 'digits'"),
-        (["--partition", "iid,"], "partition = '': must be one of"),
-        (["--seeds", "1,2"], "seeds = [1, 2]: must be one value"),
-        (["--jobs", "0"], "jobs = 0: must be a whole number from 1"),
-        (["--grid", "nowhere.toml"], "cannot use nowhere.toml: No such file"),
-        (["--scheduler", ""], "scheduler = '': must be the address of a Dask scheduler"),
-    ],
-)
-def test_a_mistake_is_one_sentence_and_exit_code_2(
-    pslref, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], sentence: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    code, out, err = pslref("sweep", *options, "--out", "out")
-    assert (code, out) == (2, "")
-    assert err.startswith("pslref: ")
-    assert sentence in err
-    assert err.count("\n") == 1
-    assert list(tmp_path.iterdir()) == []
