@@ -424,8 +424,10 @@ def test_what_is_no_grid(refused, folder: Path, text: str, sentence: str) -> Non
 
 
 HEAVY = {"scipy", "matplotlib", "rich", "distributed", "pooch", "pslref.nn", "pslref.runs"}
-AT_ONCE = ["--help", "compare --help", "sweep --help", "oracle check --help", "compare --nonsense",
-           "compare --clients x", "train --clients 0", "oracle check --seed x", "nonsense"]  # fmt: skip
+AT_ONCE = [
+    "--help", "compare --help", "sweep --help", "oracle check --help", "nonsense",
+    "compare --nonsense", "compare --clients x", "train --clients 0", "oracle check --seed x",
+]  # fmt: skip
 
 
 def test_help_and_a_bad_option_do_not_wait_for_what_takes_long_to_import() -> None:

@@ -274,10 +274,10 @@ class Simulation:
 
 
 def _labelled(x: ArrayLike, y: ArrayLike, dtype: DTypeLike) -> tuple[Array, IntArray]:
-    images = check.numbers("x", x).astype(dtype, copy=False)
+    images = np.atleast_1d(check.numbers("x", x).astype(dtype, copy=False))
     labels = check.integers("y", y, ndim=1)
-    if images.shape[:1] != labels.shape or not labels.size:
-        raise check.wrong("y", y, f"must be one label for each of the images {images.shape}")
+    if len(images) != labels.size or not labels.size:
+        raise check.wrong("y", y, f"must be one label for each of the {len(images)} images")
     return images, labels
 
 

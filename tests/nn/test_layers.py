@@ -250,7 +250,7 @@ def test_an_input_of_the_wrong_shape_is_refused(
     [
         (lambda rng: Linear(0, 2, rng), r"in_features = 0: must be a whole number, 1 or more"),
         (lambda rng: Linear(2, 1.5, rng), r"out_features = 1.5"),
-        (lambda rng: Linear(2, 2, rng, "int64"), r"dtype = 'int64': must be one of float32"),
+        (lambda rng: Linear(2, 2, rng, "int64"), r"dtype = 'int64': must be float32 or float64"),
         (lambda rng: GroupNorm(2, 4, dtype="float16"), r"dtype = 'float16'"),
         (lambda rng: GroupNorm(3, 4), r"num_groups = 3: must divide num_channels = 4"),
         (lambda rng: GroupNorm(8, 4), r"num_groups = 8: must be a whole number from 1 to 4"),

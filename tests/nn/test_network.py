@@ -246,9 +246,9 @@ def test_wrong_sizes_are_refused(rng: np.random.Generator) -> None:
     sentence = r"^widths = \[4\]: must hold at least the input's and the logits' width$"
     with pytest.raises(ValueError, match=sentence):
         mlp([4], rng)
-    with pytest.raises(ValueError, match=r"in_features = 0"):
+    with pytest.raises(ValueError, match=r"^widths = \[0, 4\]: must be .* each 1 or more$"):
         mlp([0, 4], rng)
-    with pytest.raises(ValueError, match=r"input_shape = \(3, 8, 1\): .* at least 4"):
+    with pytest.raises(ValueError, match=r"input_shape = \(3, 8, 1\): .* at least 2\^2"):
         cnn((3, 8, 1), 10, rng)
-    with pytest.raises(ValueError, match=r"out_features = 0"):
+    with pytest.raises(ValueError, match=r"^num_classes = 0: must be"):
         cnn((8, 8, 1), 0, rng)

@@ -334,7 +334,7 @@ def test_re_estimation_that_was_not_promised_is_caught(rng: np.random.Generator)
         ({"schedules": []}, r"schedules = \[\]: must hold at least one epoch"),
         ({"alpha": 0.0}, "alpha = 0.0: must be a finite number, greater than 0"),
         ({"batch_size": 99}, "batch_size = 99: must be a whole number from 1 to 7"),
-        ({"law": "lds"}, "weights = None: law = 'lds' needs class_counts or weights"),
+        ({"law": "lds"}, "weights = None: must be given, or class_counts, if law = 'lds'"),
         ({"law": "lds", "weights": [1, 0]}, r"weights = \[1, 0\]: must be above 0"),
         ({"law": "lds", "class_counts": [[1], [2]]}, "class_counts = .*: must sum to sizes"),
         (

@@ -501,8 +501,8 @@ def test_drawn_outages_are_what_was_asked_for(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"num_clients": 0}, "^num_clients = 0: must be a whole number, 1 or more$"),
-        ({"num_steps": 0}, "^num_steps = 0: must be a whole number, 1 or more$"),
+        ({"num_clients": 0}, "^num_clients = 0: must be a whole number from 1 to 268435456$"),
+        ({"num_steps": 0}, "^num_steps = 0: must be a whole number from 1 to 268435456$"),
         ({"rng": 0}, "^rng = 0: must be a numpy.random.Generator, not a seed$"),
         ({"lost": -0.1}, "^lost = -0.1: must be a finite number, 0 or more, at most 1$"),
         ({"lost": 1.1}, "^lost = 1.1: must be a finite number, 0 or more, at most 1$"),

@@ -162,7 +162,7 @@ from pslref import sweep
 left = int(sys.argv[2])
 def watch(event, args):
     global left
-    if event in ("open", "os.rename") and str(args[0]).startswith(sys.argv[1]):
+    if event in ("open", "os.rename") and str(args[0]).startswith(sys.argv[1] + "/"):
         left -= 1
         if not left:
             os.kill(os.getpid(), signal.SIGKILL)
