@@ -12,7 +12,7 @@ from pslref.config import Config
 from pslref.data import Dataset
 from pslref.runs import Results, Run, draw_schedule, random_streams
 from pslref.sampling import Schedule
-from pslref.split import Diverged, FaultySimulation, draw_outages, epoch_time
+from pslref.split import Diverged, FaultySimulation, draw_outages
 
 
 class FaultyRun(Run):
@@ -60,13 +60,9 @@ class FaultyRun(Run):
             except Diverged as error:
                 raise Diverged(f"epoch {epoch}, {error}") from None
             step = done.next_step
-            self.records.append(done.record)
-            costs = self.config.sample_cost * self.delays
-            self.times.append(epoch_time(done.attempted, self.delays, costs))
+            self.keep(done.record, done.attempted)
             self.unreachable.append(int(done.unreachable.sum()))
             self.num_aborted += int(np.sum(~done.committed))
-            test = self.dataset.x_test, self.dataset.y_test
-            self.accuracies.append(self.simulation.evaluate(*test))
             yield epoch + 1.0
 
     def plan(self, reachable: IntArray) -> Schedule:

@@ -106,12 +106,16 @@ class Run:
             except Diverged as error:
                 raise Diverged(f"epoch {len(self.records)}, {error}") from None
             self.schedule_stream = stream
-            self.records.append(self.simulation.end_epoch())
-            costs = self.config.sample_cost * self.delays
-            self.times.append(epoch_time(schedule, self.delays, costs))
-            test = self.dataset.x_test, self.dataset.y_test
-            self.accuracies.append(self.simulation.evaluate(*test))
+            self.keep(self.simulation.end_epoch(), schedule)
             yield float(len(self.records))
+
+    def keep(self, record: EpochRecord, schedule: Schedule) -> None:
+        """Keep what an epoch did, the time that its schedule takes, and the accuracy after it."""
+        self.records.append(record)
+        costs = self.config.sample_cost * self.delays
+        self.times.append(epoch_time(schedule, self.delays, costs))
+        test = self.dataset.x_test, self.dataset.y_test
+        self.accuracies.append(self.simulation.evaluate(*test))
 
     @property
     def num_steps(self) -> int:

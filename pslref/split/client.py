@@ -56,7 +56,7 @@ class Client:
             # from all classes, were the rest not shuffled again.
             drawn, rest = self.left[taken], self.rng.permutation(self.left[~taken])
         else:
-            total = counts
+            total = int(counts)  # NumPy's integers make slow slices
             drawn, rest = self.left[:total], self.left[total:]
         if drawn.size < total:
             raise ValueError(

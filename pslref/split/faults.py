@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -191,14 +192,6 @@ class FaultySimulation(Simulation):
                 client.left = left
             raise
 
-    def _numbered(
-        self, t: int, counts: IntArray, absent: Collection[int] = (), failing: Collection[int] = ()
-    ) -> float:
-        try:
-            return self.step(counts, absent, failing)
-        except Diverged as error:
-            raise Diverged(f"step {t}: {error}") from None
-
     def _commit(self, participants: list[Client], total: dict[str, Array]) -> None:
         lost = [client.client for client in participants if client.client in self.missing]
         if lost:
@@ -253,13 +246,11 @@ class FaultySimulation(Simulation):
             attempted.append(counts.reshape(len(counts), -1).sum(axis=1))
             failing = {outage.client for outage in outages if outage.start == step}
             try:
-                loss = self._numbered(step, counts, absent, failing)
+                self._take(step, partial(self.step, counts, absent, failing))
+                committed.append(True)
             except Aborted:
                 committed.append(False)
                 planned = []
-            else:
-                committed.append(True)
-                self.rows.append((loss, *self.last_bytes, self._class_counts()))
             step += 1
         no_bytes = np.zeros(0, np.int64)
         nothing = EpochRecord(np.zeros(0), np.zeros(0), no_bytes, no_bytes)

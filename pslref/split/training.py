@@ -1,6 +1,6 @@
 """Simulation: one step, one epoch. The only place where clients and server meet."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -207,8 +207,7 @@ class Simulation:
         if not schedule.batch_sizes.any(axis=1).all():
             raise ValueError("schedule.batch_sizes: must have a participant in every step")
         for t, counts in enumerate(steps, done):
-            loss = self._numbered(t, counts)
-            self.rows.append((loss, *self.last_bytes, self._class_counts()))
+            self._take(t, partial(self._step, counts))  # what it asks for was checked as a whole
             yield t + 1
 
     def end_epoch(self) -> EpochRecord:
@@ -217,14 +216,14 @@ class Simulation:
         self.rows = []
         return EpochRecord(loss, batch_deviation(counts, self.class_probs), up, down)
 
-    def _numbered(self, t: int, counts: IntArray) -> float:
+    def _take(self, t: int, step: Callable[[], float]) -> None:
+        """Take step t of an epoch and keep what it did."""
         try:
-            return self._step(counts)  # what an epoch asks for was checked as a whole
+            loss = step()
         except Diverged as error:
             raise Diverged(f"step {t}: {error}") from None
-
-    def _class_counts(self) -> IntArray:
-        return np.bincount(self.y[self.last_batch], minlength=self.class_probs.size)
+        class_counts = np.bincount(self.y[self.last_batch], minlength=self.class_probs.size)
+        self.rows.append((loss, *self.last_bytes, class_counts))
 
     def _affordable(self, name: str, counts: IntArray) -> None:
         """Refuse counts, (K,) or by class (K, M), that the clients' unused samples don't cover."""
