@@ -37,16 +37,26 @@ def contestants(net: Network, num_clients: int, num_steps: int) -> Contestants:
     x = rng.standard_normal((num_samples, *SHAPE), np.float32)
     y = rng.integers(0, CLASSES, num_samples)
     part = partition.extended_dirichlet(y, num_clients, classes_per_client=2, alpha=3.0, rng=rng)
-    rows = sampling.ugs(part.sizes, BATCH_SIZE, rng).batch_sizes
+    schedule = sampling.ugs(part.sizes, BATCH_SIZE, rng)
 
     def simulation(execution: str) -> Simulation:
         same = np.random.default_rng(1)
         return Simulation(net, CUT, x, y, part, LEARNING_RATE, rng=same, execution=execution)
 
-    clients, pooled, drawing = map(simulation, ("clients", "pooled", "clients"))
+    def walking(execution: str) -> Callable[[int], float]:
+        walked = simulation(execution)
+        steps = walked.walk(schedule)
+
+        def step(t: int) -> float:
+            next(steps)
+            return walked.rows[t][0]
+
+        return step
+
+    drawing = simulation("clients").clients
     batches = [
-        [(int(k), torch.tensor(drawing.clients[k].draw(int(row[k])))) for k in np.flatnonzero(row)]
-        for row in rows
+        [(int(k), torch.tensor(drawing[k].draw(row[k]))) for k in np.flatnonzero(row)]
+        for row in schedule.batch_sizes
     ]
     whole = [torch.cat([samples for _, samples in batch]) for batch in batches]
     images, labels = torch.tensor(x.transpose(0, 3, 1, 2).copy()), torch.tensor(y)
@@ -54,8 +64,8 @@ def contestants(net: Network, num_clients: int, num_steps: int) -> Contestants:
     fused = Fused(net, images, labels, LEARNING_RATE, torch.contiguous_format)
     channels_last = Fused(net, images, labels, LEARNING_RATE, torch.channels_last)
     return {
-        "clients": lambda t: clients.step(rows[t]),
-        "pooled": lambda t: pooled.step(rows[t]),
+        "clients": walking("clients"),
+        "pooled": walking("pooled"),
         "K modules": lambda t: modules.step(batches[t]),
         "fused": lambda t: fused.step(whole[t]),
         "fused, channels last": lambda t: channels_last.step(whole[t]),
