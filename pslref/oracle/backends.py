@@ -85,13 +85,12 @@ class CommandBackend:
             hello = self._ask("hello", {}, max(time_limit, START_LIMIT))
         except (Unsupported, ValueError) as error:
             raise self._no_backend(error) from None
-        names = hello.get("capabilities")
-        dtype = hello.get("dtype")
+        names, dtype = hello.get("capabilities"), str(hello.get("dtype"))
         if not isinstance(names, list) or dtype not in ("float32", "float64"):
             raise self._no_backend(
                 "it must have capabilities, a list of names, and a dtype, float32 or float64"
             )
-        self.spec = Spec(str(hello.get("name", self.command[-1])), str(dtype))
+        self.spec = Spec(str(hello.get("name", self.command[-1])), dtype)
         self.names = [str(name) for name in names]
 
     def capabilities(self) -> Collection[str]:
@@ -145,8 +144,8 @@ class CommandBackend:
         ).start()
         line = self._read_line(self.process, time_limit)
         try:
-            answer = decode(json.loads(line))
-            outputs = answer.get("outputs")
+            answer = json.loads(line)
+            outputs = decode(answer.get("outputs"))
         except (ValueError, AttributeError, RecursionError) as error:
             self.close()
             raise Broken(f"wrote {line[:60]!r}, which is no answer: {error}") from None

@@ -1,11 +1,13 @@
 """Values as JSON: an array is {"dtype", "shape", "data"}, its data flat, the last axis fastest."""
 
 import math
+from reprlib import repr as short
 from typing import Any
 
 import numpy as np
 
 DTYPES = ("float32", "float64", "int64")
+MOST_AXES = 32
 
 
 def encode(value: Any) -> Any:
@@ -41,11 +43,13 @@ def decode(value: Any) -> Any:
         return {name: decode(entry) for name, entry in value.items()}
     dtype, shape, data = value["dtype"], value["shape"], value["data"]
     if dtype not in DTYPES:
-        raise ValueError(f"an array's dtype is {dtype!r}: must be one of {', '.join(DTYPES)}")
+        raise ValueError(f"an array's dtype is {short(dtype)}: must be one of {', '.join(DTYPES)}")
     if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
-        raise ValueError(f"an array's shape is {shape!r}: must be a list of whole numbers")
+        raise ValueError(f"an array's shape is {short(shape)}: must be a list of whole numbers")
+    if len(shape) > MOST_AXES:  # to multiply a million huge numbers takes hours
+        raise ValueError(f"an array has {len(shape)} axes: must have at most {MOST_AXES}")
     if not isinstance(data, list) or len(data) != math.prod(shape):
-        raise ValueError(f"an array's data do not fill its shape {shape}")
+        raise ValueError(f"an array's data do not fill its shape {short(shape)}")
     if not all(type(n) in (int, float) or n is None for n in data):
         raise ValueError("an array's data hold something that is no number")
     numbers = [math.nan if n is None else n for n in data]

@@ -6,16 +6,18 @@ import sys
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pslref.oracle import CommandBackend, Spec, Unsupported, examine
 from pslref.oracle.backends import Broken
 from pslref.oracle.codec import decode, encode
+from pslref.oracle.compare import divergence
 from pslref.oracle.library import Library
 from tests.backends.plain import Plain
 
@@ -45,6 +47,9 @@ def test_an_array_survives_json_bit_for_bit(array: np.ndarray) -> None:
         ({"dtype": "int64", "shape": [-1], "data": []}, "whole numbers"),
         ({"dtype": "float64", "shape": [1], "data": ["1"]}, "no number"),
         ({"dtype": "float64", "shape": 1, "data": [1]}, "whole numbers"),
+        ({"dtype": "int64", "shape": [10**4000] * 10**5, "data": []}, "has 100000 axes: must"),
+        ({"dtype": "int64", "shape": [0, 10**30], "data": []}, "dimension"),
+        ({"dtype": "x" * 10**6, "shape": [], "data": []}, r"dtype is 'x{12}\.\.\."),
     ],
 )
 def test_an_array_that_is_none_is_refused(broken: dict, sentence: str) -> None:
@@ -207,6 +212,68 @@ def test_a_backend_that_changes_its_inputs_harms_only_itself(rng: np.random.Gene
 
     for _ in range(2):
         assert examine(Careless(), rng, **VECTORS, ops=["linear", "sgd"]).exit_code == 0
+
+
+numbers = st.one_of(
+    st.none(), st.integers(), st.floats(), st.sampled_from([-(2**63), 10**400, 1e308, -1e308])
+)
+arrays = st.fixed_dictionaries(
+    {
+        "dtype": st.sampled_from(["float64", "int64", "float32"]),
+        "shape": st.just([4]) | st.sampled_from([[], [0], [2, 2]]) | st.just(10**30),
+        "data": st.lists(numbers, min_size=4, max_size=4) | st.lists(numbers, max_size=1),
+    }
+)
+names = st.sampled_from(["y", "dx", "id", "outputs", "error", "unsupported", "capabilities"])
+answers = st.recursive(
+    numbers | st.text(max_size=3) | arrays,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
+    max_leaves=8,
+)
+outputs = answers | st.fixed_dictionaries({"y": arrays, "dx": arrays})
+HELLO = {"outputs": {"dtype": "float64", "capabilities": ["relu"]}}
+
+
+class Answering(CommandBackend):
+    """A program that introduces itself with one thing, and then answers with another."""
+
+    def __init__(self, hello: Any, answer: Any) -> None:
+        self.left = iter([hello])
+        self.answer = answer
+        super().__init__("none")
+
+    def _start(self) -> None:
+        self.process, self.errors = Mock(), Mock()
+
+    def _read_line(self, process: Any, time_limit: float) -> bytes:
+        answer = next(self.left, self.answer)
+        if isinstance(answer, dict):
+            answer = {"id": self.calls} | answer
+        return answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+
+
+anything = st.binary(max_size=50) | answers | outputs.map(lambda value: {"outputs": value})
+
+
+@settings(max_examples=120)
+@given(anything)
+def test_whatever_is_answered_is_wrong_and_no_error_of_the_check(answer: Any) -> None:
+    """Nor a warning of NumPy's, which would be an error here."""
+    backend = Answering(HELLO, answer)
+    report = examine(backend, np.random.default_rng(0), **VECTORS, ops=["relu"])
+    assert report.exit_code in (1, 2)
+    assert len("".join(report.lines())) < 3000
+
+
+@given(anything | answers.map(lambda value: {"outputs": {"dtype": value, "capabilities": value}}))
+def test_however_it_introduces_itself_it_is_taken_or_refused(hello: Any) -> None:
+    with pytest.raises(Broken, match="must answer hello, but "):
+        Answering(hello, {})
+
+
+def test_the_integer_farthest_below_0_is_not_0() -> None:
+    right, came = np.array([0, 3]), np.array([-(2**63), 3])
+    assert divergence({"n": right}, {"n": came}, {"n": 0}).startswith("n: [0] is -9.2")
 
 
 def test_a_capability_that_is_none_is_refused(rng: np.random.Generator) -> None:

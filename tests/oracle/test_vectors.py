@@ -1,11 +1,14 @@
 """Every expected value has a second witness; the files are what the generator writes."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import jsonschema
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pslref.oracle import growth, vectors
 from pslref.oracle.backends import Values
@@ -132,3 +135,50 @@ def test_another_version_of_the_format_is_refused() -> None:
 
 def _text(folder: Path, name: str) -> str:
     return (folder / f"{name}.json").read_text(encoding="utf-8")
+
+
+LAWS = json.loads(_text(vectors.folder(), "laws"))
+
+
+def places(value: object, place: tuple = ()) -> Iterator[tuple]:
+    yield place
+    if isinstance(value, dict | list):
+        for step in value if isinstance(value, dict) else range(min(2, len(value))):
+            yield from places(value[step], (*place, step))
+
+
+def put(value: object, place: tuple, new: object) -> object:
+    """A copy of `value` with something else in that place."""
+    if not place:
+        return new
+    copy = value.copy()
+    copy[place[0]] = put(value[place[0]], place[1:], new)
+    return copy
+
+
+anything = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=3)
+    | st.just(10**400),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.just("dtype"), inner),
+    max_leaves=3,
+)
+texts = st.text(max_size=50) | st.builds(
+    lambda place, new: json.dumps(put(LAWS, place, new)),
+    st.sampled_from(list(places(LAWS))),
+    anything,
+)
+
+
+@given(texts)
+def test_any_text_is_cases_or_one_sentence(text: str) -> None:
+    try:
+        assert isinstance(vectors.read(text), list)
+        sentence = ""
+    except ValueError as error:
+        sentence = str(error)
+    assert "\n" not in sentence
+    assert len(sentence) < 600
