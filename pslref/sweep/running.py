@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from functools import lru_cache
@@ -15,11 +16,13 @@ from pslref.data import Dataset
 from pslref.sweep import workers
 from pslref.sweep.grid import COLUMNS, Grid, Row, columns, configs
 
+TIME = "simulated_time"  # a run that is not split has none
 RESULTS = (
-    *("test_accuracy", "mean_deviation", "max_deviation", "num_steps", "simulated_time"),
+    *("test_accuracy", "mean_deviation", "max_deviation", "num_steps", TIME),
     *("megabytes", "empty_clients"),
 )
 EPOCH = ("epoch", "loss", "test_accuracy")
+MOST_BYTES = 2**28  # of a run's file: a million epochs
 
 
 def run(
@@ -87,13 +90,20 @@ def _path(out: Path, config: Config) -> Path:
 
 def _kept(config: Config, path: Path) -> Row:
     """The outcome that a file holds, if it is whole and of this run."""
+    text = files.content("run", path, MOST_BYTES)
     try:
-        outcome = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
-        outcome = None
-    if not isinstance(outcome, dict) or outcome.pop("sha256", None) != _digest(outcome):
+        outcome: Row = json.loads(text)
+        row, epochs = outcome["row"], outcome["epochs"]
+        numbers = [row[name] for name in RESULTS if name != TIME or row[name] is not None]
+        numbers += [epoch[name] for epoch in epochs for name in EPOCH]
+        whole = outcome.pop("sha256") == _digest(outcome) and len(epochs) == config.epochs
+        whole &= all(abs(number) <= sys.float_info.max for number in numbers)
+        written = outcome["config"]
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        whole = False
+    if not whole:
         raise ValueError(f"{path} is not as it was written: delete it to run it again")
-    if outcome["config"] != columns(config):
+    if written != columns(config):
         raise ValueError(f"{path} holds another run: must hold {columns(config)}")
     return outcome
 

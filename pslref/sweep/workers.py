@@ -1,12 +1,20 @@
 """Where runs are run: processes on this machine, a Dask cluster, or any other executor."""
 
+import asyncio
 import logging
 import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import (
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    as_completed,
+)
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -14,6 +22,8 @@ from pslref import check
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+LONGEST_WAIT = 10  # seconds, for a scheduler
 
 
 @contextmanager
@@ -48,18 +58,29 @@ def cluster(address: str) -> Iterator[Callable[[], Executor]]:
     """The workers of the Dask scheduler at this address, such as tcp://127.0.0.1:8786."""
     try:
         from distributed import Client
-        from distributed.comm.addressing import resolve_address
     except ModuleNotFoundError:
         raise ValueError("scheduler needs Dask: pip install 'pslref[cluster]'") from None
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # the rows say it shorter
     try:
-        resolve_address(address)  # a client that never had a chance would leave a thread behind
+        with ThreadPoolExecutor(1) as pool:  # a notebook's own thread has a loop already
+            pool.submit(asyncio.run, _reach(address)).result()
         client = Client(address)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError) as error:
-        allowed = f"must be the address of a Dask scheduler: {error}"
+    except Exception as error:  # of many kinds, as many as there are kinds of addresses
+        allowed = f"must be the address of a Dask scheduler that answers soon: {error!r}"
         raise check.wrong("scheduler", address, allowed) from None
     with client:
         yield lambda: client.get_executor(pure=False)  # type: ignore[no-untyped-call]
+
+
+async def _reach(address: str) -> None:
+    """Try the address: a client would wait for ever for who listens and says nothing."""
+    from distributed import Security
+    from distributed.comm.core import connect
+
+    async with asyncio.timeout(LONGEST_WAIT):
+        options = Security().get_connection_args("client")  # type: ignore[no-untyped-call]
+        comm = await connect(address, **options)  # type: ignore[no-untyped-call]
+        await comm.close()
 
 
 def finished(

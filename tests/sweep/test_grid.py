@@ -145,3 +145,33 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes) -> None
     (tmp_path / "grid.toml").write_bytes(content)
     with pytest.raises(ValueError, match=r"grid\.toml': must be a TOML file: "):
         sweep.read(tmp_path / "grid.toml")
+
+
+lines = st.builds(
+    "{} = {}".format,
+    st.sampled_from([*COLUMNS, "seeds", "data_dir"]),
+    st.recursive(
+        st.integers().map(str)
+        | st.floats().map(str)
+        | st.sampled_from(["true", '"ugs"', '"iid"', "''", "0x" + "f" * 400, "07:32:00", "[]"]),
+        lambda inner: st.lists(inner, max_size=3).map(lambda values: f"[{', '.join(values)}]"),
+        max_leaves=4,
+    ),
+)
+contents = st.binary(max_size=60) | st.lists(lines, max_size=3).map("\n".join).map(str.encode)
+
+
+@settings(max_examples=200)
+@given(contents)
+def test_any_file_is_a_grid_or_one_sentence(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "grid.toml"
+    file.write_bytes(content)
+    try:
+        assert sweep.configs(sweep.checked(sweep.read(file)))
+        sentence = ""
+    except ValueError as error:
+        sentence = str(error)
+    assert "\n" not in sentence
+    assert len(sentence) < 600

@@ -1,15 +1,22 @@
 import csv
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from pslref import runs, sweep
+from pslref import runs, sweep, terminal
 from pslref.config import Config
 from pslref.data import load
+from pslref.sweep import running
+from pslref.sweep.grid import columns
 from tests.sweep.conftest import GRID, contents
 
 FEW = GRID | {"epochs": 1}
@@ -130,6 +137,56 @@ def test_a_damaged_file_is_named_and_nothing_is_written(tmp_path: Path, damage) 
     with pytest.raises(ValueError, match=f"{path.name} is not as it was written: delete it"):
         made(FEW, tmp_path)
     assert contents(tmp_path) == before
+
+
+def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
+    made(FEW, tmp_path)
+    path = next((tmp_path / "runs").glob("ugs-*.json"))
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ValueError, match=rf"run = '.*{path.name}': must be a file that can be rea"):
+        made(FEW, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path, dict]:
+    out = tmp_path_factory.mktemp("kept")
+    grid = sweep.checked(FEW | {"sampler": "ugs", "clients": 5, "partition": "iid"})
+    sweep.run(grid, out, one_thread)
+    (config,) = sweep.configs(grid)
+    path = next(out.glob("runs/*.json"))
+    return config, path, json.loads(path.read_text())
+
+
+values = st.recursive(
+    st.none() | st.integers() | st.floats() | st.text(max_size=2) | st.just(10**400),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.just("loss"), inner),
+    max_leaves=3,
+)
+
+
+@settings(max_examples=200)
+@given(
+    field=st.sampled_from(["config", "row", "epochs", "test_accuracy", "num_steps", "loss"]),
+    value=values | st.just(...),
+)
+def test_a_file_that_was_forged_to_fit_is_taken_whole_or_refused(
+    kept: tuple[Config, Path, dict], field: str, value: object
+) -> None:
+    """Its digest is right, but one field is another or, for `...`, is not there."""
+    config, path, outcome = kept
+    forged = deepcopy(outcome)
+    del forged["sha256"]
+    for place in (forged, forged["row"], forged["epochs"][0]):
+        if field in place:
+            place[field] = value
+            if value is ...:
+                del place[field]
+    path.write_text(json.dumps(forged | {"sha256": running._digest(forged)}))
+    with suppress(ValueError):
+        taken = running._kept(config, path)
+        row = taken["row"] | columns(config) | {"error": None}
+        assert terminal.sweep(*sweep.summary([row]), [])
 
 
 def test_a_file_of_another_run_is_named_and_nothing_is_written(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -135,13 +136,24 @@ def test_a_dask_worker_computes_on_one_thread(cluster: LocalCluster) -> None:
         assert outcomes([THREADS], executor) == {THREADS: "1"}
 
 
-@pytest.mark.parametrize("address", ["a b", "nonsense://here:1"])
+@pytest.mark.parametrize("address", ["a b", "nonsense://here:1", "tls://127.0.0.1:1"])
 def test_an_address_of_no_scheduler_is_one_sentence(address: str) -> None:
     with (
         pytest.raises(ValueError, match=f"scheduler = '{address}': must be the address of a Dask"),
         sweep.cluster(address),
     ):
         pass
+
+
+def test_who_listens_and_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "LONGEST_WAIT", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        with (
+            pytest.raises(ValueError, match=r"that answers soon: TimeoutError\(\)$"),
+            sweep.cluster(address),
+        ):
+            pass
 
 
 def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
