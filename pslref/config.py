@@ -9,6 +9,7 @@ from pslref import check, data
 SAMPLERS = ("centralized", "fls", "fpls", "ugs", "lds", "targets", "stratified")
 
 MOST_WIDTH = 100_000
+MOST_WEIGHTS = 2**26  # of all hidden layers: of 512 MiB, and there are copies and gradients
 WHOLE = [  # ranges of whole numbers
     ("clients", 1, 100_000),
     ("batch_size", 1, check.MOST_SAMPLES),
@@ -111,8 +112,8 @@ class Config:
             self._keep(name, check.integer(name, getattr(self, name), low, high))
         hidden = [check.integer("hidden", width, 1, MOST_WIDTH) for width in self.hidden]
         self._keep("hidden", tuple(hidden))
-        if any(rows * columns > check.MOST_NUMBERS for rows, columns in pairwise(hidden)):
-            allowed = f"must have at most {check.MOST_NUMBERS} weights between two layers"
+        if sum(rows * columns for rows, columns in pairwise(hidden)) > MOST_WEIGHTS:
+            allowed = f"must have at most {MOST_WEIGHTS} weights between these layers"
             raise check.wrong("hidden", self.hidden, allowed)
         for name, least, most in RANGES:
             self._keep(name, check.real(name, getattr(self, name), least, most))

@@ -14,6 +14,7 @@ from pslref.faulty_runs import FaultyRun
 from pslref.runs import Results, Row, Run, finished
 from pslref.split import Diverged
 
+MOST_RUNS = 100_000
 TELLING = 0.2  # an interval wider than 20 points that holds 0 tells nothing
 
 
@@ -63,6 +64,8 @@ def compare(
 
 def runs_of(config: Config, faults: Sequence[float]) -> list[tuple[int, str, float | None]]:
     """The runs of `compare`: seed, sampler, share of clients lost; centralized has none to lose."""
+    count = config.seeds * len(config.sampler) * max(1, len(faults))
+    check.integer("seeds * samplers * faults", count, 1, MOST_RUNS)
     return [
         (seed, sampler, lost)
         for seed in range(config.seed, config.seed + config.seeds)

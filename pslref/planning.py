@@ -19,6 +19,7 @@ Row = dict[str, Any]
 
 TARGETS = ("targets", "stratified")
 NO_BOUNDS: Row = {"serfling": None, "l1_bound": None}
+MOST_COMBINATIONS = 10_000
 MOST_ROWS = 5_000_000  # a row of a schedule takes some 200 bytes
 OUTSIDE = 0.05  # what is drawn as a band or a bound holds for a step with probability 0.95
 
@@ -197,6 +198,8 @@ def straggler_grid(
     assignments: Sequence[str],
 ) -> list[tuple[str, Config]]:
     """What `stragglers` runs for each seed: of config.sampler, after UGS, each with its config."""
+    values = len(deltas) * len(concentrations) + len(slacks) * len(assignments)
+    check.integer("combinations of values", values, 0, MOST_COMBINATIONS)
     fixed = [(name, config) for name in ("fls", "fpls") if name in config.sampler]
     lds = [
         ("lds", replace(config, delta=delta, concentration=concentration))

@@ -19,6 +19,7 @@ LIBRARY = "pslref.oracle.library:Library"
 LATIN = os.fsdecode(b"caf\xe9")  # a file name that is not UTF-8
 LONG = "x" * 3000
 DIGITS = "9" * 5000  # more than Python makes a number of
+THOUSANDTHS = [i / 1000 for i in range(1000)]
 STRANGE = ["folder", "text", LATIN, "loop", "dangling", "endless", "pipe"]
 BUILT = cache(typer.main.get_command)
 WHAT_IS_ALLOWED = re.compile(
@@ -157,7 +158,8 @@ MISTAKES = [
     ("compare --hidden 0", "hidden = 0: must be a whole number from 1 to 100000"),
     ("compare --hidden 64,-1", "hidden = -1: must be"),
     ("compare --hidden 1000000000", "hidden = 1000000000: must be"),
-    ("compare --hidden 100000,100000", "hidden = (100000, 100000): must have at most 268435456"),
+    ("compare --hidden 100000,100000", "hidden = (100000, 100000): must have at most 67108864"),
+    (f"compare --hidden {','.join(['5000'] * 9)}", "must have at most 67108864 weights"),
     (f"compare --hidden {DIGITS}", "hidden = '9999"),
     (f"compare --hidden {LONG}", "hidden = 'xxxx"),
     ("compare --data-dir ''", "data_dir = '': must be the name of a folder"),
@@ -180,6 +182,10 @@ MISTAKES = [
     ("compare --faults 0,nan", "faults = nan: must be"),
     ("compare --faults inf", "faults = inf: must be"),
     ("compare --faults 0,0.1,0", "faults = [0.0, 0.1, 0.0]: must name each share once"),
+    (
+        f"compare --seeds 10000 --faults {','.join(map(str, THOUSANDTHS))}",
+        "seeds * samplers * faults = 70000000: must be a whole number from 1 to 100000",
+    ),
     ("train --every 0 --checkpoint c", "every = 0: must be a whole number, 1 or more"),
     ("train --every x --checkpoint c", "every = 'x': must be a whole number"),
     ("train --every ''", "every = '': must be a whole number"),
@@ -192,6 +198,11 @@ MISTAKES = [
     ("stragglers --slack 0,1 --assign random", "slack = 1.0: must be 0 unless assign"),
     ("stragglers --assign slowest", "(did you mean 'slowest-first'?)"),
     ("stragglers --assign ''", "assign = '': must be one of slowest-first, balanced, random"),
+    (
+        f"stragglers --delta {','.join(map(str, range(1000)))} "
+        f"--concentration {','.join(map(str, range(1, 1001)))}",
+        "combinations of values = 1000001: must be a whole number from 0 to 10000",
+    ),
     ("stragglers --seeds 0", "seeds = 0: must be"),
     ("schedule --epochs 0", "epochs = 0: must be"),
     ("schedule --out ''", "out = '': must be a path"),
