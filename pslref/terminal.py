@@ -90,7 +90,7 @@ def print_table(rows: Iterable[dict[str, str]]) -> None:
         table.add_column(name, justify="right" if i else "left", no_wrap=True)
     for row in shown:
         table.add_row(*(row[name] for name in names))
-    Console().print(table)
+    Console(width=LONGEST).print(table)  # the table is as wide as it must be; a number is whole
 
 
 def comparison(row: Row) -> dict[str, str]:
@@ -206,8 +206,9 @@ def run(app: typer.Typer) -> NoReturn:
     """
     warnings.showwarning = _show_warning
     signal.signal(signal.SIGTERM, _terminate)
-    if sys.stdout is None:  # it was closed from the beginning
-        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed from the beginning
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a file's name, or Δ, that cannot be encoded
             stream.reconfigure(errors="backslashreplace")

@@ -218,3 +218,16 @@ def test_epochs_go_to_standard_output_even_if_only_standard_error_is_a_terminal(
     assert out.startswith("epoch 0: ")
     assert "epoch 0: " not in err
     assert "training" in err
+
+
+def test_a_sentence_that_nobody_hears_does_not_go_to_standard_output() -> None:
+    line = f"{shlex.join([*CLI, 'compare', '--nonsense'])} 2>&-"
+    done = subprocess.run(["sh", "-c", line], stdout=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_a_narrow_terminal_cuts_no_number(pslref, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = pslref(*PRINTING[1])
+    assert "fls" in whole[1]
+    monkeypatch.setenv("COLUMNS", "10")
+    assert pslref(*PRINTING[1]) == whole
