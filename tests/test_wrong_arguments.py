@@ -418,6 +418,37 @@ def test_the_calls_of_the_table_work(row: Row) -> None:
     row.call(**row.good)
 
 
+def forms(value: Any) -> Iterator[Any]:
+    """The same in other forms that are right."""
+    if type(value) is int:
+        yield from (np.uint8(value), np.uint64(value))
+    if type(value) is float:
+        yield from (np.float32(value), np.float64(value))
+    if type(value) is str:
+        yield np.str_(value)
+    if isinstance(value, list | np.ndarray) and np.asarray(value).dtype.kind in "if":
+        array = np.array(value)
+        backwards = np.ascontiguousarray(array[::-1])[::-1]
+        for other in (array, np.asfortranarray(array), backwards):
+            other.flags.writeable = False
+            yield other
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name or row.call.__name__)
+def test_numpys_numbers_and_read_only_arrays_do_as_well(row: Row) -> None:
+    for name, value in row.good.items():
+        for other in forms(value):
+            row.call(**row.good | {name: other})
+
+
+def test_small_integer_types_do_not_overflow() -> None:
+    sizes, small = [300] * 5, np.uint8(200)
+    whole = sampling.ugs(sizes, 200, rng()).batch_sizes
+    assert np.array_equal(sampling.ugs(sizes, small, rng()).batch_sizes, whole)
+    images = np.array([64, 64, 3], np.uint8)
+    assert len(nn.cnn(images, 10, rng(), np.array([64, 64], np.uint8)).layers) == 8
+
+
 numbers = st.one_of(
     st.integers(),
     st.integers(-5, 5),

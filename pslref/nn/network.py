@@ -128,13 +128,14 @@ def cnn(
     """
     check.integer("num_classes", num_classes, 1)
     shape = check.integers("input_shape", input_shape, ndim=1, low=1)
-    halvings = 2 ** check.integers("channels", channels, ndim=1, low=1).size
+    convolutions = check.integers("channels", channels, ndim=1, low=1).tolist()
+    halvings = 2 ** len(convolutions)
     if shape.size != 3 or shape[:2].min() < halvings:
-        allowed = f"must be (H, W, C), H and W at least 2^{len(channels)}"
+        allowed = f"must be (H, W, C), H and W at least 2^{len(convolutions)}"
         raise check.wrong("input_shape", input_shape, allowed)
     height, width, inputs = shape.tolist()
     layers: list[Layer] = []
-    for outputs in channels:
+    for outputs in convolutions:
         conv = Conv2d(inputs, outputs, kernel=3, padding=1, rng=rng, dtype=dtype)
         layers += [conv, ReLU(), MaxPool2d(2)]
         inputs = outputs

@@ -31,9 +31,9 @@ def ugs(
     Raises:
         ValueError: for sizes that are negative or all zero, B outside 1..N, another remainder.
     """
-    steps = ugs_steps(sizes, batch_size, rng, remainder)
-    num_samples = int(np.sum(sizes))
-    return Schedule.from_steps(steps, -(-num_samples // batch_size), len(np.asarray(sizes)))
+    n = check.client_sizes("sizes", sizes)
+    b = check.integer("batch_size", batch_size, 1, int(n.sum()))
+    return Schedule.from_steps(ugs_steps(n, b, rng, remainder), -(-int(n.sum()) // b), n.size)
 
 
 def ugs_steps(
