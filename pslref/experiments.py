@@ -4,15 +4,19 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pslref import check, checkpoints, data, files, plots
+from pslref import check, checkpoints, data, files
 from pslref.check import FloatArray
 from pslref.config import Config
 from pslref.faulty_runs import FaultyRun
 from pslref.runs import Results, Row, Run, finished
 from pslref.split import Diverged
+
+if TYPE_CHECKING:
+    from pslref import plots
 
 MOST_RUNS = 100_000
 TELLING = 0.2  # an interval wider than 20 points that holds 0 tells nothing
@@ -55,10 +59,13 @@ def compare(
             raise Diverged(f"sampler {sampler}, seed {seed}, {error}") from None
         if out is not None:
             _write(out, asked, results)
-    if out is not None and faults:
-        plots.save(_accuracy_and_deviation(summary(results.runs)), out / "faults.png")
-    elif out is not None:
-        plots.save(plots.compare(results.epochs, results.steps), out / "compare.png")
+    if out is not None:
+        from pslref import plots  # here, since matplotlib takes long to import
+
+        if faults:
+            plots.save(_accuracy_and_deviation(summary(results.runs)), out / "faults.png")
+        else:
+            plots.save(plots.compare(results.epochs, results.steps), out / "compare.png")
     return results
 
 
@@ -83,8 +90,10 @@ def described(config: Config, faults: Sequence[float]) -> Row:
     return asdict(config) | ({"faults": list(faults)} if faults else {})
 
 
-def _accuracy_and_deviation(rows: Sequence[Row]) -> plots.Picture:
+def _accuracy_and_deviation(rows: Sequence[Row]) -> "plots.Picture":
     """Both against the share of lost clients, means over the seeds."""
+    from pslref import plots
+
     shares = sorted({row["faults"] for row in rows})
 
     def panel(title: str, name: str, unit: float) -> plots.Panel:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pslref import check, data, files, plots, sampling, theory
+from pslref import check, data, files, sampling, theory
 from pslref.check import FloatArray
 from pslref.config import Config
 from pslref.partition import Partition
@@ -96,6 +96,8 @@ def deviation(
         files.write_json(out / "config.json", asdict(config))
         files.write_csv(out / "deviation.csv", steps)
         files.write_csv(out / "summary.csv", summary)
+        from pslref import plots  # here, since matplotlib takes long to import
+
         plots.save(plots.deviation(steps, summary), out / "deviation.png")
     return steps, summary
 
@@ -186,6 +188,8 @@ def stragglers(
     if out is not None:
         files.write_json(out / "config.json", straggler_config(config, grid))
         files.write_csv(out / "stragglers.csv", rows)
+        from pslref import plots
+
         plots.save(plots.stragglers(rows), out / "stragglers.png")
     return rows
 

@@ -451,6 +451,10 @@ for line in {AT_ONCE!r}:
     with suppress(SystemExit):
         cli.main()
     assert not {HEAVY!r} & sys.modules.keys(), line
+sys.argv = ["pslref", "schedule", "--clients", "5"]
+with suppress(SystemExit):
+    cli.main()
+assert "matplotlib" not in sys.modules  # who draws nothing does not wait for it
 """
     done = subprocess.run(
         [sys.executable, "-c", program],
