@@ -158,5 +158,7 @@ def client_sizes(name: str, value: ArrayLike) -> IntArray:
 def class_counts(name: str, value: ArrayLike) -> IntArray:
     """`value` as the counts n_km, (K, M) int64, of at least one sample in all."""
     counts = integers(name, value, ndim=2)
+    if counts.sum(dtype=np.float64) > MOST_SAMPLES:  # before int64 overflows
+        raise wrong(name, value, f"must sum to at most {MOST_SAMPLES}")
     client_sizes(f"{name} summed over classes", counts.sum(axis=1))
     return counts

@@ -211,7 +211,9 @@ def stragglers(
     json_: Json = False,
     out: Out = None,
 ) -> None:
-    """Epoch time against batch deviation when some clients are slow, LDS for each δ and c.
+    """Epoch time against batch deviation when some clients are slow, beside the least time.
+
+    LDS is tried for each δ and c, class targets for each slack and assignment.
 
     Example: pslref stragglers --clients 64 --slowdown 10 --delta 0,1,2 --out results
     """

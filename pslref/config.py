@@ -57,7 +57,8 @@ class Config:
         SAMPLERS,
         "What forms the batches, with commas: centralized; fls and fpls (fixed local batches, "
         "equal or proportional); ugs (uniform global sampling); lds (latent Dirichlet sampling); "
-        "targets and stratified (class targets, random or even).",
+        "targets and stratified (class targets: the class mix of each batch drawn as by ugs, or "
+        "the same in all).",
     )
     model: str = _option("mlp", "mlp or cnn.")
     hidden: tuple[int, ...] = _option(
@@ -89,7 +90,9 @@ class Config:
     concentration: float = _option(
         1.0, "c: how much LDS heeds delays and shares against the class mix."
     )
-    slack: float = _option(0.0, "How far class targets may leave the pooled mix, 0 to 2.")
+    slack: float = _option(
+        0.0, "How far class targets may leave the pooled mix, 0 to 2; for slowest-first."
+    )
     assign: str = _option(
         "slowest-first",
         "Who brings the samples of class targets: slowest-first, balanced (heeds sample costs) or "

@@ -55,6 +55,11 @@ def test_other_arrays_are_refused(value: object) -> None:
         check.integers("n", value, ndim=1)  # type: ignore[arg-type]
 
 
+def test_counts_that_overflow_when_they_are_summed_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"^n = .*: must sum to at most 3000000000$"):
+        check.class_counts("n", [[2**62] * 4 + [5]])
+
+
 def test_a_long_value_is_cut_short() -> None:
     with pytest.raises(ValueError, match=r"^n = ") as caught:
         check.integers("n", [-1] * 10_000, ndim=1)

@@ -73,7 +73,8 @@ def targets(
             for assign="balanced", which takes delays of None as 0.
         draw: "hypergeometric" or "stratified".
         assign: "slowest-first", "random" or "balanced".
-        slack: 0 to 2, in units of Δ; above 0 only for assign="slowest-first".
+        slack: 0 to 2, in units of Δ; above 0 only for assign="slowest-first", and in time that
+            grows with K².
         remainder: "short" or "even", as in `ugs`.
 
     Returns:

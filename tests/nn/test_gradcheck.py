@@ -30,6 +30,11 @@ def test_it_is_far_closer_than_the_layers_tests_ask(f: Any, slope: float) -> Non
     assert numerical_derivative(f) == pytest.approx(slope, abs=1e-11)
 
 
+def test_a_step_of_0_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^step = 0: must be a finite number, greater than 0$"):
+        numerical_derivative(np.exp, step=0)
+
+
 def test_it_leaves_layer_and_input_as_they_are(rng: np.random.Generator) -> None:
     layer, x = Linear(3, 2, rng), rng.standard_normal((4, 3))
     before = [a.copy() for a in (x, *layer.parameters.values())]

@@ -242,6 +242,11 @@ def test_a_cut_outside_the_network_is_refused(at: Any, rng: np.random.Generator)
         mlp([4, 3, 2], rng).cut(at)
 
 
+def test_what_are_no_layers_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^layers = None: must be a sequence"):
+        Network(None)  # type: ignore[arg-type]
+
+
 def test_wrong_sizes_are_refused(rng: np.random.Generator) -> None:
     sentence = r"^widths = \[4\]: must hold at least the input's and the logits' width$"
     with pytest.raises(ValueError, match=sentence):
@@ -252,3 +257,5 @@ def test_wrong_sizes_are_refused(rng: np.random.Generator) -> None:
         cnn((3, 8, 1), 10, rng)
     with pytest.raises(ValueError, match=r"^num_classes = 0: must be"):
         cnn((8, 8, 1), 0, rng)
+    with pytest.raises(ValueError, match=r"^channels = \[0\]: must be .* each 1 or more$"):
+        cnn((8, 8, 1), 10, rng, channels=[0])

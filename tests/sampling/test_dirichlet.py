@@ -511,6 +511,8 @@ def test_other_arguments_that_are_none_are_refused(rng: np.random.Generator) -> 
     for refuse in (lds, lds_steps):
         with pytest.raises(ValueError, match=r"^rng = 0: must be a numpy.random.Generator"):
             refuse([[3, 2], [1, 4]], 2, 0)
+        with pytest.raises(ValueError, match=r"^reestimate = 'no': must be a bool"):
+            refuse([[3, 2], [1, 4]], 2, rng, reestimate="no")
     with pytest.raises(ValueError, match=r"class_counts summed.*at least one client"):
         lds([[0, 0]], 1, rng)
     with pytest.raises(ValueError, match=r"rng = None: must be given when labels are sampled$"):

@@ -29,6 +29,13 @@ def test_steps_name_participants_only() -> None:
     assert [(c.tolist(), n.tolist()) for c, n in steps] == [([0, 2], [2, 1]), ([2], [3])]
 
 
+def test_steps_must_be_as_many_as_announced() -> None:
+    step = (np.array([0]), np.array([2]))
+    for num_steps in (1, 3):
+        with pytest.raises(ValueError, match=r"zip\(\) argument 2 is (longer|shorter)"):
+            Schedule.from_steps([step] * 2, num_steps, 1)
+
+
 @pytest.mark.parametrize(
     "rows", [[1, 2], [[1.0, 2.0]], [[-1, 2]], [[1, 2], [3]], "ab", [[True, False]], [[2**63]]]
 )

@@ -48,6 +48,12 @@ def test_a_larger_fraction_adds_stragglers_and_changes_nobody_else(seed, one, ot
     assert all((few >= 1) & (few <= 4.5))
 
 
+def test_one_client_in_eight_is_ten_times_slower_unless_said_otherwise() -> None:
+    delays = straggler_delays(400, np.random.default_rng(3))
+    same = straggler_delays(400, np.random.default_rng(3), 0.125, 10.0, 0.2)
+    assert delays.tolist() == same.tolist()
+
+
 def test_extreme_scenarios(rng: np.random.Generator) -> None:
     assert straggler_delays(3, rng, fraction=0, jitter=0).tolist() == [1, 1, 1]
     assert straggler_delays(3, rng, fraction=1, slowdown=7, jitter=0).tolist() == [7, 7, 7]

@@ -168,6 +168,17 @@ def test_the_invariant_against_pytorch(rng: np.random.Generator) -> None:
         np.testing.assert_allclose(value, parameters[name].detach().numpy(), rtol=1e-10, atol=1e-12)
 
 
+def test_plain_sgd_unless_said_otherwise(rng: np.random.Generator) -> None:
+    """The server half: w ← w - learning_rate · g, in the second step too."""
+    _, x, y, part = setting(3, (6,))
+    simulation = Simulation(mlp([6, 5, CLASSES], rng=rng), 3, x, y, part, 0.1, rng=rng)
+    for row in steps_for(part.sizes, rng, 2):
+        before = {name: w.copy() for name, w in simulation.server_network.parameters().items()}
+        simulation.step(row)
+        for name, w in simulation.server_network.parameters().items():
+            assert (w == before[name] - 0.1 * simulation.server.gradients[name]).all()
+
+
 def test_the_order_of_clients_does_not_matter(rng: np.random.Generator) -> None:
     """Renumbering the clients permutes each batch; the step is the same to rounding."""
     _, x, y, part = setting(11, (6,), num_clients=4)

@@ -135,6 +135,7 @@ def test_an_eps_of_nothing_needs_all_the_data() -> None:
         (lambda: deviation_eps(0.1, 4, 9, 1), "num_classes = 1: .* from 2 to 100000"),
         (lambda: hoeffding_eps(0, 4), "probability = 0: .*greater than 0"),
         (lambda: hoeffding_eps(1, 4), "probability = 1: must be less than 1$"),
+        (lambda: hoeffding_eps(1.1, 4), "probability = 1.1: .*at most 1$"),
         (lambda: hoeffding_batch_size(0, 0.1), "eps = 0: "),
         (lambda: hoeffding_batch_size(1.1, 0.1), "^eps = 1.1: .*at most 1$"),
         (lambda: serfling_batch_size(1.1, 0.1, 9), "eps = 1.1: .*at most 1"),

@@ -332,6 +332,7 @@ def test_a_schedule_of_other_clients_is_refused(law, batch_sizes, sentence) -> N
         (lambda: class_count_pmf(Schedule([[1]]), [[2]], 1, 0), "step = 1: .*from 0 to 0"),
         (lambda: class_count_pmf(Schedule([[1]]), [[2]], 0, -1), "klass = -1: .*from 0 to 0"),
         (lambda: expected_deviation(Schedule([[1]]), [[-2]]), "class_counts = .*each 0 or more"),
+        (lambda: expected_deviation([[1]], [[2]]), "^schedule = .*must be a Schedule, not a list"),
         (lambda: expected_uniform_deviation([3, 2], 6), "batch_size = 6: .*from 1 to 5"),
         (lambda: expected_uniform_deviation([3, 2], 0), "batch_size = 0: .*from 1 to 5"),
         (lambda: expected_uniform_deviation([0, 0], 1), "class_totals summed = 0: "),
