@@ -20,7 +20,7 @@ FOLDER = Path("mutants")
 NUMBER, SEED = 400, 0
 MUTMUT = [sys.executable, "-m", "mutmut"]
 ANY_ONE = "pslref.nn.loss.x_cross_entropy__mutmut_1"
-KILLED = ("killed", "timeout")  # a mutant that never ends is found out too
+KILLED = ("killed", "timeout", "segfault")  # one that never ends, or crashes, is found out too
 
 
 def keep_to_own_rooms() -> None:
