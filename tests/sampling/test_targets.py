@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pslref.partition import extended_dirichlet
 from pslref.sampling import global_batch_sizes, lds, slowest_first, targets, ugs
-from pslref.sampling.targets import class_counts_of_steps, parts, shuffled, stratified
+from pslref.sampling.targets import Part, class_counts_of_steps, parts, shuffled, stratified
 from pslref.split import epoch_time, epoch_time_bound, straggler_delays
 from pslref.theory import expected_deviation
 from tests.law import departures, smallest_shift
@@ -340,6 +340,12 @@ def test_slack_2_comes_near_the_bound_and_without_a_least_saving_nearly_reaches_
     assert bound <= epoch_time(plan, delays) < bound + 0.002 * time_of_ugs
     line = slowest_first(counts.sum(axis=1), delays, 128)
     assert expected_deviation(plan, counts).mean() > 0.9 * expected_deviation(line, counts).mean()
+
+
+def test_the_expected_time_of_a_part_counts_a_class_of_one_sample_whole() -> None:
+    """Two steps; the slower client, by 3, holds the one sample of the first class."""
+    part = Part(np.array([2, 1]), np.array([1, 2]), np.array([[1, 0], [1, 2]]))
+    assert part.time(np.array([3.0, 1.0])) == 2 * (3 * 1 + 1 * 1)
 
 
 def test_more_slack_is_faster_and_every_step_pays_for_it(rng: np.random.Generator) -> None:

@@ -465,6 +465,7 @@ def test_a_step_that_diverges_gives_its_samples_back(rng) -> None:
         ((0, -1), "start = -1: must be"),
         ((0, 5, 5), "end = 5: must be a whole number, 6 or more"),
         ((0.5, 0), "client = 0.5: must be"),
+        ((0, 0, 5, "no"), "within = 'no': must be a bool, not a str"),
     ],
 )
 def test_outages_that_cannot_be_are_refused(arguments, sentence) -> None:

@@ -45,6 +45,7 @@ def test_plain_loops_agree_and_the_range_is_kept(case) -> None:
         ([[1, -2], [3, 4]], [0.5, 0.5], "batch_class_counts = .*each 0 or more"),
         ([[1, 2], [0, 0]], [0.5, 0.5], r"batch_class_counts\[1\].sum\(\) = 0: must be 1 or more$"),
         ([[1, 2]], [0.5, 0.3, 0.2], "class_probs = .*one number for each of 2 classes"),
+        ([[1, 2]], ["a", "b"], "^class_probs = .*: must be an array of real numbers$"),
         ([[1, 2]], [0.5, 0.6], "class_probs = .*: must be 0 or more and sum to 1$"),
         ([[1, 2]], [1.5, -0.5], "class_probs = .*: must be 0 or more and sum to 1$"),
         ([[1, 2]], [np.nan, 0.5], "class_probs = .*: must be 0 or more and sum to 1$"),
