@@ -44,7 +44,10 @@ def modules(net: Network) -> list[nn.Module]:
 
 
 class ClientModules:
-    """A module and an optimizer for each client and for the server, as such code usually is."""
+    """A module and an optimizer for each client and for the server.
+
+    The clients' gradients are stacked and summed, or each is added as it comes: `in_place`.
+    """
 
     def __init__(
         self,
@@ -54,9 +57,10 @@ class ClientModules:
         x: torch.Tensor,
         y: torch.Tensor,
         learning_rate: float,
+        in_place: bool,
     ) -> None:
         layers = modules(net)
-        self.x, self.y = x, y
+        self.x, self.y, self.in_place = x, y, in_place
         self.clients = [deepcopy(nn.Sequential(*layers[:cut])) for _ in range(num_clients)]
         self.server = nn.Sequential(*layers[cut:])
         self.optimizers = [
@@ -76,13 +80,22 @@ class ClientModules:
         for mine, received in zip(activations, smashed, strict=True):
             mine.backward(received.grad)
         gradients = [[p.grad for p in self.clients[k].parameters()] for k, _ in batch]
-        total = [torch.stack(of_all).sum(dim=0) for of_all in zip(*gradients, strict=True)]
+        total = [self.summed(of_all) for of_all in zip(*gradients, strict=True)]
         for client in self.clients:
             for gradient, p in zip(total, client.parameters(), strict=True):
                 p.grad = gradient
         for optimizer in self.optimizers:
             optimizer.step()
         return loss.item()
+
+    def summed(self, of_all: Sequence[torch.Tensor]) -> torch.Tensor:
+        """The sum of one parameter's gradients."""
+        if not self.in_place:
+            return torch.stack(of_all).sum(dim=0)
+        total = of_all[0].clone()
+        for gradient in of_all[1:]:
+            total += gradient
+        return total
 
 
 class Fused:

@@ -17,7 +17,7 @@ LEARNING_RATE = 0.05
 CUT = 3  # after the first hidden layer of the MLP, after the first pool of the CNN
 SHAPE, CLASSES = (28, 28, 1), 10
 PRODUCT = np.ones((1024, 1024), np.float32)  # times itself: how fast the machine multiplies
-PEERS = ("K modules", "fused", "fused, channels last")
+PEERS = ("K modules", "K modules, in place", "fused", "fused, channels last")
 
 Contestants = dict[str, Callable[[int], float]]  # by name: takes step t, returns its loss
 Times = dict[str, list[float]]  # by name: seconds a step, in each round
@@ -60,13 +60,17 @@ def contestants(net: Network, num_clients: int, num_steps: int) -> Contestants:
     ]
     whole = [torch.cat([samples for _, samples in batch]) for batch in batches]
     images, labels = torch.tensor(x.transpose(0, 3, 1, 2).copy()), torch.tensor(y)
-    modules = ClientModules(net, CUT, num_clients, images, labels, LEARNING_RATE)
+    modules, in_place = (
+        ClientModules(net, CUT, num_clients, images, labels, LEARNING_RATE, in_place)
+        for in_place in (False, True)
+    )
     fused = Fused(net, images, labels, LEARNING_RATE, torch.contiguous_format)
     channels_last = Fused(net, images, labels, LEARNING_RATE, torch.channels_last)
     return {
         "clients": walking("clients"),
         "pooled": walking("pooled"),
         "K modules": lambda t: modules.step(batches[t]),
+        "K modules, in place": lambda t: in_place.step(batches[t]),
         "fused": lambda t: fused.step(whole[t]),
         "fused, channels last": lambda t: channels_last.step(whole[t]),
     }
