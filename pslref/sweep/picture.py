@@ -46,7 +46,8 @@ def picture(rows: Sequence[Row], varying: Sequence[str]) -> Picture:
                     marker=marker, capsize=2, **STYLES[sampler],
                 )  # fmt: skip
         axes.set(title=title, xlabel="clients K" if x == "clients" else x)
-        axes.set_xticks(range(len(ticks)), map(str, ticks))
+        axes.set_xticks(range(len(ticks)), ["" if tick is None else str(tick) for tick in ticks])
+        axes.tick_params(labelbottom=True)  # where no panel is below, too
         axes.set_xlim(-0.5, len(ticks) - 0.5)
     for axes in panels[:, 0]:
         axes.set_ylabel("test accuracy in %, mean ± std")
