@@ -154,37 +154,44 @@ def train(
         raise check.wrong("checkpoint", path, "must be a folder, if every or resume is given")
     files.check_folder(out)
     files.check_folder(checkpoint, "checkpoint")
-    run = _begun(config, path, resume)
-    for epochs_done in run.steps():
-        stopped = stop()
-        due = epochs_done.is_integer() if every is None else run.num_steps % every == 0
-        if path is not None and (due or stopped or run.finished):
-            checkpoints.write(path, run)
-        after_step(run, epochs_done)
-        if stopped:
-            break
+    _check_checkpoint(config, path, resume)
+    dataset = data.load(config.dataset, config.data_dir, np.dtype(config.dtype))
+    run = Run(config, dataset, config.sampler[0], config.seed)
+    with files.held(checkpoint, "checkpoint"):
+        _take_up(run, path, resume)
+        for epochs_done in run.steps():
+            stopped = stop()
+            due = epochs_done.is_integer() if every is None else run.num_steps % every == 0
+            if path is not None and (due or stopped or run.finished):
+                checkpoints.write(path, run)
+            after_step(run, epochs_done)
+            if stopped:
+                break
     if out is not None and run.finished:
         _write(out, asdict(config), run.results())
         files.write_npz(out / "weights.npz", run.simulation.net.parameters())
     return run
 
 
-def _begun(config: Config, path: Path | None, resume: bool) -> Run:
-    """A run at its beginning; or, to go on, where the checkpoint at `path` left it."""
-    old = path if path is not None and os.path.lexists(path) else None
-    if old is not None and not resume:
-        allowed = f"must be a folder without {old.name}, or go on from there with resume"
-        raise check.wrong("checkpoint", str(old.parent), allowed)
-    if old is not None:
-        checkpoints.check_config(old, config)
-    dataset = data.load(config.dataset, config.data_dir, np.dtype(config.dtype))
-    run = Run(config, dataset, config.sampler[0], config.seed)
-    if old is not None:
-        checkpoints.resume(old, run)
-    if path is not None:
-        for leftover in path.parent.glob(f".{path.name}.*"):  # of a write that was killed
-            leftover.unlink()
-    return run
+def _check_checkpoint(config: Config, path: Path | None, resume: bool) -> bool:
+    """Whether there is a checkpoint at `path`; it must be one to go on from."""
+    if path is None or not os.path.lexists(path):
+        return False
+    if not resume:
+        allowed = f"must be a folder without {path.name}, or go on from there with resume"
+        raise check.wrong("checkpoint", str(path.parent), allowed)
+    checkpoints.check_config(path, config)
+    return True
+
+
+def _take_up(run: Run, path: Path | None, resume: bool) -> None:
+    """Put a run where the checkpoint at `path`, if there is one, left it."""
+    if path is None:
+        return
+    if _check_checkpoint(run.config, path, resume):  # again: nobody else can write one now
+        checkpoints.resume(path, run)
+    for leftover in path.parent.glob(f".{path.name}.*"):  # of a write that was killed
+        leftover.unlink()
 
 
 def _write(out: Path, asked: Row, results: Results) -> None:

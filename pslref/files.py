@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import fcntl
 import json
 import os
 import stat
@@ -63,6 +64,25 @@ def _existing(folder: Path) -> Path:
     except FileNotFoundError:
         return _existing(folder.parent)
     return folder
+
+
+@contextmanager
+def held(folder: Path | None, name: str) -> Iterator[None]:
+    """Make a folder and let no other process hold it; one that is killed holds it no longer."""
+    if folder is None:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise check.wrong(name, str(folder), "must be a folder that no other run uses") from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def open_regular(path: Path) -> BinaryIO:

@@ -158,6 +158,8 @@ class Run:
         lengths = epochs["num_steps"].tolist()
         if any(length < 1 for length in lengths) or sum(lengths) != len(steps):
             raise ValueError("history.epochs: must have the steps of history.steps")
+        if len(lengths) + (len(arrays["walked"]) > 0) > self.config.epochs:
+            raise ValueError(f"history.epochs: must be at most {self.config.epochs}, this included")
         split.restore(self.simulation, arrays)
         split.unpack([self.schedule_stream], arrays["schedule.generator"])
         self.records = [

@@ -206,6 +206,7 @@ def run(app: typer.Typer) -> NoReturn:
     """
     warnings.showwarning = _show_warning
     signal.signal(signal.SIGTERM, _terminate)
+    os.environ["MPLBACKEND"] = "agg"  # pictures go to files alone, whatever shell this is
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # it was closed from the beginning
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))

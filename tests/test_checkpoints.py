@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pslref import checkpoints, data
+from pslref import checkpoints, data, experiments, files
 from pslref.config import SAMPLERS, Config
 from pslref.data import Dataset
 from pslref.runs import Run
@@ -268,6 +268,31 @@ def test_epochs_that_do_not_have_the_steps_are_refused(good: Path, lengths: list
     assert "must have the steps of history.steps" in refused(
         rewritten(good, history__epochs=epochs)
     )
+
+
+def test_more_epochs_than_the_run_has_are_refused(good: Path) -> None:
+    with np.load(good) as found:
+        epochs, steps = found["history.epochs"], found["history.steps"]
+    many = {"history__epochs": np.tile(epochs, 9), "history__steps": np.tile(steps, 9)}
+    assert "history.epochs: must be at most" in refused(rewritten(good, **many))
+
+
+def test_steps_that_others_than_the_used_samples_took_are_refused(good: Path) -> None:
+    with np.load(good) as found:
+        walked = found["walked"]
+    assert "walked: must have the" in refused(rewritten(good, walked=np.tile(walked, 2)))
+    walked["class_counts"][0, 0] += 1
+    assert "walked: must have the" in refused(rewritten(good, walked=walked))
+
+
+def test_a_folder_is_of_one_run_at_a_time(tmp_path: Path) -> None:
+    folder = tmp_path / "c"
+    with files.held(folder, "checkpoint"):
+        with pytest.raises(ValueError, match=r"^checkpoint = .*: must be a folder that no other"):
+            experiments.train(CONFIG, checkpoint=folder)
+        assert list(folder.iterdir()) == []
+    experiments.train(CONFIG, checkpoint=folder)
+    assert [path.name for path in folder.iterdir()] == [checkpoints.NAME]
 
 
 def npy(claimed: str, content: bytes = b"") -> bytes:

@@ -53,7 +53,8 @@ def restore(simulation: Simulation, arrays: dict[str, Array]) -> None:
         arrays: what `state` returned, in the same types and shapes.
 
     Raises:
-        ValueError: if the unused samples of a client are not its own.
+        ValueError: if the unused samples of a client are not its own, or others than those that
+            the steps walked have left.
     """
     for side, owners in _halves(simulation).items():
         for row, owner in enumerate(owners):
@@ -69,7 +70,10 @@ def restore(simulation: Simulation, arrays: dict[str, Array]) -> None:
             raise ValueError(
                 f"client.left: must be samples of client {client.client} in its places"
             )
-    simulation.rows = [tuple(row) for row in arrays["walked"]]
+    walked, used = arrays["walked"], int(np.sum(arrays["client.left"] == USED))
+    if len(walked) and walked["class_counts"].sum() != used:
+        raise ValueError(f"walked: must have the {used} samples that are used")
+    simulation.rows = [tuple(row) for row in walked]
 
 
 def packed(generators: Sequence[np.random.Generator]) -> Array:
