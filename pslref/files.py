@@ -2,7 +2,6 @@
 
 import csv
 import errno
-import fcntl
 import json
 import os
 import stat
@@ -72,6 +71,8 @@ def held(folder: Path | None, name: str) -> Iterator[None]:
     if folder is None:
         yield
         return
+    import fcntl  # which Windows lacks: there the rest of pslref can be imported
+
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
