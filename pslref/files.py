@@ -67,7 +67,7 @@ def _existing(folder: Path) -> Path:
 
 @contextmanager
 def held(folder: Path | None, name: str) -> Iterator[None]:
-    """Make a folder and let no other process hold it; one that is killed holds it no longer."""
+    """Make a folder that no other process may hold meanwhile; a process that is killed lets go."""
     if folder is None:
         yield
         return

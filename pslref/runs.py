@@ -159,7 +159,8 @@ class Run:
         if any(length < 1 for length in lengths) or sum(lengths) != len(steps):
             raise ValueError("history.epochs: must have the steps of history.steps")
         if len(lengths) + (len(arrays["walked"]) > 0) > self.config.epochs:
-            raise ValueError(f"history.epochs: must be at most {self.config.epochs}, this included")
+            allowed = f"must be at most {self.config.epochs}, with the current one"
+            raise ValueError(f"history.epochs: {allowed}")
         split.restore(self.simulation, arrays)
         split.unpack([self.schedule_stream], arrays["schedule.generator"])
         self.records = [
