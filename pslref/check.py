@@ -18,6 +18,7 @@ FloatArray = NDArray[np.float64]
 
 MOST_SAMPLES = 3_000_000_000  # so that batch_size * n_k fits into int64
 MOST_NUMBERS = 2**28  # in one array: 2 GiB
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 class _Short(reprlib.Repr):
@@ -100,7 +101,7 @@ def float_dtype(name: str, value: DTypeLike) -> np.dtype[Any]:
         dtype = np.dtype(value)
     except (TypeError, ValueError, SyntaxError):
         dtype = np.dtype(object)
-    if dtype not in (np.float32, np.float64):
+    if dtype not in FLOATS:
         raise wrong(name, value, "must be float32 or float64")
     return dtype
 
@@ -114,6 +115,18 @@ def numbers(name: str, value: ArrayLike) -> NDArray[Any]:
     if array.dtype.kind not in "iuf":
         raise wrong(name, value, "must be an array of real numbers")
     return array
+
+
+def floats(name: str, value: ArrayLike, dtype: DTypeLike | None = None) -> NDArray[Any]:
+    """`value` as an array of `dtype`; if None, of its own, which is float64 for whole numbers.
+
+    It is the same array if it is one already. float16 and long double are refused.
+    """
+    array = numbers(name, value)
+    own = array.dtype.newbyteorder("=") if array.dtype.kind == "f" else np.dtype(np.float64)
+    if own not in FLOATS:
+        raise wrong(f"{name}.dtype", own.name, "must be float32, float64 or whole numbers")
+    return array.astype(own if dtype is None else dtype, copy=False)
 
 
 def integers(name: str, value: ArrayLike, *, ndim: int | None, low: int = 0) -> IntArray:

@@ -45,7 +45,7 @@ def gradient_errors(layer: Layer, x: Array, rng: np.random.Generator) -> dict[st
     """
     check.kind("layer", layer, Layer)
     check.generator("rng", rng)
-    layer, x = deepcopy(layer), check.numbers("x", x).copy()
+    layer, x = deepcopy(layer), check.floats("x", x).copy()
     y, cache = layer.forward(x)
     r = rng.standard_normal(y.shape)
     dx, grads = layer.backward(r, cache)

@@ -4,51 +4,107 @@ A layer maps a batch x to y = f(x; θ). Its backward pass takes dy, the gradient
 respect to y, and gives those with respect to x and to θ. A layer treats the samples of a batch
 independently and remembers none of them: what the backward pass needs is the cache that `forward`
 returns. Images are indexed (N, H, W, C). The layers that slide a window are in `windows`.
+
+Sums are taken in float64 and rounded once, also those of float32 numbers, which NumPy would add
+one after the other along all axes but the last. Matrix products are summed as BLAS sums them.
 """
 
 from abc import ABC, abstractmethod
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from pslref import check
 
 Array = NDArray[Any]  # float32 or float64
 
 
+class Cache(NamedTuple):
+    """What the backward pass needs of a forward pass."""
+
+    shape: tuple[int, ...]  # of y
+    dtype: np.dtype[Any]
+    kept: Any  # by `Layer.output`
+
+    def checked(self, dy: ArrayLike) -> Array:
+        """dy in the dtype of y, if it has the shape of y."""
+        array = check.floats("dy", dy, self.dtype)
+        if array.shape != self.shape:
+            raise check.wrong("dy.shape", array.shape, f"must be y's, {self.shape}")
+        return array
+
+
 class Layer(ABC):
-    """One layer: its arrays θ are in `parameters`, by name."""
+    """One layer: its arrays θ are in `parameters`, by name.
+
+    `forward` and `backward` check what they are given. A kind of layer defines the formulas they
+    call: `output`, `input_gradient` and, if it has parameters, `parameter_gradients`.
+    """
 
     def __init__(self, **parameters: Array) -> None:
         self.parameters = parameters
 
-    @abstractmethod
-    def forward(self, x: Array) -> tuple[Array, Any]:
+    @property
+    def dtype(self) -> np.dtype[Any] | None:
+        """Of the parameters; None without any."""
+        for name, array in self.parameters.items():
+            return check.float_dtype(f"{name}.dtype", array.dtype)
+        return None
+
+    def forward(self, x: ArrayLike) -> tuple[Array, Cache]:
         """Run a batch through the layer.
 
         Args:
-            x: (N, ...); a layer with parameters casts it to their dtype.
+            x: (N, ...) float32, float64 or whole numbers; cast to the dtype of the parameters.
+                Without parameters it keeps its own, and whole numbers become float64.
 
         Returns:
             y, (N, ...), and the cache that the backward pass needs.
 
         Raises:
-            ValueError: for an x of the wrong shape.
+            ValueError: for an x of another shape or dtype.
         """
+        x = check.floats("x", x, self.dtype)
+        if not x.ndim:
+            raise check.wrong("x.shape", x.shape, "must be (N, ...)")
+        y, kept = self.output(x)
+        return y, Cache(y.shape, y.dtype, kept)
+
+    def backward(self, dy: ArrayLike, cache: Cache) -> tuple[Array, dict[str, Array]]:
+        """The gradients with respect to x and to the parameters.
+
+        Args:
+            dy: in the shape of y, float32, float64 or whole numbers; cast to the dtype of y.
+            cache: what `forward` returned.
+
+        Returns:
+            dx, in the shape of x; and a gradient for each parameter, summed over the batch.
+
+        Raises:
+            ValueError: for a dy of another shape or dtype.
+        """
+        dy = cache.checked(dy)
+        return self.input_gradient(dy, cache.kept), self.parameter_gradients(dy, cache.kept)
+
+    @abstractmethod
+    def output(self, x: Array) -> tuple[Array, Any]:
+        """y, and what the two methods below need as `cache`."""
 
     @abstractmethod
     def input_gradient(self, dy: Array, cache: Any) -> Array:
-        """The gradient with respect to x, in its shape, from dy in the shape of y."""
+        """dx."""
 
     def parameter_gradients(self, dy: Array, cache: Any) -> dict[str, Array]:
-        """The gradient with respect to each parameter, summed over the batch."""
+        """The gradient with respect to each parameter."""
         return {}
 
-    def backward(self, dy: Array, cache: Any) -> tuple[Array, dict[str, Array]]:
-        """(dx, grads): both gradients."""
-        return self.input_gradient(dy, cache), self.parameter_gradients(dy, cache)
+
+def summed(terms: Array, axis: int | tuple[int, ...]) -> Array:
+    """The sum over some axes, in the dtype of the terms."""
+    total: Array = terms.sum(axis=axis, dtype=np.float64)
+    return total.astype(terms.dtype, copy=False)
 
 
 def he_normal(
@@ -84,13 +140,11 @@ class Linear(Layer):
         weight = he_normal((rows, columns), rows, rng, dtype)
         super().__init__(weight=weight, bias=np.zeros(columns, dtype))
 
-    def forward(self, x: Array) -> tuple[Array, Array]:
+    def output(self, x: Array) -> tuple[Array, Array]:
         """y, (N, out_features); the cache is x."""
         weight, bias = self.parameters["weight"], self.parameters["bias"]
-        x = check.numbers("x", x)
         if x.ndim != 2 or x.shape[1] != len(weight):
             raise check.wrong("x.shape", x.shape, f"must be (N, {len(weight)})")
-        x = x.astype(weight.dtype, copy=False)
         y = x @ weight
         y += bias
         return y, x
@@ -102,15 +156,15 @@ class Linear(Layer):
     def parameter_gradients(self, dy: Array, cache: Array) -> dict[str, Array]:
         """dW = xᵀ dy, db = Σ_n dy_n."""
         # For a single sample, np.dot is several times faster than @.
-        return {"weight": np.dot(cache.T, dy), "bias": dy.sum(axis=0)}
+        return {"weight": np.dot(cache.T, dy), "bias": summed(dy, 0)}
 
 
 class ReLU(Layer):
     """y = max(x, 0), with the convention relu'(0) = 0. (method.md 7)"""
 
-    def forward(self, x: Array) -> tuple[Array, Array]:
+    def output(self, x: Array) -> tuple[Array, Array]:
         """y, in the shape of x; the cache is y."""
-        y = np.maximum(check.numbers("x", x), 0)
+        y = np.maximum(x, 0)
         return y, y
 
     def input_gradient(self, dy: Array, cache: Array) -> Array:
@@ -121,9 +175,8 @@ class ReLU(Layer):
 class Flatten(Layer):
     """(N, ...) to (N, features); the last axis runs fastest."""
 
-    def forward(self, x: Array) -> tuple[Array, Array]:
+    def output(self, x: Array) -> tuple[Array, Array]:
         """y, (N, features); the cache is x, for its shape."""
-        x = check.numbers("x", x)
         if x.ndim < 2:
             raise check.wrong("x.shape", x.shape, "must be (N, ...), with at least two axes")
         return x.reshape(len(x), -1), x
@@ -145,8 +198,9 @@ class GroupNorm(Layer):
     Args:
         num_groups: G; it must divide num_channels.
         num_channels: C of x, (N, H, W, C).
-        eps: added to the (population) variance.
-        dtype: float32 or float64; "weight" (C,) starts at 1, "bias" (C,) at 0.
+        eps: added to the (population) variance; a normal number of `dtype`.
+        dtype: float32 or float64; "weight" (C,) starts at 1, "bias" (C,) at 0. In between, what
+            depends on mean and variance is float64.
     """
 
     def __init__(
@@ -156,21 +210,21 @@ class GroupNorm(Layer):
         self.num_groups = check.integer("num_groups", num_groups, 1, channels)
         if channels % self.num_groups:
             raise check.wrong("num_groups", num_groups, f"must divide num_channels = {channels}")
-        self.eps = check.real("eps", eps, 0, low_open=True)
         weight = np.ones(channels, check.float_dtype("dtype", dtype))
+        limits = np.finfo(weight.dtype)
+        self.eps = check.real("eps", eps, float(limits.tiny), float(limits.max))
         super().__init__(weight=weight, bias=np.zeros(channels, dtype))
 
-    def forward(self, x: Array) -> tuple[Array, tuple[Array, Array]]:
+    def output(self, x: Array) -> tuple[Array, tuple[Array, Array]]:
         """y, in the shape of x; the cache is z and 1 / √(var + eps)."""
         weight, bias = self.parameters["weight"], self.parameters["bias"]
-        x = check.numbers("x", x)
         if x.ndim != 4 or x.shape[3] != len(weight) or not min(x.shape[1:3]):
             allowed = f"must be (N, H, W, {len(weight)}), with H and W at least 1"
             raise check.wrong("x.shape", x.shape, allowed)
-        groups = self._groups(x.astype(weight.dtype, copy=False))
+        groups = self._groups(x)
         centred = groups - _group_mean(groups)
         scale = 1 / np.sqrt(_group_mean(centred**2) + self.eps)
-        z = (centred * scale).reshape(x.shape)
+        z = (centred * scale).astype(x.dtype, copy=False).reshape(x.shape)
         return z * weight + bias, (z, scale)
 
     def input_gradient(self, dy: Array, cache: tuple[Array, Array]) -> Array:
@@ -178,11 +232,11 @@ class GroupNorm(Layer):
         z, scale = self._groups(cache[0]), cache[1]
         dz = self._groups(dy * self.parameters["weight"])
         dx: Array = scale * (dz - _group_mean(dz) - z * _group_mean(z * dz))
-        return dx.reshape(dy.shape)
+        return dx.astype(dy.dtype, copy=False).reshape(dy.shape)
 
     def parameter_gradients(self, dy: Array, cache: tuple[Array, Array]) -> dict[str, Array]:
         """dw = Σ z dy, db = Σ dy, over samples and pixels."""
-        return {"weight": (cache[0] * dy).sum(axis=(0, 1, 2)), "bias": dy.sum(axis=(0, 1, 2))}
+        return {"weight": summed(cache[0] * dy, (0, 1, 2)), "bias": summed(dy, (0, 1, 2))}
 
     def _groups(self, x: Array) -> Array:
         """(N, H, W, C) as (N, H, W, G, C / G)."""
@@ -190,6 +244,6 @@ class GroupNorm(Layer):
 
 
 def _group_mean(groups: Array) -> Array:
-    """The mean over pixels and channels of a group: (N, 1, 1, G, 1)."""
-    mean: Array = groups.mean(axis=(1, 2, 4), keepdims=True)
+    """The mean over pixels and channels of a group: (N, 1, 1, G, 1) float64."""
+    mean: Array = groups.mean(axis=(1, 2, 4), dtype=np.float64, keepdims=True)
     return mean

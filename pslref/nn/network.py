@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from copy import deepcopy
 from itertools import pairwise
-from typing import Any, Literal, overload
+from typing import Literal, overload
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from pslref import check
-from pslref.nn.layers import Array, Flatten, Layer, Linear, ReLU
+from pslref.nn.layers import Array, Cache, Flatten, Layer, Linear, ReLU
 from pslref.nn.windows import Conv2d, MaxPool2d
 
 
@@ -32,31 +32,31 @@ class Network:
         """The layers' own arrays, by "{index}.{name}"; a half uses the names of the whole."""
         return self._named([layer.parameters for layer in self.layers])
 
-    def forward(self, x: Array) -> tuple[Array, list[Any]]:
-        """y for x, (N, ...) both, and the layers' caches."""
-        cache = []
+    def forward(self, x: ArrayLike) -> tuple[Array, list[Cache]]:
+        """y for x, (N, ...) both, and the layers' caches; x as `Layer.forward` takes it."""
+        y, caches = check.floats("x", x), []
         for layer in self.layers:
-            x, kept = layer.forward(x)
-            cache.append(kept)
-        return x, cache
+            y, cache = layer.forward(y)
+            caches.append(cache)
+        return y, caches
 
     @overload
     def backward(
-        self, dy: Array, cache: list[Any], input_gradient: Literal[True] = True
+        self, dy: ArrayLike, cache: list[Cache], input_gradient: Literal[True] = True
     ) -> tuple[Array, dict[str, Array]]: ...
 
     @overload
     def backward(
-        self, dy: Array, cache: list[Any], input_gradient: Literal[False]
+        self, dy: ArrayLike, cache: list[Cache], input_gradient: Literal[False]
     ) -> tuple[None, dict[str, Array]]: ...
 
     def backward(
-        self, dy: Array, cache: list[Any], input_gradient: bool = True
+        self, dy: ArrayLike, cache: list[Cache], input_gradient: bool = True
     ) -> tuple[Array | None, dict[str, Array]]:
         """The gradients with respect to x and to the parameters, from dy in the shape of y.
 
         Args:
-            dy: (N, ...) gradient of the loss with respect to y.
+            dy: gradient of the loss with respect to y, as `Layer.backward` takes it.
             cache: what `forward` returned.
             input_gradient: False if dx is not wanted; this saves much of the first layer's work.
 
@@ -66,11 +66,13 @@ class Network:
         trained = [i for i, layer in enumerate(self.layers) if layer.parameters]
         lowest = 0 if input_gradient else min(trained, default=len(self.layers))
         grads: list[dict[str, Array]] = [{} for _ in self.layers]
+        gradient = check.floats("dy", dy)
         for i in reversed(range(lowest, len(self.layers))):
-            grads[i] = self.layers[i].parameter_gradients(dy, cache[i])
+            gradient = cache[i].checked(gradient)
+            grads[i] = self.layers[i].parameter_gradients(gradient, cache[i].kept)
             if input_gradient or i > lowest:
-                dy = self.layers[i].input_gradient(dy, cache[i])
-        return dy if input_gradient else None, self._named(grads)
+                gradient = self.layers[i].input_gradient(gradient, cache[i].kept)
+        return gradient if input_gradient else None, self._named(grads)
 
     def cut(self, at: int) -> tuple["Network", "Network"]:
         """The client half, layers[:at], and the server half, layers[at:]; they share the arrays.

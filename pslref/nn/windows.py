@@ -6,14 +6,14 @@ each place in the window, the pixels that the windows have there. Its views are 
 forward pass and added to in the backward pass, which is its mirror.
 """
 
-from functools import reduce
+from functools import partial, reduce
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import DTypeLike
 
 from pslref import check
-from pslref.nn.layers import Array, Layer, he_normal
+from pslref.nn.layers import Array, Layer, he_normal, summed
 
 
 def shifts_along(axis: int, images: Array, kernel: int, stride: int) -> list[Array]:
@@ -35,13 +35,11 @@ def shifts(images: Array, kernel: tuple[int, int], stride: int) -> list[Array]:
     return [pixels for row in rows for pixels in shifts_along(2, row, kernel[1], stride)]
 
 
-def _images(x: Array, least: int, channels: int | None = None) -> Array:
-    x = check.numbers("x", x)
+def _check_images(x: Array, least: int, channels: int | None = None) -> None:
     fits = x.ndim == 4 and min(x.shape[1:3]) >= least and channels in (None, x.shape[3])
     if not fits:
         allowed = f"must be (N, H, W, {channels or 'C'}), with H and W at least {least}"
         raise check.wrong("x.shape", x.shape, allowed)
-    return x
 
 
 class Conv2d(Layer):
@@ -81,10 +79,10 @@ class Conv2d(Layer):
         weight = he_normal((k, k, inputs, outputs), k * k * inputs, rng, dtype)
         super().__init__(weight=weight, bias=np.zeros(outputs, dtype))
 
-    def forward(self, x: Array) -> tuple[Array, tuple[Array, Array]]:
+    def output(self, x: Array) -> tuple[Array, tuple[Array, Array]]:
         """y, (N, H', W', C_out); the cache is what the windows show, and x for its shape."""
         k, s, p, weight = self.kernel, self.stride, self.padding, self.parameters["weight"]
-        x = _images(x, max(1, k - 2 * p), weight.shape[2])
+        _check_images(x, max(1, k - 2 * p), weight.shape[2])
         n, h, w, channels = x.shape
         padded = np.zeros((h + 2 * p, channels, w + 2 * p, n), weight.dtype)
         padded[p : p + h, :, p : p + w] = _as_rows(x)
@@ -114,9 +112,9 @@ class Conv2d(Layer):
     def parameter_gradients(self, dy: Array, cache: tuple[Array, Array]) -> dict[str, Array]:
         """dW = columns dyᵀ, db = Σ dy, over samples and output pixels."""
         rows = _windows(_as_rows(dy), 1)
-        dweight = (cache[0] @ rows.swapaxes(1, 2)).sum(axis=0)
+        dweight = summed(cache[0] @ rows.swapaxes(1, 2), 0)
         shape = self.parameters["weight"].shape
-        return {"weight": dweight.reshape(shape), "bias": rows.sum(axis=(0, 2))}
+        return {"weight": dweight.reshape(shape), "bias": summed(rows, (0, 2))}
 
 
 def _windows(rows: Array, k: int) -> Array:
@@ -154,9 +152,9 @@ class MaxPool2d(Layer):
         self.kernel = (k, k)
         self.stride = k if stride is None else check.integer("stride", stride, 1)
 
-    def forward(self, x: Array) -> tuple[Array, tuple[Array, Array]]:
+    def output(self, x: Array) -> tuple[Array, tuple[Array, Array]]:
         """y, (N, H', W', C); the cache is x and y."""
-        x = _images(x, self.kernel[0])
+        _check_images(x, self.kernel[0])
         y = x
         for axis, kernel in enumerate(self.kernel, 1):
             y = reduce(np.maximum, shifts_along(axis, y, kernel, self.stride))
@@ -165,18 +163,19 @@ class MaxPool2d(Layer):
     def input_gradient(self, dy: Array, cache: tuple[Array, Array]) -> Array:
         """dy, added where the window's first largest number was."""
         x, y = cache
-        dx = np.zeros_like(x)
+        apart = self.stride >= self.kernel[0]  # no pixel is in two windows
+        dx = np.zeros_like(x, dtype=None if apart else np.float64)
         free = np.ones_like(y, bool)  # windows whose largest number has not been met yet
         for pixels, dpixels in zip(
             shifts(x, self.kernel, self.stride), shifts(dx, self.kernel, self.stride), strict=True
         ):
             first = free & (pixels == y)
-            if self.stride < self.kernel[0]:
-                dpixels += dy * first
-            else:  # no pixel is in two windows
+            if apart:
                 np.multiply(dy, first, out=dpixels)
+            else:
+                dpixels += dy * first
             free ^= first
-        return dx
+        return dx.astype(x.dtype, copy=False)
 
 
 class AvgPool2d(Layer):
@@ -192,20 +191,21 @@ class AvgPool2d(Layer):
         self.kernel = None if kernel is None else check.integer("kernel", kernel, 1)
         self.stride = kernel or 1 if stride is None else check.integer("stride", stride, 1)
 
-    def forward(self, x: Array) -> tuple[Array, Array]:
+    def output(self, x: Array) -> tuple[Array, Array]:
         """y, (N, H', W', C); the cache is x, for its shape."""
-        x = _images(x, self.kernel or 1)
+        _check_images(x, self.kernel or 1)
         kernel = self._window(x)
-        return reduce(np.add, shifts(x, kernel, self.stride)) / (kernel[0] * kernel[1]), x
+        total = reduce(partial(np.add, dtype=np.float64), shifts(x, kernel, self.stride))
+        return (total / (kernel[0] * kernel[1])).astype(x.dtype, copy=False), x
 
     def input_gradient(self, dy: Array, cache: Array) -> Array:
         """An equal part of dy, added to each pixel of the window."""
         kernel = self._window(cache)
         part = dy / (kernel[0] * kernel[1])
-        dx = np.zeros_like(cache)
+        dx = np.zeros_like(cache, dtype=np.float64)
         for pixels in shifts(dx, kernel, self.stride):
             pixels += part
-        return dx
+        return dx.astype(cache.dtype, copy=False)
 
     def _window(self, x: Array) -> tuple[int, int]:
         return (self.kernel, self.kernel) if self.kernel else (x.shape[1], x.shape[2])

@@ -47,7 +47,7 @@ def test_relu_at_the_kink_and_at_the_ends() -> None:
     x = np.array([-np.inf, -1.0, -0.0, 0.0, 5e-324, 2.0, np.inf])
     y, cache = ReLU().forward(x)
     assert y.tolist() == [0, 0, 0, 0, 5e-324, 2, np.inf]
-    assert ReLU().input_gradient(np.ones(7), cache).tolist() == [0, 0, 0, 0, 1, 1, 1]
+    assert ReLU().backward(np.ones(7), cache)[0].tolist() == [0, 0, 0, 0, 1, 1, 1]
 
 
 @given(st.lists(counts, min_size=2, max_size=4), seeds)
@@ -56,7 +56,7 @@ def test_flatten_is_a_reshape_and_back(shape: list[int], seed: int) -> None:
     x, dy = rng.standard_normal(shape), rng.standard_normal((shape[0], int(np.prod(shape[1:]))))
     y, cache = Flatten().forward(x)
     assert (y == x.reshape(dy.shape)).all()
-    assert (Flatten().input_gradient(dy, cache) == dy.reshape(shape)).all()
+    assert (Flatten().backward(dy, cache)[0] == dy.reshape(shape)).all()
 
 
 def a_group_norm(groups: int, in_group: int, rng: np.random.Generator) -> GroupNorm:
@@ -173,6 +173,77 @@ def test_a_layer_keeps_the_dtype_and_changes_nothing_it_is_given(
     assert {a.dtype.name for a in (y, dx, *grads.values(), *layer.parameters.values())} == {dtype}
 
 
+@pytest.mark.parametrize("given", ["uint8", "int64", ">f4", "list"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", EVERY_LAYER)
+def test_other_real_numbers_are_cast_on_the_way_in_forward_and_backward(
+    name: str, dtype: str, given: str, rng: np.random.Generator
+) -> None:
+    make, shape = EVERY_LAYER[name]
+    layer = make(rng, dtype)
+    own = dtype if layer.parameters else "float32" if given == ">f4" else "float64"
+    x = rng.integers(100, 256, shape)
+    dy = rng.integers(0, 256, layer.forward(x)[0].shape)
+    y, cache = layer.forward(x.tolist() if given == "list" else x.astype(given))
+    dx, grads = layer.backward(dy.tolist() if given == "list" else dy.astype(given), cache)
+    expected_y, expected_cache = layer.forward(x.astype(own))
+    expected_dx, expected_grads = layer.backward(dy.astype(own), expected_cache)
+    assert {array.dtype for array in (y, dx, *grads.values())} == {np.dtype(own)}
+    assert (y == expected_y).all()
+    assert (dx == expected_dx).all()
+    assert all((grads[key] == expected_grads[key]).all() for key in grads)
+
+
+OTHER_NUMBERS = ["float16", "bool", "complex128", "object", "str", "timedelta64"]
+if np.dtype("longdouble") != np.float64:
+    OTHER_NUMBERS.append("longdouble")
+
+
+@pytest.mark.parametrize("other", OTHER_NUMBERS)
+@pytest.mark.parametrize("name", EVERY_LAYER)
+def test_other_dtypes_are_refused_forward_and_backward(
+    name: str, other: str, rng: np.random.Generator
+) -> None:
+    make, shape = EVERY_LAYER[name]
+    layer = make(rng, "float32")
+    y, cache = layer.forward(np.ones(shape))
+    sentence = r"(\.dtype = .*: must be float32, float64 or whole numbers| = .* of real numbers)$"
+    with pytest.raises(ValueError, match="^x" + sentence):
+        layer.forward(np.ones(shape, int).astype(other))
+    with pytest.raises(ValueError, match="^dy" + sentence):
+        layer.backward(np.ones(y.shape, int).astype(other), cache)
+
+
+@pytest.mark.parametrize("name", EVERY_LAYER)
+def test_a_number_alone_is_no_batch_and_a_gradient_has_the_shape_of_y(
+    name: str, rng: np.random.Generator
+) -> None:
+    make, shape = EVERY_LAYER[name]
+    layer = make(rng, "float64")
+    y, cache = layer.forward(np.ones(shape))
+    for number in (1, 1.0, np.float32(1), np.uint8(1)):
+        with pytest.raises(ValueError, match=r"^x.shape = \(\): must be \(N, ...\)$"):
+            layer.forward(number)
+    for dy in (1.0, y[:1], y[np.newaxis], y[..., :0], y.ravel()):
+        sentence = re.escape(f"dy.shape = {np.shape(dy)}: must be y's, {y.shape}")
+        with pytest.raises(ValueError, match=f"^{sentence}$"):
+            layer.backward(dy, cache)
+
+
+def test_the_right_dtype_is_not_copied(rng: np.random.Generator) -> None:
+    for dtype in ("float32", "float64"):
+        x = np.ones((3, 4), dtype)
+        assert Linear(4, 2, rng, dtype).forward(x)[1].kept is x
+        assert Flatten().forward(x)[1].checked(x) is x
+
+
+def test_parameters_of_another_dtype_are_refused(rng: np.random.Generator) -> None:
+    layer = Linear(4, 2, rng)
+    layer.parameters["weight"] = np.ones((4, 2), int)
+    with pytest.raises(ValueError, match=r"^weight.dtype = .*int64.*: must be float32 or float64$"):
+        layer.forward(np.full((3, 4), 0.5))
+
+
 @pytest.mark.parametrize("name", EVERY_LAYER)
 def test_a_layer_treats_samples_independently_and_in_any_memory_order(
     name: str, rng: np.random.Generator
@@ -217,7 +288,7 @@ def test_one_nan_is_passed_on(name: str, rng: np.random.Generator) -> None:
 def test_relu_passes_nan_on() -> None:
     y, cache = ReLU().forward(np.array([np.nan, 1.0]))
     assert np.isnan(y).tolist() == [True, False]
-    assert np.isnan(ReLU().input_gradient(np.array([np.nan, np.nan]), cache)).all()
+    assert np.isnan(ReLU().backward(np.array([np.nan, np.nan]), cache)[0]).all()
 
 
 @pytest.mark.parametrize(
@@ -254,7 +325,9 @@ def test_an_input_of_the_wrong_shape_is_refused(
         (lambda rng: GroupNorm(2, 4, dtype="float16"), r"dtype = 'float16'"),
         (lambda rng: GroupNorm(3, 4), r"num_groups = 3: must divide num_channels = 4"),
         (lambda rng: GroupNorm(8, 4), r"num_groups = 8: must be a whole number from 1 to 4"),
-        (lambda rng: GroupNorm(1, 4, eps=0), r"eps = 0: .*greater than 0"),
+        (lambda rng: GroupNorm(1, 4, eps=0), r"eps = 0: must be a finite number, 2.22507e-308 or"),
+        (lambda rng: GroupNorm(1, 4, 1e-40, "float32"), r"eps = 1e-40: .*, 1.17549e-38 or more"),
+        (lambda rng: GroupNorm(1, 4, 1e39, "float32"), r"eps = 1e\+39: .* at most 3.40282e\+38"),
         (lambda rng: Conv2d(0, 1, 3, rng=rng), r"in_channels = 0"),
         (lambda rng: Conv2d(1, 0, 3, rng=rng), r"out_channels = 0"),
         (lambda rng: Conv2d(1, 1, 0, rng=rng), r"kernel = 0"),

@@ -40,6 +40,36 @@ def test_it_is_stable_at_huge_logits_and_keeps_the_dtype(dtype: str) -> None:
     assert gradient * 3 == pytest.approx(np.array([[0, 0], [1, -1], [0.5, -0.5]]))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_it_does_not_overflow(dtype: str) -> None:
+    logits = np.array([[3e38, -3e38], [1e30, -1e30], [1e-30, 0]], dtype)
+    loss, gradient = cross_entropy(logits, [1, 0, 0])
+    assert loss == pytest.approx(2e38)
+    assert gradient * 3 == pytest.approx(np.array([[1, -1], [0, 0], [-0.5, 0.5]]))
+
+
+@given(st.integers(1, 2000), st.integers(1, 400), st.floats(1e-3, 1e4), seeds)
+def test_float32_is_float64_rounded_once(n: int, classes: int, scale: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    logits = (scale * rng.standard_normal((n, classes))).astype(np.float32)
+    labels = rng.integers(0, classes, n)
+    loss, gradient = cross_entropy(logits, labels)
+    exact_loss, exact_gradient = cross_entropy(logits.astype(np.float64), labels)
+    assert loss == exact_loss
+    assert (gradient == exact_gradient.astype(np.float32)).all()
+
+
+def test_whole_numbers_become_float64_and_other_dtypes_are_refused() -> None:
+    logits = np.array([[0, 200], [7, 3]], np.uint8)
+    loss, gradient = cross_entropy(logits, [0, 1])
+    assert loss == pytest.approx((200 + np.log1p(np.exp(-4)) + 4) / 2)
+    assert gradient.dtype == np.float64
+    assert cross_entropy(logits.tolist(), [0, 1])[0] == loss
+    for dtype in ("float16", "bool", "complex128", "object"):
+        with pytest.raises(ValueError, match=r"^logits(.dtype)? = "):
+            cross_entropy(logits.astype(dtype), [0, 1])
+
+
 def test_ten_classes_by_chance_cost_log_10() -> None:
     loss, gradient = cross_entropy(np.zeros((4, 10)), np.arange(4))
     assert loss == pytest.approx(np.log(10))

@@ -35,7 +35,7 @@ class AsLayer(Layer):
         super().__init__(**net.parameters())
         self.net = net
 
-    def forward(self, x: Array) -> tuple[Array, Any]:
+    def output(self, x: Array) -> tuple[Array, Any]:
         return self.net.forward(x)
 
     def input_gradient(self, dy: Array, cache: Any) -> Array:
@@ -179,10 +179,10 @@ def test_images_stay_in_the_order_in_which_the_convolution_is_fast(
         images.append(x)
         caches.append(cache)
     y, cache = net.layers[6].forward(x)
-    dy = net.layers[6].input_gradient(y, cache)
+    dy = net.layers[6].backward(y, cache)[0]
     for layer, cache in zip(net.layers[5:0:-1], caches[:0:-1], strict=True):
         images.append(dy)
-        dy = layer.input_gradient(dy, cache)
+        dy = layer.backward(dy, cache)[0]
     assert len(images) == 11
     assert all(image.transpose(3, 1, 2, 0).strides[3] == image.itemsize for image in images)
 
@@ -259,3 +259,31 @@ def test_wrong_sizes_are_refused(rng: np.random.Generator) -> None:
         cnn((8, 8, 1), 0, rng)
     with pytest.raises(ValueError, match=r"^channels = \[0\]: must be .* each 1 or more$"):
         cnn((8, 8, 1), 10, rng, channels=[0])
+
+
+@pytest.mark.parametrize("layers", [0, 1, 4])
+def test_a_network_takes_the_dtypes_that_its_layers_take(
+    layers: int, rng: np.random.Generator
+) -> None:
+    net = Network(mlp([4, 3, 2], rng, dtype="float32").layers[:layers])
+    x = rng.integers(0, 256, (5, 2, 2, 1))
+    y, cache = net.forward(x.astype("uint8"))
+    same, same_cache = net.forward(x * 1.0)
+    dy = rng.integers(-9, 9, y.shape)
+    assert y.dtype.kind == "f"
+    assert (y == same).all()
+    for one, other in zip(
+        [net.backward(dy, cache)[0], *net.backward(dy, cache)[1].values()],
+        [net.backward(dy * 1.0, same_cache)[0], *net.backward(dy, same_cache)[1].values()],
+        strict=True,
+    ):
+        assert (one == other).all()
+    for dtype in ("float16", "bool", "complex64"):
+        with pytest.raises(ValueError, match=r"^x(.dtype)? = "):
+            net.forward(x.astype(dtype))
+        for input_gradient in (True, False):
+            with pytest.raises(ValueError, match=r"^dy(.dtype)? = "):
+                net.backward(dy.astype(dtype), cache, input_gradient)
+    if layers > 1:
+        with pytest.raises(ValueError, match=r"^dy.shape = \(1, 2\): must be y's, \(5, 2\)$"):
+            net.backward(dy[:1], cache)
