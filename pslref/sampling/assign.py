@@ -93,10 +93,11 @@ def _soonest(
     k, m = np.nonzero(np.minimum(left, wanted))
     tails = np.concatenate([np.full(num_classes, source), num_clients + m, np.arange(num_clients)])
     heads = np.concatenate([num_clients + np.arange(num_classes), k, np.full(num_clients, sink)])
+    ends = tails.astype(np.int32), heads.astype(np.int32)  # SciPy 1.14 takes no others
     while True:
         room = np.bincount(everyone[times <= time], minlength=num_clients)
         limits = np.concatenate([wanted, np.minimum(left, wanted)[k, m], room]).astype(np.int32)
-        network = csr_array((limits, (tails, heads)), shape=(sink + 1, sink + 1))
+        network = csr_array((limits, ends), shape=(sink + 1, sink + 1))
         flow = maximum_flow(network, source, sink)
         if flow.flow_value == wanted.sum():
             brought = np.zeros_like(left)

@@ -27,8 +27,9 @@ class Program:
 
     def least(self) -> float:
         rows, columns, factors = zip(*self.cells, strict=True)
+        ends = np.array([rows, columns], np.int32)  # SciPy 1.14 takes no others
         shape = (len(self.bounds), len(self.costs))
-        matrix = csr_array((factors, (rows, columns)), shape=shape)
+        matrix = csr_array((factors, (ends[0], ends[1])), shape=shape)
         found = milp(
             self.costs,
             constraints=LinearConstraint(matrix, *np.array(self.bounds).T),
