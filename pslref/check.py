@@ -17,7 +17,7 @@ IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
 MOST_SAMPLES = 3_000_000_000  # so that batch_size * n_k fits into int64
-MOST_NUMBERS = 2**28  # in one array: 2 GiB
+MOST_NUMBERS = 2**28  # in one array: 2 GiB; asked before it is made
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -137,6 +137,7 @@ def integers(name: str, value: ArrayLike, *, ndim: int | None, low: int = 0) -> 
         array = np.asarray(value)
     except ValueError:  # rows of different lengths
         raise wrong(name, value, allowed) from None
+    integer(f"numbers in {name}", array.size, 0, MOST_NUMBERS)  # a view may hold more than memory
     whole = array.dtype.kind in "iu" or array.size == 0
     if ndim not in (None, array.ndim) or not whole or (array.size and int(array.min()) < low):
         raise wrong(name, value, allowed)

@@ -81,9 +81,12 @@ def resume(path: Path, run: Run) -> None:
         ValueError: naming the file and what is wrong with it.
     """
     likes = run.state()
-    most_rows = run.config.epochs * run.dataset.y_train.size  # a step has at least one sample
+    epochs, samples = run.config.epochs, run.dataset.y_train.size  # a step has at least one sample
+    most = {"walked": samples, "history.epochs": epochs, "history.steps": epochs * samples}
     with _opened(path) as archive:
-        run.restore({name: _member(archive, name, like, most_rows) for name, like in likes.items()})
+        run.restore(
+            {name: _member(archive, name, like, most.get(name, 0)) for name, like in likes.items()}
+        )
 
 
 def _may_differ(name: str, was: object, now: object) -> bool:

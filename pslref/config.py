@@ -8,6 +8,7 @@ from pslref import check, data
 
 SAMPLERS = ("centralized", "fls", "fpls", "ugs", "lds", "targets", "stratified")
 
+MOST_LAYERS = 1000
 MOST_WIDTH = 100_000
 MOST_WEIGHTS = 2**26  # of all hidden layers: of 512 MiB, and there are copies and gradients
 WHOLE = [  # ranges of whole numbers
@@ -113,6 +114,7 @@ class Config:
             raise check.wrong("sampler", self.sampler, "must name at least one, and each once")
         for name, low, high in WHOLE:
             self._keep(name, check.integer(name, getattr(self, name), low, high))
+        check.integer("hidden layers", len(self.hidden), 0, MOST_LAYERS)
         hidden = [check.integer("hidden", width, 1, MOST_WIDTH) for width in self.hidden]
         self._keep("hidden", tuple(hidden))
         if sum(rows * columns for rows, columns in pairwise(hidden)) > MOST_WEIGHTS:

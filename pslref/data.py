@@ -196,6 +196,8 @@ def _read(path: Path, size: int, header: bytes = b"") -> bytes:
     """The `size` bytes of a file, unpacked if it is gzipped; never reads more than one more."""
     try:
         with files.open_regular(path) as file:
+            if path.stat().st_size > 1.001 * size + 1000:  # gzip would skip any zeros at the end
+                raise ValueError(f"{path} holds more than {size} bytes: must hold {size}")
             stream = gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file
             data = stream.read(size + 1)
     except FileNotFoundError:

@@ -98,12 +98,13 @@ def content(name: str, path: Path, most: int) -> bytes:
     check.kind(name, path, Path)
     try:
         with open_regular(path) as file:
-            data = file.read(most + 1)
+            too_large = os.fstat(file.fileno()).st_size > most  # then not a byte is read
+            data = b"" if too_large else file.read(most + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", error)
         allowed = f"must be a file that can be read: {reason}"
         raise check.wrong(name, str(path), allowed) from None
-    if len(data) > most:
+    if too_large or len(data) > most:
         raise check.wrong(name, str(path), f"must be a file of at most {most} bytes")
     return data
 

@@ -10,7 +10,6 @@ from pslref import check
 from pslref.check import IntArray
 
 MOST_CLIENTS = 10_000_000
-MOST_COUNTS = 2**28  # of a (K, M) array: 2 GiB
 MOST_DRAWS = 100  # of the classes, until each has a holder
 PRESETS = {"mild": (5, 3.0), "severe": (2, 3.0)}  # (C, alpha) of the paper's two splits
 
@@ -188,6 +187,5 @@ def _checked(
         raise check.wrong("labels", labels, "must hold at least one label")
     least = int(y.max()) + 1
     m = least if num_classes is None else check.integer("num_classes", num_classes, least)
-    if k * m > MOST_COUNTS:
-        raise check.wrong("num_clients * num_classes", k * m, f"must be at most {MOST_COUNTS}")
+    check.integer("num_clients * num_classes", k * m, 1, check.MOST_NUMBERS)
     return k, y, m

@@ -1,7 +1,12 @@
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 
-from pslref import check, partition, sampling
+from pslref import check, partition, sampling, split, theory
+from pslref.config import Config
 
 
 @pytest.mark.parametrize("value", [3, np.int8(3), np.uint64(3)])
@@ -64,6 +69,66 @@ def test_a_long_value_is_cut_short() -> None:
     with pytest.raises(ValueError, match=r"^n = ") as caught:
         check.integers("n", [-1] * 10_000, ndim=1)
     assert len(str(caught.value)) < 200
+
+
+MANY = check.MOST_SAMPLES
+HUGE = np.broadcast_to(np.int64(1), (2**20, 2**20))  # a view, of eight bytes
+ONE_STEP = sampling.Schedule([[MANY]])
+TOO_LARGE = {
+    "fls": lambda rng: sampling.fls([MANY], 1),
+    "fpls": lambda rng: sampling.fpls([MANY], 1),
+    "until_empty": lambda rng: sampling.until_empty([MANY], [3]),
+    "ugs": lambda rng: sampling.ugs([MANY], 3, rng),
+    "ugs_steps": lambda rng: next(sampling.ugs_steps([MANY], 3, rng)),
+    "lds": lambda rng: sampling.lds([[MANY]], 3, rng),
+    "lds_steps": lambda rng: next(sampling.lds_steps([[MANY]], 3, rng)),
+    "slowest_first": lambda rng: sampling.slowest_first([2**27] * 2, [1, 2], 1),
+    "targets": lambda rng: sampling.targets([[MANY]], 3, rng, delays=[1]),
+    "balanced": lambda rng: sampling.targets(
+        [[MANY]], MANY, rng, assign="balanced", sample_costs=1.0
+    ),
+    "global_batch_sizes": lambda rng: sampling.global_batch_sizes(MANY, 3),
+    "Schedule": lambda rng: sampling.Schedule(HUGE),
+    "local_class_counts": lambda rng: sampling.Schedule([[1]], HUGE[np.newaxis]),
+    "class_counts": lambda rng: sampling.mixing_weights(HUGE),
+    "hypergeometric_pmf": lambda rng: theory.hypergeometric_pmf(
+        HUGE[: 2**15, :1], HUGE[0, : 2**15], 1, 1
+    ),
+    "class_count_pmf": lambda rng: theory.class_count_pmf(ONE_STEP, [[5, MANY - 5]], 0, 0),
+    "expected_deviation": lambda rng: theory.expected_deviation(ONE_STEP, [[5, MANY - 5]]),
+    "prescribed": lambda rng: theory.class_count_mean(
+        sampling.Schedule([[2**15]], np.ones((1, 1, 2**15), int)), np.ones((1, 2**15), int)
+    ),
+    "uniform_deviation_std": lambda rng: theory.uniform_deviation_std([MANY - 5, 5], MANY // 2),
+    "batch_deviation": lambda rng: theory.batch_deviation(HUGE, [1]),
+    "iid": lambda rng: partition.iid([2**62], 3, rng),
+    "Partition": lambda rng: partition.Partition([[0]] * 3, [0], 2**40),
+    "hidden": lambda rng: Config(hidden=(1,) * 100_000),
+}
+
+
+@contextmanager
+def in_little_memory() -> Iterator[None]:
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", TOO_LARGE)
+def test_what_is_too_large_is_refused_before_it_is_made(name: str, rng) -> None:
+    with (
+        in_little_memory(),
+        pytest.raises(ValueError, match=r"must be a whole number from . to \d+$"),
+    ):
+        TOO_LARGE[name](rng)
+
+
+def test_the_bound_on_the_time_of_many_steps_needs_no_step() -> None:
+    with in_little_memory():
+        assert split.epoch_time_bound([MANY - 1, 1], [1, 5], 1) == 5 + MANY - 1
 
 
 @pytest.mark.parametrize("value", [None, 3, np.random])

@@ -57,7 +57,7 @@ def judge_targets(
         return [_broken("form", f"the shapes are {targets.shape} and {local.shape}, {expected}")]
     held, cells = class_counts.ravel(), local.reshape(*local.shape[:2], -1)
     names = [f"class {m} of client {k}" for k, m in np.ndindex(class_counts.shape)]
-    findings = _renamed(promises([*cells], held, batches), names)
+    findings = _renamed(promises([*cells], held, len(batches), lambda: (batches, None)), names)
     if findings[-1].passed:
         findings.append(_targets_met(targets, local))
     if findings[-1].passed and draw == "stratified":

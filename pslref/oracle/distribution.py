@@ -1,6 +1,7 @@
 """Does a sampler keep its promises, and does it draw by its law? Its schedules alone tell."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, Unpack
 
 import numpy as np
@@ -10,8 +11,10 @@ from pslref import check
 from pslref.check import FloatArray, IntArray
 from pslref.oracle import bets_on_counts, bets_on_order
 from pslref.oracle.bets import Finding, tabulate
-from pslref.sampling import LdsOptions, fls, fpls, global_batch_sizes, mixing_weights
+from pslref.sampling import LdsOptions, global_batch_sizes, mixing_weights, until_empty
 from pslref.sampling.dirichlet import _posterior
+from pslref.sampling.fixed import _fls_local, _fpls_local, steps_until_empty
+from pslref.sampling.uniform import REMAINDERS
 
 LAWS = ("ugs", "fls", "fpls", "lds")
 EXACT = "any difference, in any epoch"
@@ -27,6 +30,7 @@ FAMILIES = (
 )
 
 Epoch = NDArray[Any]  # what somebody logged: of any shape and type
+Planned = tuple[IntArray, IntArray | None]  # (T,) the B_t; of FLS and FPLS, (T, K) all b_tk
 
 
 def judge(
@@ -73,19 +77,29 @@ def judge(
     n = check.client_sizes("sizes", sizes)
     check.one_of("law", law, LAWS)
     check.real("alpha", alpha, 0.0, 1.0, low_open=True)
-    batches = global_batch_sizes(int(n.sum()), batch_size, remainder)
-    plan = posterior = None
+    total = int(n.sum())
+    num_steps = -(-total // check.integer("batch_size", batch_size, 1, total))
+    check.one_of("remainder", remainder, REMAINDERS)
+    local = posterior = None
     if law in ("fls", "fpls"):
-        plan = (fls if law == "fls" else fpls)(n, batch_size).batch_sizes
-        batches = plan.sum(axis=1)
+        _, local = (_fls_local if law == "fls" else _fpls_local)(n, batch_size)
+        num_steps = steps_until_empty(n, local)
     elif law == "lds":
         posterior = _mixing(n, class_counts, weights, reestimate, options)
     check.sequence("schedules", schedules)
     if not len(schedules):
         raise check.wrong("schedules", schedules, "must hold at least one epoch")
     epochs = [_array(schedule) for schedule in schedules]
-    findings = promises(epochs, n, batches, plan)
-    if plan is None and findings[-1].passed:
+
+    @cache
+    def planned() -> Planned:
+        if local is None:
+            return global_batch_sizes(total, batch_size, remainder), None
+        plan = until_empty(n, local).batch_sizes
+        return plan.sum(axis=1), plan
+
+    findings = promises(epochs, n, num_steps, planned)
+    if local is None and findings[-1].passed:
         findings += follow_law(np.stack(epochs), n, alpha, posterior)
     return findings
 
@@ -135,15 +149,20 @@ def _array(schedule: ArrayLike) -> Epoch:
 
 
 def promises(
-    epochs: list[Epoch], sizes: IntArray, batches: IntArray, plan: IntArray | None = None
+    epochs: list[Epoch], sizes: IntArray, num_steps: int, planned: Callable[[], Planned]
 ) -> list[Finding]:
-    """One finding per promise, up to the first that is broken in any epoch."""
+    """One finding per promise, up to the first that is broken in any epoch.
+
+    What is planned is made for an epoch that has as many steps, so it is no larger than the log.
+    """
     broken: dict[str, str] = {}
     for r, epoch in enumerate(epochs):
-        name, how = _broken(epoch, sizes, batches, plan)
+        name, how = _broken(epoch, sizes, num_steps, planned)
         broken.setdefault(name, f"epoch {r} {how}")
     findings = []
-    for name in ("form", "num_steps", "batch_sizes", "exhaustion") + ("plan",) * (plan is not None):
+    for name in ("form", "num_steps", "batch_sizes", "exhaustion", "plan"):
+        if name == "plan" and planned()[1] is None:
+            break
         detail = broken.get(name, f"kept in all of {len(epochs)} epochs")
         findings.append(Finding(name, name not in broken, detail, EXACT))
         if name in broken:
@@ -152,7 +171,7 @@ def promises(
 
 
 def _broken(
-    epoch: Epoch, sizes: IntArray, batches: IntArray, plan: IntArray | None
+    epoch: Epoch, sizes: IntArray, num_steps: int, planned: Callable[[], Planned]
 ) -> tuple[str, str]:
     """The first promise that an epoch breaks, and how; ("", "") if it keeps them all."""
     if epoch.ndim != 2 or epoch.shape[1] != sizes.size:
@@ -161,8 +180,9 @@ def _broken(
         return "form", "holds numbers that are not whole"
     for t, k in np.argwhere((epoch < 0) | (epoch > sizes))[:1]:
         return "form", f"takes {epoch[t, k]} of the {sizes[k]} samples of client {k} in step {t}"
-    if len(epoch) != len(batches):
-        return "num_steps", f"has {len(epoch)} steps, {len(batches)} expected"
+    if len(epoch) != num_steps:
+        return "num_steps", f"has {len(epoch)} steps, {num_steps} expected"
+    batches, plan = planned()
     used = epoch.sum(axis=1)
     for t in np.flatnonzero(used != batches)[:1]:
         return "batch_sizes", f"uses {used[t]} samples in step {t}, {batches[t]} expected"

@@ -16,6 +16,7 @@ from pslref.check import IntArray
 COLUMNS = ("epoch", "step", "client", "samples")
 MOST_BYTES = 2**24  # 16 MiB: as JSON, no more than half a gigabyte of Python objects
 MOST_CELLS = 2**25
+MOST_EPOCHS = 100_000
 WHOLE = f"a whole number from 0 to {check.MOST_SAMPLES}"
 
 
@@ -31,7 +32,7 @@ def read_schedules(path: Path, num_clients: int | None = None) -> list[IntArray]
     * JSON: an object whose "batch_sizes" is (T, K), one epoch, or (R, T, K).
 
     Args:
-        path: a file of at most 16 MiB, in UTF-8.
+        path: a file of at most 16 MiB and 100,000 epochs, in UTF-8.
         num_clients: K, for a CSV that may not list the last clients.
 
     Returns:
@@ -79,6 +80,7 @@ def _from_json(text: str) -> list[IntArray]:
         raise ValueError('must be an object with "batch_sizes", an array of steps or of epochs')
     if not any(isinstance(row, list) for row in epochs[0]):
         epochs = [epochs]
+    check.integer("epochs", len(epochs), 1, MOST_EPOCHS)
     for r, epoch in enumerate(epochs):
         rows = epoch if isinstance(epoch, list) else []
         width = len(rows[0]) if rows and isinstance(rows[0], list) else 0
@@ -106,6 +108,7 @@ def _from_list(
     table = np.array(flat, np.int64).reshape(-1, len(COLUMNS))
     if not len(table):
         raise ValueError("must list at least one step")
+    check.integer("last epoch", int(table[:, 0].max()), 0, MOST_EPOCHS - 1)
     table = table[np.lexsort(table[:, 2::-1].T)]
     again = (np.diff(table[:, :3], axis=0) == 0).all(axis=1)
     for epoch, step, client in table[1:][again, :3][:1]:
@@ -136,6 +139,7 @@ def _from_rows(rows: Iterable[list[str]]) -> list[IntArray]:
             continue
         if ended and flat:
             starts.append(len(flat) // width)
+            check.integer("epochs", len(starts), 1, MOST_EPOCHS)
         width, ended = width or len(row), False
         if len(row) != width:
             raise ValueError(f"row {i} has {len(row)} columns, and those before it {width}")

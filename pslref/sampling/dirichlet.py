@@ -9,12 +9,14 @@ from numpy.typing import ArrayLike
 
 from pslref import check
 from pslref.check import FloatArray, IntArray
-from pslref.sampling.schedule import Schedule, Steps
-from pslref.sampling.uniform import global_batch_sizes
+from pslref.sampling.schedule import AT_ONCE, Schedule, Steps
+from pslref.sampling.uniform import REMAINDERS, global_batch_sizes
 
 # Of a client that has samples, when a large delta makes its prior or its weight underflow. No
 # draw can tell it from 0, but no division is by 0, and its turn comes when the others are empty.
 LEAST_WEIGHT = 1e-250
+
+TOO_MANY = 1_000_000_000  # samples, for NumPy's multivariate_hypergeometric
 
 
 class LdsOptions(TypedDict, total=False):
@@ -74,11 +76,10 @@ def lds(
         RuntimeWarning: once per schedule, if EM reaches max_iter: small c and large δ are slow.
     """
     counts = check.class_counts("class_counts", class_counts)
-    num_steps = global_batch_sizes(int(counts.sum()), batch_size, remainder).size
     steps = lds_steps(
         counts, batch_size, rng, reestimate=reestimate, remainder=remainder, **options
     )
-    return Schedule.from_steps(steps, num_steps, len(counts))
+    return Schedule.from_steps(steps, -(-int(counts.sum()) // batch_size), len(counts))
 
 
 def lds_steps(
@@ -94,8 +95,10 @@ def lds_steps(
     check.generator("rng", rng)
     check.kind("reestimate", reestimate, bool)
     counts = check.class_counts("class_counts", class_counts)
-    batches = global_batch_sizes(int(counts.sum()), batch_size, remainder)
-    return _steps(counts.sum(axis=1), batches, _posterior(counts, rng, **options), reestimate, rng)
+    check.integer("batch_size", batch_size, 1, int(counts.sum()))
+    check.one_of("remainder", remainder, REMAINDERS)
+    posterior = _posterior(counts, rng, **options)
+    return _steps(counts.sum(axis=1), batch_size, remainder, posterior, reestimate, rng)
 
 
 def mixing_weights(
@@ -194,6 +197,24 @@ def draw(
     return counts
 
 
+def without_replacement(class_sizes: IntArray, number: int, rng: np.random.Generator) -> IntArray:
+    """How many of each class are among `number` samples drawn without replacement: (M,).
+
+    This is the multivariate hypergeometric law, which NumPy has for less than 10⁹ samples. From
+    there on some are drawn by their places among all samples, sorted by class; the rest is a
+    draw from the samples that are left [derived].
+    """
+    counts = np.zeros_like(class_sizes)
+    while (left := class_sizes - counts).sum() >= TOO_MANY and counts.sum() < number:
+        some = min(number - int(counts.sum()), AT_ONCE)
+        places = rng.choice(left.sum(), some, replace=False, shuffle=False)
+        classes = np.searchsorted(left.cumsum(), places, side="right")
+        counts += np.bincount(classes, minlength=left.size)
+    if left.sum() < TOO_MANY:
+        counts += rng.multivariate_hypergeometric(left, number - int(counts.sum()))
+    return counts
+
+
 class _Posterior(NamedTuple):
     alpha: FloatArray  # (K,)
     client_class_probs: FloatArray  # (K, M), 0 for a client with no samples
@@ -245,8 +266,7 @@ def _posterior(
         raise check.wrong("rng", rng, "must be given when labels are sampled")
     else:
         check.generator("rng", rng)
-        drawn = rng.multivariate_hypergeometric(class_sizes, min(s, total))
-        label_counts = drawn.astype(np.float64)
+        label_counts = without_replacement(class_sizes, min(s, total), rng).astype(np.float64)
     return _Posterior(
         prior(sizes, s, c, delta, d),
         class_counts / np.maximum(sizes, 1)[:, np.newaxis],
@@ -258,7 +278,8 @@ def _posterior(
 
 def _steps(
     sizes: IntArray,
-    batches: IntArray,
+    batch_size: int,
+    remainder: str,
     posterior: _Posterior,
     reestimate: bool,
     rng: np.random.Generator,
@@ -266,7 +287,7 @@ def _steps(
     clients = np.flatnonzero(sizes)
     left, weights = sizes[clients], posterior.alpha[clients]
     estimate, warned = True, False
-    for size in batches:
+    for size in global_batch_sizes(int(sizes.sum()), batch_size, remainder):
         if estimate:
             weights, change = posterior.weights(clients, weights)
             warned = warned or posterior.warn_unless_converged(change)

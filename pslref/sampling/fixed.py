@@ -53,7 +53,12 @@ def until_empty(sizes: ArrayLike, local: ArrayLike) -> Schedule:
     b = check.integers("local", local, ndim=1)
     if b.size != n.size or ((b == 0) & (n > 0)).any():
         raise check.wrong("local", local, "must be 1 or more for each client that has samples")
-    return Schedule.from_steps(_steps(n, b), int(np.max(-(-n // np.maximum(b, 1)))), n.size)
+    return Schedule.from_steps(_steps(n, b), steps_until_empty(n, b), n.size)
+
+
+def steps_until_empty(sizes: IntArray, local: IntArray) -> int:
+    """T = max_k ⌈n_k / b_k⌉, over the clients that have samples."""
+    return int(np.max(-(-sizes // np.maximum(local, 1))))
 
 
 def fls_steps(sizes: ArrayLike, batch_size: int) -> Steps:

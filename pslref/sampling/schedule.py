@@ -12,7 +12,6 @@ from pslref.check import IntArray
 # One step: the participating clients, ascending, and how many samples each brings (all > 0).
 Steps = Iterator[tuple[IntArray, IntArray]]
 
-MOST_CELLS = 2**28  # of a dense (T, K) array: 2 GiB
 AT_ONCE = 2**16  # samples, of many small steps
 
 
@@ -51,12 +50,9 @@ class Schedule:
     def from_steps(
         cls, steps: Iterable[tuple[IntArray, IntArray]], num_steps: int, num_clients: int
     ) -> "Schedule":
-        """Write `num_steps` steps into one dense array; refused above 2 GiB."""
-        if num_steps * num_clients > MOST_CELLS:
-            raise ValueError(
-                f"a schedule of {num_steps} steps and {num_clients} clients: must have at most "
-                f"{MOST_CELLS} cells; the sampler's steps, such as ugs_steps, need no such array"
-            )
+        """Write `num_steps` steps into one dense array; above 2 GiB refused, and no step taken."""
+        name = "steps * clients in one array (ugs_steps and the like need none)"
+        check.integer(name, num_steps * num_clients, 0, check.MOST_NUMBERS)
         batch_sizes = np.zeros((num_steps, num_clients), np.int64)
         for row, (clients, counts) in zip(batch_sizes, steps, strict=True):
             row[clients] = counts

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pslref import check
-from pslref.sampling.schedule import Schedule, tally
+from pslref.sampling.schedule import Schedule, Steps, tally
 from pslref.sampling.uniform import global_batch_sizes
 
 
@@ -32,5 +32,8 @@ def slowest_first(sizes: ArrayLike, delays: ArrayLike, batch_size: int) -> Sched
     total = int(n.sum())
     b = check.integer("batch_size", batch_size, 1, total)
     order = np.argsort(-d, kind="stable").astype(np.int32)
-    batches = global_batch_sizes(total, b)
-    return Schedule.from_steps(tally(np.repeat(order, n[order]), batches), batches.size, n.size)
+
+    def steps() -> Steps:
+        yield from tally(np.repeat(order, n[order]), global_batch_sizes(total, b))
+
+    return Schedule.from_steps(steps(), -(-total // b), n.size)

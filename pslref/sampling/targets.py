@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 from pslref import check
 from pslref.check import FloatArray, IntArray
 from pslref.sampling.assign import at_random, balanced, slowest_first_within_classes
-from pslref.sampling.schedule import MOST_CELLS, Schedule
+from pslref.sampling.schedule import Schedule
 from pslref.sampling.uniform import global_batch_sizes
 
 DRAWS = ("hypergeometric", "stratified")
@@ -88,11 +88,7 @@ def targets(
     counts = check.class_counts("class_counts", class_counts)
     total, (num_clients, num_classes) = int(counts.sum()), counts.shape
     num_steps = -(-total // check.integer("batch_size", batch_size, 1, total))
-    if num_steps * counts.size > MOST_CELLS:
-        raise ValueError(
-            f"a schedule of {num_steps} steps, {num_clients} clients and {num_classes} classes: "
-            f"must have at most {MOST_CELLS} cells"
-        )
+    check.integer("steps * clients * classes", num_steps * counts.size, 1, check.MOST_NUMBERS)
     check.generator("rng", rng)
     batches = global_batch_sizes(total, batch_size, remainder)
     check.one_of("draw", draw, DRAWS)
@@ -105,6 +101,9 @@ def targets(
     if (assign == "balanced") != (sample_costs is not None):
         allowed = "must be given when assign = 'balanced', and only then"
         raise check.wrong("sample_costs", sample_costs, allowed)
+    if assign == "balanced":
+        most = int(np.minimum(counts.sum(axis=1), batch_size).sum())
+        check.integer("sum of min(n_k, batch_size) for 'balanced'", most, 1, check.MOST_NUMBERS)
     d = check.per_client("delays", 0.0 if delays is None else delays, num_clients)
     s = check.per_client("sample_costs", 0.0 if sample_costs is None else sample_costs, num_clients)
 

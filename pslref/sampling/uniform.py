@@ -48,9 +48,10 @@ def ugs_steps(
 
 
 def _steps(sizes: IntArray, batch_size: int, rng: np.random.Generator, remainder: str) -> Steps:
+    batches = global_batch_sizes(int(sizes.sum()), batch_size, remainder)
     line = np.repeat(np.arange(sizes.size, dtype=np.int32), sizes)
     rng.shuffle(line)
-    yield from tally(line, global_batch_sizes(line.size, batch_size, remainder))
+    yield from tally(line, batches)
 
 
 def global_batch_sizes(num_samples: int, batch_size: int, remainder: str = "short") -> IntArray:
@@ -62,7 +63,7 @@ def global_batch_sizes(num_samples: int, batch_size: int, remainder: str = "shor
     """
     n = check.integer("num_samples", num_samples, 1, check.MOST_SAMPLES)
     b = check.integer("batch_size", batch_size, 1, n)
-    num_steps = -(-n // b)
+    num_steps = check.integer("steps of an epoch", -(-n // b), 1, check.MOST_NUMBERS)
     if check.one_of("remainder", remainder, REMAINDERS) == "short":
         batches = np.full(num_steps, b)
         batches[-1] = n - b * (num_steps - 1)

@@ -112,6 +112,5 @@ def epoch_time_bound(sizes: ArrayLike, delays: ArrayLike, batch_size: int) -> fl
     d = check.per_client("delays", delays, n.size)
     b = check.integer("batch_size", batch_size, 1, int(n.sum()))
     order = np.argsort(-d)
-    every_bth = np.arange(0, int(n.sum()), b)
-    clients = order[np.searchsorted(np.cumsum(n[order]), every_bth, side="right")]
-    return float(d[clients].sum())
+    steps = np.diff(-(-np.cumsum(n[order]) // b), prepend=0)  # of which each is the slowest
+    return float(steps @ d[order])

@@ -54,6 +54,8 @@ def hypergeometric_pmf(
     total = check.integers("population", population, ndim=None)
     marked = check.integers("marked", marked, ndim=None)
     drawn = check.integers("draws", draws, ndim=None)
+    cells = math.prod(np.broadcast_shapes(j.shape, total.shape, marked.shape, drawn.shape))
+    check.integer("numbers in all four together", cells, 0, check.MOST_NUMBERS)
     if (total < np.maximum(marked, drawn)).any() or (total > check.MOST_SAMPLES).any():
         allowed = f"must be at least marked and draws, and at most {check.MOST_SAMPLES}"
         raise check.wrong("population", population, allowed)

@@ -75,6 +75,7 @@ def class_count_pmf(
     """
     b, n = _matched(schedule, class_counts)
     row = b[check.integer("step", step, 0, len(b) - 1)]
+    check.integer("samples in the step", int(row.sum()), 1, check.MOST_NUMBERS)
     m = check.integer("klass", klass, 0, n.shape[1] - 1)
     low, pmf = _class_count_law(row, n.sum(axis=1), n[:, m], _client_pmf)
     return np.pad(pmf, (low, int(row.sum()) - low - pmf.size + 1))
@@ -114,6 +115,7 @@ def expected_deviation(schedule: Schedule, class_counts: ArrayLike) -> FloatArra
         ValueError: as `class_count_mean`.
     """
     b, n = _matched(schedule, class_counts)
+    check.integer("samples in a step", int(b.sum(axis=1).max()), 1, check.MOST_NUMBERS)
     n_k, p = n.sum(axis=1), n.sum(axis=0) / n.sum()
     client_pmf = cache(_client_pmf)  # the same n_k, n_km and b_tk come back in many steps
     distinct, step_of = np.unique(b, axis=0, return_inverse=True)
@@ -172,6 +174,7 @@ def uniform_deviation_std(class_totals: ArrayLike, batch_size: int) -> float:
         ValueError: for totals that are negative or all zero, and B outside 1..N.
     """
     n_m, total, b = _pooled(class_totals, batch_size)
+    check.integer("batch_size", b, 1, check.MOST_NUMBERS)
     totals, repeats = np.unique(n_m[n_m > 0], return_counts=True)
     p = totals / total
     second_moment = float(repeats @ (p * (1 - p)) * b * ((total - b) / max(total - 1, 1)))
@@ -256,4 +259,5 @@ def _matched(schedule: Schedule, class_counts: ArrayLike) -> tuple[IntArray, Int
     if asked.shape != n.shape or (asked > n).any():
         name, allowed = "schedule.local_class_counts summed", f"must be at most class_counts {n}"
         raise check.wrong(name, asked, allowed)
+    check.integer("classes * classes", n.shape[1] ** 2, 1, check.MOST_NUMBERS)
     return schedule.local_class_counts.sum(axis=1), np.diag(n.sum(axis=0))
