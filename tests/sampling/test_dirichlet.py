@@ -1,6 +1,8 @@
 from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import combinations, product
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -9,8 +11,9 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.stats import hypergeom
 
-from pslref.sampling import Schedule, lds, lds_steps, mixing_weights, ugs
-from pslref.sampling.dirichlet import draw, em, prior
+from pslref.sampling import Schedule, dirichlet, lds, lds_steps, mixing_weights, ugs
+from pslref.sampling.dirichlet import draw, em, prior, without_replacement
+from pslref.theory import hypergeometric_pmf
 from tests.law import departures, smallest_shift
 
 
@@ -211,6 +214,74 @@ def test_classes_held_by_one_client_each_give_the_posterior_mean() -> None:
     alpha = prior(counts.sum(axis=1), 40, 0.5, 1.0, delays)
     weights = mixing_weights(counts, delays=delays, delta=1, concentration=0.5, pseudo_samples=40)
     assert weights == pytest.approx((alpha + np.array([12, 20, 8])) / (alpha.sum() + 40), abs=1e-12)
+
+
+CLASSES = [0, 0, 0, 2, 3, 3, 3]
+
+
+class Places(np.random.Generator):
+    """Its places are those that are given, one draw after another."""
+
+    def __init__(self, chosen: list[tuple[int, ...]]) -> None:
+        super().__init__(np.random.PCG64(0))
+        self.chosen = iter(chosen)
+
+    def choice(self, a: int, size: int, **_: bool) -> np.ndarray:  # type: ignore[override]
+        places = next(self.chosen)
+        assert len(places) == size
+        assert max(places) < a
+        return np.array(places)
+
+
+def test_sampled_by_places_every_set_of_samples_is_equally_likely() -> None:
+    """Over all the ways to draw 5 of 7 places, two at a time, classes have their exact law."""
+    sizes, number = np.array([3, 0, 1, 3]), 5
+    seen: Counter[tuple[int, ...]] = Counter()
+    with (
+        mock.patch.object(dirichlet, "TOO_MANY", 0),
+        mock.patch.object(dirichlet, "AT_ONCE", 2),
+    ):
+        draws = [combinations(range(left), some) for left, some in ((7, 2), (5, 2), (3, 1))]
+        for chosen in product(*draws):
+            seen[tuple(without_replacement(sizes, number, Places([*chosen])).tolist())] += 1
+    law = Counter(tuple(np.bincount(kept, minlength=4)) for kept in combinations(CLASSES, number))
+    assert {counts: Fraction(n, 21 * 10 * 3) for counts, n in seen.items()} == {
+        counts: Fraction(n, 21) for counts, n in law.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("sizes", "number", "draws"),
+    [
+        ([2_000_000_000, 999_999_000, 1000], 5, 2000),
+        ([2_000_000_000, 999_985_000, 15_000], 100_000, 200),  # in two goes
+        ([500_000_000, 499_960_000, 40_000], 70_000, 200),  # ... the second is NumPy's
+        ([999_000_000, 999_999, 1], 999_999_999, 2),  # all but one
+    ],
+)
+def test_of_a_billion_samples_and_more_labels_follow_their_law(
+    sizes: list[int], number: int, draws: int, rng: np.random.Generator, alpha: float
+) -> None:
+    """Nine or more count as one outcome. False alarm: 1e-8."""
+    rows = [without_replacement(np.array(sizes), number, rng).tolist() for _ in range(draws)]
+    assert all(sum(row) == number for row in rows)
+    assert (np.array(rows) <= sizes).all()
+    for m in (0, 2) if number == 5 else (2,):
+        law = hypergeometric_pmf(np.arange(9), sum(sizes), sizes[m], number).tolist()
+        more = max(0.0, 1 - sum(law))
+        seen = Counter(min(row[m], 9) for row in rows)
+        assert not departures(seen, dict(enumerate([*law, more])), alpha / 2)
+
+
+def test_up_to_a_billion_samples_labels_are_numpys_to_the_bit() -> None:
+    sizes = np.array([999_999_000, 999])
+    drawn = without_replacement(sizes, 1000, np.random.default_rng(5))
+    assert (drawn == np.random.default_rng(5).multivariate_hypergeometric(sizes, 1000)).all()
+
+
+def test_sampled_labels_reach_the_limit_of_samples(rng: np.random.Generator) -> None:
+    weights = mixing_weights([[2_000_000_000, 0], [1, 999_999_999]], rng, labels="sampled")
+    assert weights[1] == pytest.approx(1 / 3, abs=0.2)
 
 
 def test_sampled_labels_are_drawn_without_replacement(
