@@ -2,14 +2,16 @@
 
 import json
 import os
-import select
 import shlex
+import signal
 import subprocess
-import tempfile
+import sysconfig
 import threading
-import time
+import traceback
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -19,8 +21,15 @@ from pslref.oracle.codec import decode, encode
 
 Values = dict[str, Any]
 START_LIMIT = 60.0  # seconds to introduce itself: frameworks take long to import
+TIME_LIMIT = 10.0  # seconds for any other answer
+END_LIMIT = 2.0  # seconds to be gone, once stdout is closed or it was killed
 LONGEST_WAIT = 1e6  # seconds
+LAST_WORDS = 800  # bytes of stderr that are shown
 MOST_BYTES = 2**24  # of an answer
+NOT_ITS_OWN = (
+    *("<frozen ", f"{Path(__file__).parents[1]}{os.sep}"),
+    *(sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "platlib")),
+)
 
 
 class Spec(NamedTuple):
@@ -64,32 +73,40 @@ class CommandBackend:
 
     Args:
         command: the program and its arguments, as a list or as for a shell.
-        time_limit: seconds that one answer may take.
+        time_limit: seconds that one answer may take. Without one, the answer to hello may take
+            60 and every other 10, since frameworks take long to import.
 
     Raises:
-        ValueError: for a command that is empty, or another time limit.
+        ValueError: for a command that is empty, or another time limit; and with what the program
+            says, if it answers hello with an error.
         Broken: if the program does not introduce itself.
     """
 
-    def __init__(self, command: str | Sequence[str], time_limit: float = 10.0) -> None:
+    def __init__(self, command: str | Sequence[str], time_limit: float | None = None) -> None:
         try:
             self.command = shlex.split(command) if isinstance(command, str) else list(command)
         except ValueError:  # quotes that do not close
             self.command = []
         if not self.command:
             raise check.wrong("command", command, "must be a program and its arguments")
-        self.time_limit = check.real("time_limit", time_limit, 0, LONGEST_WAIT, low_open=True)
+        self.start_limit, self.time_limit = START_LIMIT, TIME_LIMIT
+        if time_limit is not None:
+            limit = check.real("time_limit", time_limit, 0, LONGEST_WAIT, low_open=True)
+            self.start_limit = self.time_limit = limit
         self.process: subprocess.Popen[bytes] | None = None
         self.calls = 0
         try:
-            hello = self._ask("hello", {}, max(time_limit, START_LIMIT))
-        except (Unsupported, ValueError) as error:
-            raise self._no_backend(error) from None
-        names, dtype = hello.get("capabilities"), str(hello.get("dtype"))
-        if not isinstance(names, list) or dtype not in ("float32", "float64"):
-            raise self._no_backend(
-                "it must have capabilities, a list of names, and a dtype, float32 or float64"
-            )
+            hello = self._start()
+            names, dtype = hello.get("capabilities"), str(hello.get("dtype"))
+            if not isinstance(names, list) or dtype not in ("float32", "float64"):
+                must = "it must have capabilities, a list of names, and a dtype, float32 or float64"
+                raise Broken(must)
+        except BaseException as error:
+            self.close()
+            if isinstance(error, Broken | Unsupported):
+                allowed = f"must answer hello, but {error}"
+                raise Broken(str(check.wrong("command", self.command, allowed))) from None
+            raise
         self.spec = Spec(str(hello.get("name", self.command[-1])), dtype)
         self.names = [str(name) for name in names]
 
@@ -99,59 +116,60 @@ class CommandBackend:
 
     def run(self, op: str, inputs: Values) -> Values:
         """Ask the program, which is started again if it has ended."""
+        if self.process is None:
+            self._start()
         return self._ask(op, inputs, self.time_limit)
 
     def close(self) -> None:
-        """End the program."""
+        """End the program and whatever it has started."""
         if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            for pipe in (self.process.stdin, self.process.stdout):
-                if pipe is not None:
-                    with suppress(BrokenPipeError):  # what it did not read is written now
-                        pipe.close()
-            self.errors.close()
+            self.requests.put(b"")
+            _end(self.process)
+            self.listener.join(END_LIMIT)
             self.process = None
 
-    def _no_backend(self, reason: object) -> Broken:
-        self.close()
-        return Broken(str(check.wrong("command", self.command, f"must answer hello, but {reason}")))
-
-    def _start(self) -> None:
-        self.errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
+    def _start(self) -> Values:
+        """Start the program; what it answers to hello."""
         try:
             self.process = subprocess.Popen(
                 self.command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=self.errors,
+                stderr=subprocess.PIPE,
+                start_new_session=True,  # what it starts is in it too, and ends with it
             )
         except (OSError, ValueError) as error:
-            self.errors.close()
             raise Broken(f"could not be started: {error}") from None
-        self.unread = b""
+        self.requests: SimpleQueue[bytes] = SimpleQueue()
+        self.answers: SimpleQueue[bytes] = SimpleQueue()
+        self.last_words = bytearray()
+        process, queues = self.process, (self.requests, self.answers)
+        threading.Thread(target=_converse, args=(process, *queues), daemon=True).start()
+        self.listener = threading.Thread(
+            target=_listen, args=(process, self.last_words), daemon=True
+        )
+        self.listener.start()
+        return self._ask("hello", {}, self.start_limit)
 
     def _ask(self, op: str, inputs: Values, time_limit: float) -> Values:
-        if self.process is None:
-            self._start()
-        assert self.process is not None
-        assert self.process.stdin is not None
         self.calls += 1
         request = json.dumps({"id": self.calls, "op": op, "inputs": encode(inputs)})
-        # In a thread, since a program that does not read would block the write as well.
-        threading.Thread(
-            target=_write, args=(self.process, request.encode() + b"\n"), daemon=True
-        ).start()
-        line = self._read_line(self.process, time_limit)
+        self.requests.put(request.encode() + b"\n")
+        try:
+            line = self.answers.get(timeout=time_limit)
+        except Empty:
+            said = f"did not answer within {time_limit:g} s: is each answer a line, and flushed?"
+            raise self._ended(said, Hung) from None
+        if not line.endswith(b"\n"):
+            raise self._ended(self._why_no_line(line))
         try:
             answer = json.loads(line)
             outputs = decode(answer.get("outputs"))
         except (ValueError, AttributeError, RecursionError) as error:
-            self.close()
-            raise Broken(f"wrote {line[:60]!r}, which is no answer: {error}") from None
+            raise self._ended(f"wrote {line.strip()[:60]!r}, which is no answer: {error}") from None
         if answer.get("id") != self.calls:
-            self.close()
-            raise Broken(f"answered id {answer.get('id')!r} to the request with id {self.calls}")
+            said = f"answered id {answer.get('id')!r} to the request with id {self.calls}"
+            raise self._ended(said)
         if "unsupported" in answer:
             raise Unsupported(str(answer["unsupported"]))
         if "error" in answer:
@@ -160,40 +178,64 @@ class CommandBackend:
             raise Broken("an answer must have outputs, an error, or unsupported")
         return outputs
 
-    def _read_line(self, process: "subprocess.Popen[bytes]", time_limit: float) -> bytes:
-        """The next line; what comes after it is kept."""
-        assert process.stdout is not None
-        pieces, deadline = [self.unread], time.monotonic() + time_limit
-        while b"\n" not in pieces[-1]:
-            wait = max(0.0, deadline - time.monotonic())
-            if not select.select([process.stdout], [], [], wait)[0]:
-                self.close()
-                raise Hung(f"did not answer within {time_limit:g} s")
-            pieces.append(os.read(process.stdout.fileno(), 2**16))
-            if not pieces[-1]:
-                code, said = process.wait(), self._last_words()
-                self.close()
-                raise Broken(f"died with exit code {code}{said}")
-            if sum(map(len, pieces)) > MOST_BYTES:
-                self.close()
-                raise Broken(f"wrote more than {MOST_BYTES} bytes without an end")
-        line, _, self.unread = b"".join(pieces).partition(b"\n")
-        return line
+    def _why_no_line(self, line: bytes) -> str:
+        if len(line) == MOST_BYTES:
+            return f"wrote more than {MOST_BYTES} bytes without an end"
+        assert self.process is not None
+        try:
+            return f"died with exit code {self.process.wait(END_LIMIT)}"
+        except subprocess.TimeoutExpired:
+            return "closed its stdout"
 
-    def _last_words(self) -> str:
-        size = self.errors.seek(0, os.SEEK_END)
-        self.errors.seek(max(0, size - 2000))
-        words = self.errors.read().decode(errors="replace").strip().splitlines()
-        return f": {words[-1]}" if words else ""
+    def _ended(self, reason: str, kind: "type[Broken]" = Broken) -> Broken:
+        """The error to raise, with the last that the program wrote to stderr; it is ended."""
+        self.close()
+        lines = self.last_words.decode(errors="replace").splitlines()
+        words = " | ".join(line.strip() for line in lines if line.strip())
+        return kind(f"{reason}; on stderr: {words}" if words else reason)
 
 
-def _write(process: "subprocess.Popen[bytes]", request: bytes) -> None:
+def _converse(
+    process: "subprocess.Popen[bytes]", requests: SimpleQueue[bytes], answers: SimpleQueue[bytes]
+) -> None:
+    """Write each request and read the line that answers it, in a thread: both may take for ever."""
     assert process.stdin is not None
-    try:
-        process.stdin.write(request)
-        process.stdin.flush()
-    except (OSError, ValueError):  # it died or was ended: whoever waits for the answer sees that
-        pass
+    assert process.stdout is not None
+    with suppress(OSError), process.stdin, process.stdout:
+        for request in iter(requests.get, b""):
+            with suppress(OSError):  # it has died: there is no answer either
+                process.stdin.write(request)
+                process.stdin.flush()
+            answers.put(process.stdout.readline(MOST_BYTES))
+
+
+def _listen(process: "subprocess.Popen[bytes]", last_words: bytearray) -> None:
+    """Keep the end of what it writes to stderr: all of it could fill a disk."""
+    assert process.stderr is not None
+    with process.stderr:
+        while piece := os.read(process.stderr.fileno(), 2**16):
+            last_words += piece
+            del last_words[:-LAST_WORDS]
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End a process and all that it started: a wrapper that is killed leaves its program behind."""
+    if hasattr(os, "killpg"):
+        with suppress(OSError):  # nobody is left
+            os.killpg(process.pid, signal.SIGKILL)
+    else:  # Windows, which finds what a process started as long as it lives
+        end_tree = ["taskkill", "/F", "/T", "/PID", str(process.pid)]
+        subprocess.run(end_tree, capture_output=True)
+    with suppress(subprocess.TimeoutExpired):  # it is another user's
+        process.wait(END_LIMIT)
+
+
+def described(error: Exception) -> str:
+    """An error of an implementation, and where in its own code it came up."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith(NOT_ITS_OWN)]
+    place = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
+    return f"{type(error).__name__}: {error}{place}"
 
 
 def as_arrays(outputs: Any) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 
 from pslref import check as arguments
 from pslref.oracle import growth, laws, randomness
-from pslref.oracle.backends import Backend, Broken, Unsupported, Values, as_arrays
+from pslref.oracle.backends import Backend, Broken, Unsupported, Values, as_arrays, described
 from pslref.oracle.bounds import ROUNDOFF, bounds
 from pslref.oracle.compare import divergence, has_form
 from pslref.oracle.ops import OPS
@@ -81,7 +81,7 @@ def ask_vector(case: Case, backend: Backend) -> Outcome:
     except (Unsupported, Broken):
         raise
     except Exception as error:
-        refused = f"raised {type(error).__name__}: {error}"
+        refused = f"raised {described(error)}"
     if case.result == "invalid":
         return Outcome(None if refused else "was not refused, but these inputs are invalid")
     found = refused or divergence(case.expected, got, bounds_of(case, backend.spec.dtype))
@@ -120,4 +120,4 @@ def _or_error(ask: Callable[[], Outcome]) -> Outcome:
     except (Unsupported, Broken):
         raise
     except Exception as error:  # raised by the backend, or while reading what it gave
-        return Outcome(f"raised {type(error).__name__}: {error}")
+        return Outcome(f"raised {described(error)}")

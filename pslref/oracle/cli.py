@@ -46,7 +46,10 @@ def check(
         list[str] | None, option("ID=REASON or OPERATION=REASON: known to fail; repeat it.")
     ] = None,
     first: Annotated[bool, option("Stop at the first that is wrong.", "--first")] = False,
-    time_limit: Annotated[float, option("Seconds for one answer.", of=float)] = 10.0,
+    time_limit: Annotated[
+        float | None,
+        option("Seconds for one answer; if not given 10, and 60 for hello.", of=float),
+    ] = None,
     seed: Seed = None,
     json_: Json = False,
 ) -> int:

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from pslref import check
-from pslref.oracle.backends import Backend, Unsupported
+from pslref.oracle.backends import Backend, Unsupported, described
 from pslref.oracle.codec import decode, encode
 
 
@@ -29,9 +29,7 @@ def load(name: str) -> Backend:
         made: Backend = getattr(import_module(module), factory)()
         made.capabilities()
     except Exception as error:
-        raise check.wrong(
-            "backend", name, f"{allowed}, but {type(error).__name__}: {error}"
-        ) from error
+        raise check.wrong("backend", name, f"{allowed}, but {described(error)}") from error
     return made
 
 
@@ -45,17 +43,22 @@ def answer(backend: Backend, request: dict[str, Any]) -> dict[str, Any]:
     except Unsupported as error:
         return {"unsupported": str(error)}
     except Exception as error:
-        return {"error": f"{type(error).__name__}: {error}"}
+        return {"error": described(error)}
 
 
 def main() -> None:
     """Answer the requests on stdin, line by line, on stdout; what the backend prints is not one."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    backend = load(sys.argv[1])
     for line in sys.stdin:
         request = json.loads(line)
-        answers.write(json.dumps({"id": request["id"], **answer(backend, request)}) + "\n")
+        try:
+            if request["op"] == "hello":
+                backend = load(sys.argv[1])
+            said = answer(backend, request)
+        except ValueError as error:  # it cannot be made
+            said = {"error": str(error)}
+        answers.write(json.dumps({"id": request["id"], **said}) + "\n")
         answers.flush()
 
 

@@ -1,10 +1,12 @@
 """A program that answers well, until the operation in its argument: then it breaks that way."""
 
 import json
+import os
 import sys
 import time
 
 WAYS = sys.argv[1]
+greeted = False
 
 for line in sys.stdin:
     request = json.loads(line)
@@ -13,8 +15,17 @@ for line in sys.stdin:
         outputs = {"name": "broken", "dtype": "float64", "capabilities": ["relu"]}
         if WAYS == "no-dtype":
             del outputs["dtype"]
+        greeted = True
+    elif not greeted:
+        sys.exit("was not asked who it is")
     elif WAYS == "dies":
         sys.exit("out of memory")
+    elif WAYS == "talks":
+        sys.stderr.write("nothing new\n" * 10**6)
+        sys.exit("out of words")
+    elif WAYS == "closes":
+        os.close(1)
+        time.sleep(60)
     elif WAYS == "hangs":
         time.sleep(60)
     elif WAYS == "rubbish":

@@ -1,6 +1,9 @@
 """Whatever a backend does, the check says so and goes on."""
 
 import json
+import os
+import select
+import shlex
 import shutil
 import sys
 from collections.abc import Collection
@@ -15,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pslref.oracle import CommandBackend, Spec, Unsupported, examine
-from pslref.oracle.backends import Broken
+from pslref.oracle.backends import Broken, Hung
 from pslref.oracle.codec import decode, encode
 from pslref.oracle.compare import divergence
 from pslref.oracle.library import Library
@@ -65,7 +68,7 @@ def test_a_null_is_nan_and_a_fraction_among_integers_stays_one() -> None:
 @pytest.mark.parametrize(
     ("way", "sentence"),
     [
-        ("dies", "died with exit code 1: out of memory"),
+        ("dies", "died with exit code 1; on stderr: out of memory"),
         ("rubbish", "which is no answer"),
         ("wrong-id", "answered id"),
         ("nan", "y: [0, 3] is nan: not finite"),
@@ -87,6 +90,85 @@ def test_a_program_that_breaks_is_reported_as_that(
     assert report.exit_code == 1
 
 
+def test_a_program_that_died_is_started_and_greeted_again() -> None:
+    backend = CommandBackend([*BROKEN, "dies"])
+    for _ in range(2):
+        with pytest.raises(Broken, match="out of memory"):
+            backend.run("relu", {})
+
+
+def test_a_program_that_closes_its_stdout_and_lives_on_is_not_waited_for() -> None:
+    backend = CommandBackend([*BROKEN, "closes"])
+    with pytest.raises(Broken, match=r"^closed its stdout$"):
+        backend.run("relu", {})
+
+
+def test_of_what_a_program_writes_to_stderr_only_the_end_is_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "there is no disk"))
+    backend = CommandBackend([*BROKEN, "talks"])
+    with pytest.raises(Broken, match=r"nothing new \| out of words$") as caught:
+        backend.run("relu", {})
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    "wrapper",
+    ["{}; true", "trap '' TERM; {}; true", "{} <&3 &", "({} <&3 &); sleep 60"],
+    ids=["shell", "deaf to SIGTERM", "gone", "forked twice"],
+)
+def test_a_program_that_hangs_is_ended_with_its_wrapper(wrapper: str, tmp_path: Path) -> None:
+    """A fifo is at its end when every process that has inherited it is gone."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    left = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    program = wrapper.format(shlex.join([*BROKEN, "hangs"]))
+    backend = CommandBackend(["sh", "-c", f"exec 3<&0 4>{fifo}; {program}"])
+    assert select.select([left], [], [], 0)[0] == []
+    backend.time_limit = 0.3
+    with pytest.raises(Hung, match=r"^did not answer within 0\.3 s"):
+        backend.run("relu", {})
+    assert select.select([left], [], [], 20)[0] == [left]
+    os.close(left)
+
+
+def test_without_posix_the_tree_of_processes_is_ended(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As on Windows; a program of the test's stands in for its taskkill."""
+    taskkill = tmp_path / "taskkill"
+    taskkill.write_text('#!/bin/sh\n[ "$1 $2 $3" = "/F /T /PID" ] && kill -9 "$4"\n')
+    taskkill.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delattr(os, "killpg")
+    backend = CommandBackend([*BROKEN, "hangs"])
+    process = backend.process
+    backend.close()
+    assert process is not None
+    assert process.returncode == -9
+
+
+def test_a_time_limit_is_for_hello_too_and_the_sentence_thinks_of_a_flush() -> None:
+    unflushed = "print(input()); import time; time.sleep(60)"
+    sentence = r"must answer hello, but did not answer within 0\.2 s: is each answer a line, and fl"
+    with pytest.raises(Broken, match=sentence):
+        CommandBackend([sys.executable, "-c", unflushed], time_limit=0.2)
+
+
+def test_ctrl_c_during_hello_ends_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+
+    class Interrupted(CommandBackend):
+        def _ask(self, *arguments: Any) -> Any:
+            started.append(self.process)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Interrupted([*BROKEN, "hangs"])
+    assert started[0].returncode == -9
+
+
 def test_a_program_that_hangs_costs_one_time_limit_for_an_operation(
     rng: np.random.Generator,
 ) -> None:
@@ -94,7 +176,7 @@ def test_a_program_that_hangs_costs_one_time_limit_for_an_operation(
     report = examine(backend, rng, **VECTORS)
     backend.close()
     assert [one.sentence for one in report.results if one.op == "relu"] == [
-        "hung: did not answer within 0.3 s"
+        "hung: did not answer within 0.3 s: is each answer a line, and flushed?"
     ]
     assert report.errors == ["relu: hung in relu-basic, so its other cases were not asked"]
     assert report.exit_code == 1
@@ -115,6 +197,7 @@ def test_a_group_that_ran_no_case_is_an_error(rng: np.random.Generator) -> None:
         ([*BROKEN, "no-dtype"], "must have capabilities"),
         (["a-program-that-is-not-there"], "could not be started"),
         ([sys.executable, "-c", "raise SystemExit('no licence')"], "died with .* no licence"),
+        ([sys.executable, "-c", "1 / 0"], r'File "<string>", line 1, in <module> \| ZeroDivis'),
     ],
 )
 def test_a_program_that_does_not_introduce_itself(command: list[str], sentence: str) -> None:
@@ -186,7 +269,8 @@ def test_what_a_backend_may_answer(rng: np.random.Generator) -> None:
 
     report = examine(Without(raises), rng, **VECTORS)
     assert status_of(report, "relu") == {"unsupported"}
-    assert report.first_wrong.sentence == "raised KeyError: 'w'"
+    place = f"({__file__}, line {raises.__code__.co_firstlineno + 1})"
+    assert report.first_wrong.sentence == f"raised KeyError: 'w' {place}"
     assert (
         "no output"
         in examine(Without(lambda op, out: {**out, "more": 1}), rng, **VECTORS).first_wrong.sentence
@@ -242,14 +326,17 @@ class Answering(CommandBackend):
         self.answer = answer
         super().__init__("none")
 
-    def _start(self) -> None:
-        self.process, self.errors = Mock(), Mock()
+    def _start(self) -> Any:
+        self.requests, self.answers, self.last_words = Mock(), self, b""
+        return self._ask("hello", {}, 1)
 
-    def _read_line(self, process: Any, time_limit: float) -> bytes:
+    def get(self, timeout: float) -> bytes:
+        """The next line."""
         answer = next(self.left, self.answer)
         if isinstance(answer, dict):
             answer = {"id": self.calls} | answer
-        return answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        line = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        return line.replace(b"\n", b"") + b"\n"
 
 
 anything = st.binary(max_size=50) | answers | outputs.map(lambda value: {"outputs": value})
@@ -267,8 +354,11 @@ def test_whatever_is_answered_is_wrong_and_no_error_of_the_check(answer: Any) ->
 
 @given(anything | answers.map(lambda value: {"outputs": {"dtype": value, "capabilities": value}}))
 def test_however_it_introduces_itself_it_is_taken_or_refused(hello: Any) -> None:
-    with pytest.raises(Broken, match="must answer hello, but "):
+    """An error in place of an introduction is shown as it is."""
+    said = hello.get("error") if isinstance(hello, dict) else None
+    with pytest.raises(ValueError, match=r"must answer hello, but |") as caught:
         Answering(hello, {})
+    assert "must answer hello, but " in str(caught.value) or str(caught.value) == str(said)
 
 
 def test_the_integer_farthest_below_0_is_not_0() -> None:

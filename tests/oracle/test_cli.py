@@ -1,6 +1,7 @@
 """`pslref oracle ...`: exit codes 0 right, 1 wrong, 2 could not be checked."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from pslref import cli, sampling
 from pslref.oracle import vectors
+from tests.backends.plain import Plain
 
 LIBRARY = "pslref.oracle.library:Library"
 
@@ -54,6 +56,26 @@ def test_the_first_failure_is_printed_when_it_comes(oracle) -> None:
     assert code == 0
 
 
+def test_what_a_python_backend_lacks_comes_first_and_has_its_place(
+    oracle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lacking.py").write_text("import numpy\nimport a_framework\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    reason = "must be package.module:factory, but ModuleNotFoundError: No module named"
+    code, out, err = oracle("check", "--backend", "lacking:Mine")
+    assert (code, out) == (2, "")
+    place = f"({tmp_path}/lacking.py, line 2)"
+    assert err == f"pslref: backend = 'lacking:Mine': {reason} 'a_framework' {place}\n"
+    assert oracle("check", "--backend", "none:x")[2].endswith(f"{reason} 'none'\n")
+
+
+def test_what_a_python_backend_raises_has_its_place(oracle) -> None:
+    name = "tests.oracle.test_cli:untrained"
+    _, out, _ = oracle("check", "--backend", name, "--op", "sgd", "--tier", "vectors", "--first")
+    line = Untrained.run.__code__.co_firstlineno + 1
+    assert f"raised ValueError: RuntimeError: no weights ({__file__}, line {line})\n" in out
+
+
 def test_a_study_counts_accusations(oracle, tmp_path: Path) -> None:
     out_file = tmp_path / "study.csv"
     for name, verdict in [("few", "0 of 2"), ("few_and_wrong", "2 of 2")]:
@@ -65,20 +87,23 @@ def test_a_study_counts_accusations(oracle, tmp_path: Path) -> None:
 
 
 def few():
-    from tests.backends.plain import Plain
-
     return Plain(only=["linear", "sgd"])
 
 
 def few_and_wrong():
-    from tests.backends.plain import Plain
-
     return Plain("nesterov", only=["linear", "sgd"])
 
 
-def averaging():
-    from tests.backends.plain import Plain
+class Untrained(Plain):
+    def run(self, op, inputs):
+        raise RuntimeError("no weights")
 
+
+def untrained():
+    return Untrained()
+
+
+def averaging():
     return Plain("averaged")
 
 
