@@ -263,10 +263,15 @@ def sweep(
     from pslref import sweep
 
     values = sweep.checked((sweep.read(grid) if grid else {}) | given)
-    place = sweep.processes(jobs) if scheduler is None else sweep.cluster(scheduler)
-    with place as executor, terminal.progress() as progress:
+    with terminal.progress() as progress:
         task = progress.add_task("runs", total=len(sweep.configs(values)))
-        rows = sweep.run(values, out, executor, lambda: progress.advance(task))
+
+        def show(workers: int) -> None:
+            progress.update(task, description=f"runs (workers: {workers})")
+
+        place = sweep.processes(jobs) if scheduler is None else sweep.cluster(scheduler, show)
+        with place as executor:
+            rows = sweep.run(values, out, executor, lambda: progress.advance(task))
     failed = [row["error"] for row in rows if row["error"]]
     if json_:
         terminal.print_json({"config": values, "results": rows})

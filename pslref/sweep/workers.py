@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import (
     BrokenExecutor,
@@ -15,15 +16,23 @@ from concurrent.futures import (
     ThreadPoolExecutor,
     as_completed,
 )
-from contextlib import contextmanager
-from typing import TypeVar
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, TypeVar
 
 from pslref import check
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 LONGEST_WAIT = 10  # seconds, for a scheduler
+PATIENCE = 15  # seconds without a worker, until it is said
+NOT_STARTED = (
+    "the processes ended as they started: each imports the script that starts them, which must be "
+    "a file and do so under `if __name__ == '__main__':`"
+)
 
 
 @contextmanager
@@ -32,11 +41,22 @@ def processes(jobs: int) -> Iterator[Callable[[], Executor]]:
     check.integer("jobs", jobs, 1, 1024)
     for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ[name] = "1"  # read by the processes when they start
-    others = multiprocessing.active_children()
-    try:
-        yield lambda: ProcessPoolExecutor(
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise SystemExit(1)  # a process of such a pool, still importing the script: see NOT_STARTED
+
+    def pool() -> Executor:
+        made = ProcessPoolExecutor(
             jobs, multiprocessing.get_context("spawn"), _live_as_long_as_the_sweep
         )
+        with _deaf_to_interrupts():
+            first = made.submit(int)
+        if _broke(first):
+            raise ValueError(NOT_STARTED)
+        return made
+
+    others = multiprocessing.active_children()
+    try:
+        yield pool
     except BaseException:
         for process in set(multiprocessing.active_children()).difference(others):
             process.kill()
@@ -54,8 +74,13 @@ def _live_as_long_as_the_sweep() -> None:
 
 
 @contextmanager
-def cluster(address: str) -> Iterator[Callable[[], Executor]]:
-    """The workers of the Dask scheduler at this address, such as tcp://127.0.0.1:8786."""
+def cluster(
+    address: str, show: Callable[[int], object] = lambda count: None
+) -> Iterator[Callable[[], Executor]]:
+    """The workers of the Dask scheduler at this address, such as tcp://127.0.0.1:8786.
+
+    `show` is called every second with the number of workers, for a progress bar.
+    """
     try:
         from distributed import Client
     except ModuleNotFoundError:
@@ -68,8 +93,29 @@ def cluster(address: str) -> Iterator[Callable[[], Executor]]:
     except Exception as error:  # of many kinds, as many as there are kinds of addresses
         allowed = f"must be the address of a Dask scheduler that answers soon: {error!r}"
         raise check.wrong("scheduler", address, allowed) from None
+    left = threading.Event()
+    watch = threading.Thread(target=_watch, args=(client, address, show, left), daemon=True)
     with client:
-        yield lambda: client.get_executor(pure=False)  # type: ignore[no-untyped-call]
+        watch.start()
+        try:
+            yield lambda: client.get_executor(pure=False)  # type: ignore[no-untyped-call]
+        finally:
+            left.set()
+            watch.join(1)
+
+
+def _watch(
+    client: "Client", address: str, show: Callable[[int], object], left: threading.Event
+) -> None:
+    without = 0
+    with suppress(Exception):  # the scheduler is gone: the rows say that
+        while not left.wait(1):
+            count = len(client.nthreads())  # type: ignore[no-untyped-call]
+            show(count)
+            without = 0 if count else without + 1
+            if without == PATIENCE:
+                text = f"waiting for workers of the scheduler: `dask worker {address}` starts one"
+                warnings.warn(text, stacklevel=1)
 
 
 async def _reach(address: str) -> None:

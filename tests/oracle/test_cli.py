@@ -72,7 +72,7 @@ def test_what_a_python_backend_lacks_comes_first_and_has_its_place(
 def test_what_a_python_backend_raises_has_its_place(oracle) -> None:
     name = "tests.oracle.test_cli:untrained"
     _, out, _ = oracle("check", "--backend", name, "--op", "sgd", "--tier", "vectors", "--first")
-    line = Untrained.run.__code__.co_firstlineno + 1
+    line = Untrained.weights.__code__.co_firstlineno + 1
     assert f"raised ValueError: RuntimeError: no weights ({__file__}, line {line})\n" in out
 
 
@@ -96,6 +96,9 @@ def few_and_wrong():
 
 class Untrained(Plain):
     def run(self, op, inputs):
+        return self.weights()
+
+    def weights(self):
         raise RuntimeError("no weights")
 
 

@@ -1,11 +1,15 @@
+import io
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.progress import Progress
 
-from pslref import sweep
+from pslref import sweep, terminal
 from tests.sweep.conftest import GRID, OPTIONS, contents
 
 TOML = """
@@ -50,6 +54,23 @@ def test_json_is_the_grid_and_a_row_for_each_run(pslref, tmp_path: Path) -> None
     found = json.loads(out)
     assert found["config"] == sweep.checked(GRID | {"epochs": 1})
     assert [row["sampler"] for row in found["results"]] == ["centralized"] + ["ugs"] * 4
+
+
+def test_progress_says_how_many_workers_a_scheduler_has(
+    pslref, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    @contextmanager
+    def cluster(address: str, show: Callable[[int], None]):
+        show(0)
+        yield lambda: ThreadPoolExecutor(1)
+
+    shown = io.StringIO()
+    progress = Progress(console=Console(file=shown, force_terminal=True))
+    monkeypatch.setattr(sweep, "cluster", cluster)
+    monkeypatch.setattr(terminal, "progress", lambda: progress)
+    options = ["--sampler", "ugs", "--epochs", "1", "--seeds", "1", "--clients", "5"]
+    assert pslref("sweep", *options, "--scheduler", "x", "--out", str(tmp_path))[0] == 0
+    assert "runs (workers: 0) " in shown.getvalue()
 
 
 @pytest.mark.usefixtures("threads")

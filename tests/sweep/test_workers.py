@@ -1,10 +1,12 @@
 import multiprocessing
 import os
+import queue
 import signal
 import socket
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from pathlib import Path
@@ -117,6 +119,46 @@ def test_a_call_that_kills_its_dask_workers_fails_alone(cluster: LocalCluster) -
     with sweep.cluster(cluster.scheduler_address) as executor:
         assert outcomes([DIES], executor) == {DIES: "the worker process died"}
         assert outcomes(["2 + 2"], executor) == {"2 + 2": 4}
+
+
+def test_a_scheduler_without_workers_is_waited_for_visibly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And goes on as soon as it has one."""
+    counts, sentences = [], queue.SimpleQueue()
+    monkeypatch.setattr(workers, "PATIENCE", 1)
+    monkeypatch.setattr(warnings, "warn", lambda text, **_: sentences.put(text))
+    with (
+        LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as empty,
+        sweep.cluster(empty.scheduler_address, counts.append) as executor,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        found = pool.submit(outcomes, ["2 + 2"], executor)
+        told = f"waiting for workers of the scheduler: `dask worker {empty.scheduler_address}`"
+        assert sentences.get(timeout=60).startswith(told)
+        assert set(counts) == {0}
+        empty.scale(1)
+        assert found.result(timeout=60) == {"2 + 2": 4}
+
+
+UNGUARDED = """
+from pathlib import Path
+from pslref import sweep
+
+with sweep.processes(2) as executor:
+    sweep.run(sweep.checked({"epochs": 1, "seeds": 2}), Path("out"), executor)
+"""
+
+
+def test_a_script_that_is_not_guarded_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(UNGUARDED)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("Traceback")) == (1, "", 1)
+    assert done.stderr.splitlines()[-1] == f"ValueError: {workers.NOT_STARTED}"
+    assert not list(tmp_path.glob("out/*"))
 
 
 THREADS = "__import__('os').environ['OPENBLAS_NUM_THREADS']"
