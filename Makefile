@@ -19,7 +19,7 @@ test: .venv/tested
 	$(BIN)/pytest --numprocesses 2
 
 mutants: .venv/tested
-	$(BIN)/python -m tests.mutants
+	$(BIN)/python -m tools.mutants
 
 bench: .venv/bench
 	$(BIN)/python -m benchmarks.samplers
@@ -29,7 +29,7 @@ tutorials: .venv/tutorials
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/tutorials/01-a-network-cut-in-two.ipynb
 
 notebooks: .venv/tested
-	$(BIN)/python -m tests.notebooks
+	$(BIN)/python -m tools.notebooks
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -376,7 +376,7 @@ def test_a_generator_can_be_set_to_anything_and_still_draws(good: Path) -> None:
 
 def test_runs_that_are_killed_go_on_to_the_bit() -> None:
     """At ten random moments, and at every point of a write; see the command for more."""
-    command = [sys.executable, "-m", "tests.kill_and_resume", "--times", "10"]
+    command = [sys.executable, "-m", "tools.kill_and_resume", "--times", "10"]
     one_thread = os.environ | {
         "OPENBLAS_NUM_THREADS": "1"
     }  # a process with threads should not fork

@@ -1,4 +1,4 @@
-"""What is shipped: the wheel, the README's example, and the version."""
+"""What is shipped: the clone, the wheel, the README's example, and the version."""
 
 import os
 import re
@@ -13,6 +13,37 @@ import pytest
 import pslref
 
 ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def tracked() -> list[str]:
+    """Every file of the repository, by its path from the top."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a clone")
+    command = ["git", "ls-files", "-z"]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return listed.stdout.rstrip("\0").split("\0")
+
+
+def test_the_top_level_is_what_the_map_in_the_readme_names(tracked: list[str]) -> None:
+    (of_the_map,) = re.findall(r"## The map\n\n```\n(.*?)```", README, re.DOTALL)
+    lines = [line for line in of_the_map.splitlines() if not line.startswith(" ")]
+    named = {name for line in lines for name in re.split(" {2,}", line)[0].split(", ")}
+    assert {path.split("/")[0] for path in tracked} == {name.split("/")[0] for name in named}
+
+
+def test_programs_run_by_hand_are_in_tools_and_tests_holds_none(tracked: list[str]) -> None:
+    """A file of tests/ is a test, or one that a test imports; results/ holds what was measured."""
+    python = [path for path in tracked if path.endswith(".py")]
+    homes = {"benchmarks", "cli.py", "pslref", "tests", "tools"}
+    assert {path.split("/")[0] for path in python} == homes
+    in_tests = {path: (ROOT / path).read_text("utf-8") for path in python if path[:5] == "tests"}
+    for path, text in in_tests.items():
+        assert not re.search("^if __name__", text, re.MULTILINE), path
+        name = Path(path).stem
+        if not name.startswith("test_") and name != "conftest":
+            assert any(name in other for other in in_tests.values() if other != text), path
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +83,7 @@ def test_the_wheel_works_outside_the_checkout(wheel: Path, tmp_path: Path) -> No
 
 
 def test_the_example_in_the_readme_works_when_pasted(capsys: pytest.CaptureFixture[str]) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     exec(example, {})
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 5

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from tests.notebooks import METADATA, NOTEBOOKS, ROOT, executed
+from tools.notebooks import METADATA, NOTEBOOKS, ROOT, executed
 
 TUTORIALS = ROOT / "tutorials"
 LARGEST_PICTURE = 100_000  # characters of base64

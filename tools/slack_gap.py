@@ -1,4 +1,4 @@
-"""How far are class targets from the best there is for their slack? python -m tests.slack_gap CSV
+"""How far are class targets from the best there is for their slack? python -m tools.slack_gap CSV
 
 Ten classes of 6,000, the severe and the mild split, 16 and 64 clients, B = 128, three scenarios of
 slow clients, three seeds. A row for each slack: the share of UGS's time that a stratified

@@ -1,4 +1,4 @@
-"""Kill training at random moments and take it up again: python -m tests.kill_and_resume --times 100
+"""Kill training at random moments and take it up again: python -m tools.kill_and_resume --times 100
 
 Every kill is SIGKILL to a process of its own. After each, the checkpoint must be, byte for byte,
 one that training in one piece writes, and no earlier than the one before. When a run comes to its
