@@ -3,14 +3,13 @@
 import sys
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pslref import options, terminal
 from pslref.config import SAMPLERS, Config
-from pslref.options import option, path
+from pslref.options import PathOption, option, path
 from pslref.oracle.cli import app as oracle_app
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ app.add_typer(oracle_app, name="oracle")
 
 
 Json = Annotated[bool, option("Print one JSON object instead of tables.", "--json")]
-Out = Annotated[Path | None, option("Folder for CSV, JSON and figures.", of=path)]
+Out = Annotated[PathOption | None, option("Folder for CSV, JSON and figures.", of=path)]
 SCHEDULE = (
     *("dataset", "data_dir", "partition", "clients", "batch_size", "sampler", "remainder"),
     *("fraction", "slowdown", "jitter", "sample_cost"),
@@ -105,7 +104,7 @@ def compare(
 def train(
     config: Config,
     checkpoint: Annotated[
-        Path | None,
+        PathOption | None,
         option("Folder for a checkpoint, written at the end and after every epoch.", of=path),
     ] = None,
     every: Annotated[
@@ -116,7 +115,7 @@ def train(
     ] = False,
     json_: Json = False,
     out: Annotated[
-        Path | None,
+        PathOption | None,
         option("Folder for CSV, JSON and, as weights.npz, the trained weights.", of=path),
     ] = None,
 ) -> None:
@@ -163,7 +162,7 @@ def train(
 def schedule(
     config: Config,
     json_: Json = False,
-    out: Annotated[Path | None, option("Folder for schedule.csv.", of=path)] = None,
+    out: Annotated[PathOption | None, option("Folder for schedule.csv.", of=path)] = None,
 ) -> None:
     """Print who brings how many samples to which step, as CSV: one row per participant.
 
@@ -243,9 +242,10 @@ def stragglers(
 @command(*SCHEDULE, *TRAINING, several=True)
 def sweep(
     given: dict[str, list[Any]],
-    out: Annotated[Path, option("Folder for CSV, figure and every run's result.", of=path)],
+    out: Annotated[PathOption, option("Folder for CSV, figure and every run's result.", of=path)],
     grid: Annotated[
-        Path | None, option("TOML file: `field = value` or list; options win over it.", of=path)
+        PathOption | None,
+        option("TOML file: `field = value` or list; options win over it.", of=path),
     ] = None,
     jobs: Annotated[int, option("Processes on this machine.", of=int)] = 1,
     scheduler: Annotated[

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NewType, TypeVar
 
 import typer
 
@@ -12,6 +12,7 @@ from pslref import check
 from pslref.config import Config
 
 Number = TypeVar("Number", int, float)
+PathOption = NewType("PathOption", Path)  # of a Path, older Typers make "" the current folder
 
 FIELDS = {field.name: field for field in fields(Config)}
 
@@ -44,7 +45,8 @@ def option(help: str, *names: str, of: Callable[[str], object] | None = None, **
         except ValueError:
             raise check.wrong(str(param.name), text, ALLOWED[of]) from None
 
-    return typer.Option(*names, help=help, parser=str, callback=convert, **more)
+    shown = f"<{of.__name__}>"
+    return typer.Option(*names, help=help, metavar=shown, parser=str, callback=convert, **more)
 
 
 def command(

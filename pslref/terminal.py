@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 LONGEST = 1000  # letters of a sentence
+UsageError: Any = typer.BadParameter.__base__  # click's, or that of newer Typers, without click
 
 _warned: set[tuple[str, int]] = set()
 
@@ -218,7 +219,7 @@ def run(app: typer.Typer) -> NoReturn:
         if code == 128 + signal.SIGINT:  # what newer Typers make of Ctrl-C
             raise KeyboardInterrupt
         sys.stdout.flush()  # a closed pipe or a full disk may show only here
-    except typer.TyperException as error:
+    except UsageError as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else sys.argv[0]
         message = error.format_message().rstrip(".?")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pslref import check as arguments
-from pslref.options import numbers, option, path
+from pslref.options import PathOption, numbers, option, path
 from pslref.terminal import print_json
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pslref.oracle.report import Result
 
 MOST_RUNS = 100_000
+STUDY = PathOption(Path("study.csv"))
 
 app = typer.Typer(
     invoke_without_command=True,
@@ -92,7 +93,7 @@ def schedules(
     batch_size: Annotated[int, option("B, the global batch size.", of=int)],
     sizes: Annotated[str | None, option("n_k of every client, separated by commas.")] = None,
     class_counts: Annotated[
-        Path | None,
+        PathOption | None,
         option("JSON file with the (K, M) list n_km, instead of --sizes; LDS.", of=path),
     ] = None,
     remainder: Annotated[str, option("short or even.")] = "short",
@@ -159,7 +160,7 @@ def generate(folder: Annotated[Path, typer.Argument(help="Where to write them.")
 def study(
     backend: Annotated[list[str], option("package.module:factory; repeat it.")],
     runs: Annotated[int, option("Full checks of each, with seeds 0, 1, ...", of=int)] = 100,
-    out: Annotated[Path, option("The CSV file to write.", of=path)] = Path("study.csv"),
+    out: Annotated[PathOption, option("The CSV file to write.", of=path)] = STUDY,
 ) -> int:
     """Check right implementations many times: is anyone accused, and are p-values uniform?
 
