@@ -43,3 +43,7 @@ def __getattr__(name: str) -> ModuleType:
     if name in __all__:
         return import_module(f"pslref.{name}")
     raise AttributeError(f"module 'pslref' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -8,10 +8,17 @@ import reprlib
 from collections.abc import Iterable
 from difflib import get_close_matches
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike as ArrayLike
+    from numpy.typing import DTypeLike as DTypeLike
+else:  # the names alone: help() would show the unions they stand for, in a thousand letters
+    ArrayLike = type("ArrayLike", (), {"__module__": "numpy.typing"})
+    DTypeLike = type("DTypeLike", (), {"__module__": "numpy.typing"})
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]

@@ -8,10 +8,10 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from pslref import check, files
-from pslref.check import FloatArray, IntArray
+from pslref.check import DTypeLike, FloatArray, IntArray
 
 Bytes = NDArray[np.uint8]
 Raw = tuple[Bytes, IntArray, Bytes, IntArray]  # training images and labels, test the same

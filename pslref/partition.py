@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from pslref import check
-from pslref.check import IntArray
+from pslref.check import ArrayLike, IntArray
 
 MOST_CLIENTS = 10_000_000
 MOST_DRAWS = 100  # of the classes, until each has a holder

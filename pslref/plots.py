@@ -11,10 +11,9 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.colors import ListedColormap, PowerNorm
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
 
 from pslref import files
-from pslref.check import FloatArray
+from pslref.check import ArrayLike, FloatArray
 
 Row = dict[str, Any]
 Values = ArrayLike | tuple[ArrayLike, ArrayLike]  # y over x = 1, 2, ..., or (x, y)

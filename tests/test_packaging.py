@@ -1,6 +1,9 @@
 """What is shipped: the clone, the wheel, the README's example, and the version."""
 
+import importlib
+import inspect
 import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -9,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import pslref
 
@@ -82,6 +86,47 @@ def test_the_wheel_works_outside_the_checkout(wheel: Path, tmp_path: Path) -> No
     assert found == [str(tmp_path / "site" / "pslref" / "__init__.py"), "(1442, 8, 8, 1)"]
 
 
+def test_an_editable_install_is_found_from_the_folder_above_the_clone(tmp_path: Path) -> None:
+    """Where ./pslref is the clone, a folder without an `__init__.py`."""
+    (tmp_path / "pslref").symlink_to(ROOT)
+    site = tmp_path / "site"
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q", "install"]
+    subprocess.run([*pip, "--no-deps", "--target", site, "--editable", ROOT], check=True)
+    program = f"import site; site.addsitedir({str(site)!r}); import pslref; print(pslref.__file__)"
+    found = subprocess.run(
+        [sys.executable, "-S", "-c", program],  # without what is installed in this environment
+        cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert found.strip() == str(ROOT / "pslref" / "__init__.py")
+
+
+def test_python_m_pslref_is_the_command() -> None:
+    command = [sys.executable, "-m", "pslref", "--help"]
+    found = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert found.startswith("Usage: python -m pslref [OPTIONS] COMMAND")
+
+
+def test_dir_shows_the_rooms_before_they_are_imported() -> None:
+    program = "import pslref; print(*dir(pslref))"
+    command = [sys.executable, "-c", program]
+    found = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert {*pslref.__all__, "__version__"} <= set(found.split())
+
+
+def test_help_says_array_like_and_not_all_that_it_stands_for() -> None:
+    for found in pkgutil.walk_packages(pslref.__path__, "pslref."):
+        module = importlib.import_module(found.name)
+        for function in filter(inspect.isfunction, vars(module).values()):
+            assert "numpy._typing" not in str(inspect.signature(function)), function
+    assert "class_counts: numpy.typing.ArrayLike," in str(
+        inspect.signature(pslref.sampling.targets)
+    )
+
+
 def test_the_example_in_the_readme_works_when_pasted(capsys: pytest.CaptureFixture[str]) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     exec(example, {})
@@ -93,3 +138,17 @@ def test_the_example_in_the_readme_works_when_pasted(capsys: pytest.CaptureFixtu
 def test_the_version_is_said_once_and_the_same_everywhere() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["version"] == pslref.__version__
+
+
+# What Flower asks for, of what pslref asks for too: the metadata of flwr 1.42.0, of November 2026.
+OF_FLOWER = ["numpy>=1.26.0,<3.0.0", "typer>=0.13.0,<0.21.0"]
+RELEASES = {"numpy": ["2.0.0", "2.5.5"], "typer": ["0.15.4", "0.20.1"]}  # ends of what both take
+
+
+@pytest.mark.parametrize("theirs", OF_FLOWER)
+def test_it_can_be_installed_beside_flower(theirs: str) -> None:
+    wanted = Requirement(theirs)
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    (ours,) = (each for each in map(Requirement, dependencies) if each.name == wanted.name)
+    both = ours.specifier & wanted.specifier
+    assert list(both.filter(RELEASES[wanted.name])) == RELEASES[wanted.name]

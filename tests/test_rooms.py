@@ -30,6 +30,7 @@ MAP = {
     "sweep": {"config", "data", "plots", "runs"},
     "oracle": {"nn", "options", "partition", "sampling", "split", "terminal", "theory"},
     "terminal": set(),
+    "__main__": {"cli"},
     "cli": {
         "config",
         "data",

@@ -14,9 +14,10 @@ from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from pslref import check
+from pslref.check import ArrayLike, DTypeLike
 
 Array = NDArray[Any]  # float32 or float64
 

@@ -1,9 +1,9 @@
 """Softmax cross-entropy (docs/method.md, section 7)."""
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from pslref import check
+from pslref.check import ArrayLike
 from pslref.nn.layers import Array
 
 

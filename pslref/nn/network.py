@@ -6,9 +6,9 @@ from itertools import pairwise
 from typing import Literal, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
 
 from pslref import check
+from pslref.check import ArrayLike, DTypeLike
 from pslref.nn.layers import Array, Cache, Flatten, Layer, Linear, ReLU
 from pslref.nn.windows import Conv2d, MaxPool2d
 

@@ -10,9 +10,9 @@ from functools import partial, reduce
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
-from numpy.typing import DTypeLike
 
 from pslref import check
+from pslref.check import DTypeLike
 from pslref.nn.layers import Array, Layer, he_normal, summed
 
 

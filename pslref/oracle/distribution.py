@@ -5,10 +5,10 @@ from functools import cache
 from typing import Any, Unpack
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from pslref import check
-from pslref.check import FloatArray, IntArray
+from pslref.check import ArrayLike, FloatArray, IntArray
 from pslref.oracle import bets_on_counts, bets_on_order
 from pslref.oracle.bets import Finding, tabulate
 from pslref.sampling import LdsOptions, global_batch_sizes, mixing_weights, until_empty

@@ -5,10 +5,9 @@ import warnings
 from typing import NamedTuple, TypedDict, Unpack
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from pslref import check
-from pslref.check import FloatArray, IntArray
+from pslref.check import ArrayLike, FloatArray, IntArray
 from pslref.sampling.schedule import AT_ONCE, Schedule, Steps
 from pslref.sampling.uniform import REMAINDERS, global_batch_sizes
 

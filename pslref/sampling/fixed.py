@@ -1,10 +1,9 @@
 """FLS and FPLS: every client brings the same number of samples until it has none left."""
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from pslref import check
-from pslref.check import IntArray
+from pslref.check import ArrayLike, IntArray
 from pslref.sampling.schedule import Schedule, Steps
 
 

@@ -1,9 +1,9 @@
 """Slowest first: the fastest epoch that any schedule allows, and no sampler to train with."""
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from pslref import check
+from pslref.check import ArrayLike
 from pslref.sampling.schedule import Schedule, Steps, tally
 from pslref.sampling.uniform import global_batch_sizes
 

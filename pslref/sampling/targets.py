@@ -16,10 +16,9 @@ from bisect import bisect_left
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from pslref import check
-from pslref.check import FloatArray, IntArray
+from pslref.check import ArrayLike, FloatArray, IntArray
 from pslref.sampling.assign import at_random, balanced, slowest_first_within_classes
 from pslref.sampling.schedule import Schedule
 from pslref.sampling.uniform import global_batch_sizes

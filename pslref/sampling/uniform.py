@@ -1,10 +1,9 @@
 """UGS: each global batch is distributed as a uniform draw from the pooled data."""
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from pslref import check
-from pslref.check import IntArray
+from pslref.check import ArrayLike, IntArray
 from pslref.sampling.schedule import Schedule, Steps, tally
 
 REMAINDERS = ("short", "even")

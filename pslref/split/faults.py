@@ -6,10 +6,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from pslref import check
-from pslref.check import IntArray
+from pslref.check import ArrayLike, IntArray
 from pslref.nn import Network
 from pslref.sampling import Schedule
 from pslref.split.client import Client

@@ -1,10 +1,9 @@
 """How long a step and an epoch take when some clients are slow (docs/method.md, section 5)."""
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from pslref import check
-from pslref.check import FloatArray
+from pslref.check import ArrayLike, FloatArray
 from pslref.sampling import Schedule
 
 

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
 
 from pslref import check
-from pslref.check import FloatArray, IntArray
+from pslref.check import ArrayLike, DTypeLike, FloatArray, IntArray
 from pslref.nn import SGD, Network
 from pslref.partition import Partition
 from pslref.sampling import Schedule

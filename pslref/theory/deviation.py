@@ -1,10 +1,9 @@
 """Batch deviation: how far the classes of a batch are from those of all the data."""
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from pslref import check
-from pslref.check import FloatArray
+from pslref.check import ArrayLike, FloatArray
 
 
 def batch_deviation(batch_class_counts: ArrayLike, class_probs: ArrayLike) -> FloatArray:

@@ -3,11 +3,10 @@
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy.special import xlog1py
 
 from pslref import check
-from pslref.check import FloatArray, IntArray
+from pslref.check import ArrayLike, FloatArray, IntArray
 
 # s(n) below: from n! itself up to 15, a series above.
 SMALL = np.array([math.log(math.factorial(n) / n**n) + n for n in range(16)])

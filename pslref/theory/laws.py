@@ -12,10 +12,9 @@ from functools import cache
 from itertools import combinations_with_replacement
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from pslref import check
-from pslref.check import FloatArray, IntArray
+from pslref.check import ArrayLike, FloatArray, IntArray
 from pslref.sampling import Schedule
 from pslref.theory.hypergeometric import hypergeometric_pmf
 
