@@ -237,7 +237,7 @@ def download(name: str, data_dir: str | Path = "data") -> list[Path]:
     """
     if check.one_of("name", name, NAMES) == "digits":
         raise check.wrong("name", name, "must be another: this one is part of pslref")
-    files.check_folder(Path(data_dir), "data_dir")
+    files.check_outputs(("data_dir", Path(data_dir), [place for _, place, _ in SOURCES[name]]))
     try:
         import pooch  # type: ignore[import-untyped]
     except ModuleNotFoundError:
@@ -251,7 +251,7 @@ def download(name: str, data_dir: str | Path = "data") -> list[Path]:
             if name == "cifar10":
                 paths = _unpacked(path)
         except (OSError, ValueError) as error:
-            reason = " ".join(str(error).split())
+            reason = check.one_line(str(error))
             raise ValueError(f"{url} cannot be downloaded to {path}: {reason}") from None
     return paths
 

@@ -18,6 +18,7 @@ from pslref.split import Diverged
 if TYPE_CHECKING:
     from pslref import plots
 
+TABLES = ("config.json", "results.csv", "epochs.csv", "steps.csv")
 MOST_RUNS = 100_000
 TELLING = 0.2  # an interval wider than 20 points that holds 0 tells nothing
 
@@ -44,7 +45,7 @@ def compare(
         ValueError: for a config that cannot be run.
         Diverged: if a loss stops being finite; the runs before it are written.
     """
-    files.check_folder(out)
+    files.check_outputs(("out", out, [*TABLES, "faults.png" if faults else "compare.png"]))
     asked = described(config, faults)
     dataset = data.load(config.dataset, config.data_dir, np.dtype(config.dtype))
     results = Results()
@@ -152,9 +153,10 @@ def train(
     path = None if checkpoint is None else checkpoint / checkpoints.NAME
     if path is None and (resume or every is not None):
         raise check.wrong("checkpoint", path, "must be a folder, if every or resume is given")
-    files.check_folder(out)
-    files.check_folder(checkpoint, "checkpoint")
     _check_checkpoint(config, path, resume)
+    files.check_outputs(
+        ("out", out, [*TABLES, "weights.npz"]), ("checkpoint", checkpoint, [checkpoints.NAME])
+    )
     dataset = data.load(config.dataset, config.data_dir, np.dtype(config.dtype))
     run = Run(config, dataset, config.sampler[0], config.seed)
     with files.held(checkpoint, "checkpoint"):
@@ -186,12 +188,8 @@ def _check_checkpoint(config: Config, path: Path | None, resume: bool) -> bool:
 
 def _take_up(run: Run, path: Path | None, resume: bool) -> None:
     """Put a run where the checkpoint at `path`, if there is one, left it."""
-    if path is None:
-        return
-    if _check_checkpoint(run.config, path, resume):  # again: nobody else can write one now
-        checkpoints.resume(path, run)
-    for leftover in path.parent.glob(f".{path.name}.*"):  # of a write that was killed
-        leftover.unlink()
+    if path is not None and _check_checkpoint(run.config, path, resume):
+        checkpoints.resume(path, run)  # checked again: nobody else can write one now
 
 
 def _write(out: Path, asked: Row, results: Results) -> None:

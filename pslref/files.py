@@ -4,10 +4,13 @@ import csv
 import errno
 import json
 import os
+import secrets
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -16,74 +19,151 @@ from numpy.typing import NDArray
 
 from pslref import check
 
+TEMPORARY = ".pslref-"  # what the names of files begin with that are being written
+DISK_FAILS = (errno.EIO, errno.ENOSPC, errno.EDQUOT)  # all else means: cannot be synced
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary name to write to; `path` is replaced by it when the block succeeds.
 
-    When the block ends, the new content is on the disk under its name, or the old one is.
+    When the block ends, the new content is on the disk under its name, or the old one is. Where
+    the system cannot promise the disk, a warning says so.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield temporary
-        _sync(temporary)
-        temporary.replace(path)
-        _sync(path.parent)
-    except OSError as error:
-        error.filename = str(path)  # not the temporary one; and a write that fails names none
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
+    make_folder(path.parent)
+    _clear(path.parent)
+    with ExitStack() as stack:
+        try:
+            temporary = _new(path.parent, stack)
+            yield temporary
+            _sync(temporary)
+            temporary.replace(path)
+            _sync(path.parent)
+        except OSError as error:
+            error.filename = str(path)  # not the temporary one; and a write that fails names none
+            raise
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and all above it, of which there may be more than Python can recurse."""
+    for level in reversed((folder, *folder.parents)):
+        level.mkdir(exist_ok=True)
+
+
+@cache  # once, since the folder of a sweep has as many files as the sweep has runs
+def _clear(folder: Path) -> None:
+    """Remove what writes that were killed have left; what is being written is locked."""
+    for leftover in folder.glob(f"{TEMPORARY}*"):
+        with _locked(leftover, os.O_RDWR) as dead:
+            if dead:
+                leftover.unlink(missing_ok=True)
+
+
+def _new(folder: Path, stack: ExitStack) -> Path:
+    """A new empty file, locked where that is possible, and removed when the stack is left."""
+    while True:
+        temporary = _temporary(folder)
+        stack.callback(temporary.unlink, missing_ok=True)
+        temporary.touch(exist_ok=False)
+        locked = stack.enter_context(_locked(temporary, os.O_RDWR))
+        if locked is not False and temporary.exists():  # else it is being cleared, or was
+            return temporary
+
+
+def _temporary(folder: Path) -> Path:
+    return folder / f"{TEMPORARY}{secrets.token_hex(8)}"  # not the process id: containers share it
 
 
 def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    """Put a file's content, or a folder's names, on the disk; what cannot do that is warned of."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno in DISK_FAILS:
+            raise
+        lost = "files are written, but may be lost if the power fails soon after"
+        warnings.warn(f"{lost}: this system cannot promise more ({error.strerror})", stacklevel=1)
 
 
-def check_folder(folder: Path | None, name: str = "out") -> None:
-    """Refuse, before the work begins, a folder that files could not be written to in the end."""
-    if folder is None:
-        return
-    check.kind(name, folder, Path)
-    try:
-        with tempfile.TemporaryFile(dir=_existing(folder)):  # what forbids it shows no other way
-            pass
-    except (OSError, ValueError):
-        raise check.wrong(name, str(folder), "must be a folder that can be written to") from None
+@contextmanager
+def _locked(path: Path, flags: int) -> Iterator[bool | None]:
+    """Lock a file or folder for the block: whether it was free; None where there are no locks.
+
+    A process that is killed lets go.
+    """
+    with ExitStack() as stack:
+        locked: bool | None = True
+        try:
+            import fcntl  # which Windows lacks; nor could an open file be renamed there
+
+            descriptor = os.open(path, flags)
+            stack.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            locked = False
+        except (ImportError, OSError):
+            locked = None
+        yield locked
 
 
-def _existing(folder: Path) -> Path:
-    try:
-        folder.lstat()
-    except FileNotFoundError:
-        return _existing(folder.parent)
-    return folder
+def check_outputs(*outputs: tuple[str, Path | None, Iterable[str]]) -> None:
+    """Refuse, before the work begins, files that could not be written in the end.
+
+    Args:
+        outputs: the name of an argument, the folder that it gives, if any, and the names of all
+            files that will be written there.
+    """
+    given = [(name, folder, files) for name, folder, files in outputs if folder is not None]
+    written = set()
+    for name, folder, files in given:
+        check.kind(name, folder, Path)
+        try:  # what forbids it shows no other way
+            with tempfile.TemporaryFile(dir=_existing(_temporary(folder))):
+                pass
+        except (OSError, ValueError):
+            allowed = "must be a folder that can be written to"
+            raise check.wrong(name, str(folder), allowed) from None
+        for file in files:
+            if (folder / file).is_dir():
+                allowed = "must not be a folder, since it is a file to write"
+                raise check.wrong(name, str(folder / file), allowed)
+            written.add(os.path.realpath(folder / file))
+    for name, folder, _ in given:
+        place = Path(os.path.realpath(folder))
+        for level in (place, *place.parents):
+            if str(level) in written:
+                allowed = f"must not be below {level}, which is a file to write"
+                raise check.wrong(name, str(folder), allowed)
+
+
+def _existing(path: Path) -> Path:
+    """The lowest level of a path that exists."""
+    for level in (path, *path.parents):
+        with suppress(FileNotFoundError):
+            level.lstat()
+            return level
+    return path
 
 
 @contextmanager
 def held(folder: Path | None, name: str) -> Iterator[None]:
-    """Make a folder that no other process may hold meanwhile; a process that is killed lets go."""
+    """Make a folder that no other process may hold meanwhile; without locks, a warning says so."""
     if folder is None:
         yield
         return
-    import fcntl  # which Windows lacks: there the rest of pslref can be imported
-
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise check.wrong(name, str(folder), "must be a folder that no other run uses") from None
-    try:
+    make_folder(folder)
+    with _locked(folder, os.O_RDONLY) as alone:
+        if alone is False:
+            raise check.wrong(name, str(folder), "must be a folder that no other run uses")
+        if alone is None:
+            warnings.warn(
+                f"{name} {str(folder)!r} cannot be locked: let no other run use it", stacklevel=1
+            )
         yield
-    finally:
-        os.close(descriptor)
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -112,7 +192,7 @@ def content(name: str, path: Path, most: int) -> bytes:
 def write_json(path: Path, value: object) -> None:
     """Write `value` as JSON."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_bytes((json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

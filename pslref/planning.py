@@ -31,7 +31,7 @@ def schedules(config: Config, *, out: Path | None = None) -> list[Row]:
         config: what to plan.
         out: a folder for schedule.csv.
     """
-    files.check_folder(out)
+    files.check_outputs(("out", out, ["schedule.csv"]))
     dataset = data.load(config.dataset, config.data_dir)
     most = MOST_ROWS // (len(config.sampler) * dataset.y_train.size)
     check.integer("epochs", config.epochs, 1, most)
@@ -70,7 +70,8 @@ def deviation(
         has no samples left; and for UGS
         `serfling` and `l1_bound`, which a full batch's Δ exceeds with probability 0.05 at most.
     """
-    files.check_folder(out)
+    names = ["config.json", "deviation.csv", "summary.csv", "deviation.png"]
+    files.check_outputs(("out", out, names))
     dataset = data.load(config.dataset, config.data_dir)
     steps: list[Row] = []
     summary: list[Row] = []
@@ -153,7 +154,7 @@ def stragglers(
         for). The sampler "bound" is slowest first: no schedule of batches of at most B is faster,
         and nobody should train with it. With costs per sample that is not so, and it is left out.
     """
-    files.check_folder(out)
+    files.check_outputs(("out", out, ["config.json", "stragglers.csv", "stragglers.png"]))
     dataset = data.load(config.dataset, config.data_dir, np.dtype(config.dtype))
     rows = []
     for seed in range(config.seed, config.seed + config.seeds):

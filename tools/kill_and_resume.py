@@ -19,7 +19,7 @@ from unittest import mock
 
 import numpy as np
 
-from pslref import checkpoints, data, experiments
+from pslref import checkpoints, data, experiments, files
 from pslref.config import Config
 from pslref.runs import Run
 
@@ -90,7 +90,7 @@ class Tries:
         path, before = self.folder / checkpoints.NAME, self.step
         self.step = self.steps[path.read_bytes() if path.exists() else b""]
         assert self.step >= before, "steps were lost"
-        if list(self.folder.glob(f".{path.name}.*")):
+        if list(self.folder.glob(f"{files.TEMPORARY}*")):
             return "a write"
         return "training" if self.step > before else "the beginning"
 

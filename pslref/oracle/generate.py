@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pslref.files import check_folder, replacing
+from pslref.files import check_outputs, replacing
 from pslref.oracle import growth
 from pslref.oracle.backends import as_arrays
 from pslref.oracle.cases_layers import LAYER_CASES, OPTIMIZER_CASES
@@ -19,7 +19,7 @@ from pslref.oracle.cases_samplers import LAW_CASES, SAMPLER_CASES, Make
 from pslref.oracle.library import Library
 from pslref.oracle.networks import STEP_CASES, split_inputs
 from pslref.oracle.notes import NOTES
-from pslref.oracle.vectors import Case, as_json, schema
+from pslref.oracle.vectors import NAMES, Case, as_json, schema
 
 
 def generate(folder: Path) -> list[Path]:
@@ -30,7 +30,7 @@ def generate(folder: Path) -> list[Path]:
     """
     import jsonschema
 
-    check_folder(folder, "folder")
+    check_outputs(("folder", folder, NAMES))
     rules = schema()
     groups = {
         "layers": [_case(*row) for row in LAYER_CASES],
@@ -49,7 +49,7 @@ def generate(folder: Path) -> list[Path]:
     texts["schema"] = json.dumps(rules, indent=1) + "\n"
     for name, text in texts.items():
         with replacing(folder / f"{name}.json") as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_bytes(text.encode())
     return [folder / f"{name}.json" for name in texts]
 
 

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import binom
 
-from pslref import check
-from pslref.files import check_folder, write_csv
+from pslref.files import check_outputs, write_csv
 from pslref.oracle.examination import examine
 from pslref.oracle.serve import load
 
@@ -30,9 +29,7 @@ def study(
         out: the CSV file: backend, run, exit_code, check, test, p_value.
         note: called with a sentence after each full check.
     """
-    check_folder(out.parent)
-    if out.exists() and not out.is_file():
-        raise check.wrong("out", str(out), "must be a file")
+    check_outputs(("out", out.parent, [out.name]))
     rows: list[Row] = []
     for name in names:
         backend = load(name)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pslref import check
-from pslref.files import check_folder, replacing
+from pslref.files import check_outputs, replacing
 from pslref.oracle.backends import Values
 from pslref.oracle.codec import decode, encode
 from pslref.oracle.ops import GROUPS, LAYERS, OPS, STEP
@@ -72,7 +72,7 @@ def shipped() -> tuple[Case, ...]:
 
 def export(target: Path) -> list[Path]:
     """Copy the files and their schema to a folder."""
-    check_folder(target, "folder")
+    check_outputs(("folder", target, NAMES))
     for name in NAMES:
         with replacing(target / name) as temporary:
             temporary.write_bytes((folder() / name).read_bytes())

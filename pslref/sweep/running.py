@@ -49,7 +49,8 @@ def run(
     Raises:
         ValueError: for a file of a run that is damaged or not this run's.
     """
-    files.check_folder(out)
+    names = ["config.json", "sweep.csv", "epochs.csv", "sweep.png"]
+    files.check_outputs(("out", out, names), ("out", out / "runs", []))
     chosen = configs(grid)
     paths = {config: _path(out, config) for config in chosen}
     outcomes = {config: _kept(config, path) for config, path in paths.items() if path.exists()}
