@@ -1,6 +1,6 @@
 """`python cli.py ...` runs the pslref command from a checkout."""
 
-from pslref.cli import main
+from pslref.__main__ import main
 
 if __name__ == "__main__":
     main()

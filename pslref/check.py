@@ -40,8 +40,12 @@ _short.maxstring = 200  # the name of a file is shown whole
 
 def wrong(name: str, value: object, allowed: str) -> ValueError:
     """The error to raise: `name = value: allowed`."""
-    shown = " ".join(_short.repr(value).split())  # a table breaks into lines
-    return ValueError(f"{name} = {shown}: {allowed}")
+    return ValueError(f"{name} = {one_line(_short.repr(value))}: {allowed}")
+
+
+def one_line(text: str) -> str:
+    """The lines of a text, such as an array's, in one; two spaces in a file's name are two."""
+    return " ".join(line.strip() for line in text.splitlines() if line.strip())
 
 
 def integer(name: str, value: object, low: int, high: int | None = None) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pslref import files
+from pslref import check, files
 from pslref.config import Config
 from pslref.runs import Run
 
@@ -102,7 +102,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         with _Sparing(path) as file, zipfile.ZipFile(file) as archive:
             yield archive
     except Exception as error:  # a strange file makes zipfile, numpy and json raise many kinds
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = check.one_line(str(error)) or type(error).__name__
         raise ValueError(f"{path} is no checkpoint that can be used: {reason[:200]}") from None
 
 

@@ -147,7 +147,7 @@ def train(
             stop=lambda: bool(received),
         )
     if not run.finished:
-        raise terminal.Stopped(received[0], saved=checkpoint is not None)
+        raise terminal.Stopped(received[0], checkpoint is not None, resume)
     results = run.results()
     if json_:
         found = {"results": results.runs, "epochs": results.epochs}

@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import signal
+import subprocess
 import sys
 import time
 import warnings
@@ -13,6 +14,8 @@ from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import typer
+
+from pslref import check
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -28,17 +31,18 @@ _warned: set[tuple[str, int]] = set()
 class Stopped(Exception):
     """A signal made the command leave its work between two steps."""
 
-    def __init__(self, received: int, saved: bool) -> None:
+    def __init__(self, received: int, saved: bool, resumed: bool) -> None:
         name = signal.Signals(received).name
-        super().__init__(f"{name}: stopped" + (f"; to go on: {_resume()}" if saved else ""))
+        super().__init__(f"{name}: stopped" + (f"; to go on: {_resume(resumed)}" if saved else ""))
         self.received = received
 
 
-def _resume() -> str:
-    """The command line that goes on where this one was stopped."""
-    program = ["python"] if sys.argv[0].endswith(".py") else []
-    more = [] if "--resume" in sys.argv else ["--resume"]
-    return shlex.join([*program, *sys.argv, *more])
+def _resume(resumed: bool) -> str:
+    """The command line that goes on where this one was stopped, for a shell of this system."""
+    command, *options = sys.argv[1:]
+    program = sys.orig_argv[: -len(sys.argv[1:])]
+    words = [*program, command, *([] if resumed else ["--resume"]), *options]
+    return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
 
 
 @contextmanager
@@ -238,12 +242,14 @@ def run(app: typer.Typer) -> NoReturn:
     except (KeyboardInterrupt, typer.Abort):
         code = _say("interrupted", 128 + signal.SIGINT)
     except Stopped as stopped:
-        code = _say(str(stopped), 128 + stopped.received)
+        code = 128 + stopped.received
+        # To the letter, and to the byte: no stream's encoding has all names of files.
+        sys.stderr.buffer.write(os.fsencode(f"pslref: {stopped}\n"))
     sys.exit(code)
 
 
 def _say(sentence: str, code: int = 2) -> int:
-    line = " ".join(sentence.split())
+    line = check.one_line(sentence)
     if len(line) > LONGEST:
         line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
     print(f"pslref: {line}", file=sys.stderr)

@@ -43,6 +43,7 @@ def pslref(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["cli.py", *arguments])
+        monkeypatch.setattr(sys, "orig_argv", ["python", "cli.py", *arguments])
         monkeypatch.setenv("MPLBACKEND", "agg")  # as the command does, and undone after the test
         with pytest.raises(SystemExit) as caught:
             cli.main()

@@ -163,7 +163,7 @@ def test_a_signal_ends_training_with_a_checkpoint_and_says_how_to_go_on(
     assert not (tmp_path / "parts").exists()
     sentence, command = err.strip().split("; to go on: ")
     assert sentence == f"pslref: {number.name}: stopped"
-    assert shlex.split(command) == ["python", "cli.py", *options, *folder, "--resume"]
+    assert shlex.split(command) == ["python", "cli.py", "train", "--resume", *options[1:], *folder]
     code, second, err = pslref(*shlex.split(command)[2:])
     assert (code, err) == (0, "")
     assert (first + second).replace("parts", "whole") == whole

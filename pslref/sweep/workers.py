@@ -64,6 +64,8 @@ def processes(jobs: int) -> Iterator[Callable[[], Executor]]:
 
 
 def _live_as_long_as_the_sweep() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
     def end_with_parent() -> None:
         parent = multiprocessing.parent_process()
         assert parent is not None
@@ -162,6 +164,9 @@ def finished(
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
     """Processes started here never hear Ctrl-C; it reaches the sweep, which ends them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows: there they may hear it while they start
+        yield
+        return
     heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -191,5 +196,5 @@ def failure(future: Future[Result]) -> str | None:
         return None
     if isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker":  # of Dask
         return "the worker process died"
-    text = " ".join(str(error).split())
+    text = check.one_line(str(error))
     return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
