@@ -36,6 +36,12 @@ def test_an_open_bound_excludes_itself() -> None:
         check.real("x", 0.0, 0, low_open=True)
 
 
+def test_an_array_is_shown_in_one_line_and_a_name_with_all_its_spaces() -> None:
+    error = check.wrong("x", (np.array([[1], [2]]), "two  spaces "), "must be another")
+    assert str(error) == ("x = (array([[1], [2]]), 'two  spaces '): must be another")
+    assert check.one_line(" a  b \r\n\n \tc\u2028d\n") == "a  b c d"
+
+
 def test_the_nearest_name_is_suggested() -> None:
     assert check.one_of("name", "ugs", ["ugs", "fls"]) == "ugs"
     with pytest.raises(

@@ -340,6 +340,67 @@ def test_what_is_no_folder_to_write_to(refused, what: str, path: str) -> None:
     assert refused(*WRITING[what], path).startswith(f"{name} = {path!r}"[:80])
 
 
+SMALL = ["--clients", "5", "--sampler", "ugs", "--epochs", "1", "--hidden", "4"]
+PLANNED = ["--clients", "5", "--sampler", "ugs"]
+OUTPUTS = {  # whatever it writes, by a command that is done soon
+    "compare": ["compare", *SMALL, "--seeds", "1", "--out", "o"],
+    "faults": ["compare", *SMALL, "--seeds", "1", "--faults", "0", "--out", "o"],
+    "train": ["train", *SMALL, "--out", "o"],
+    "checkpoint": ["train", *SMALL, "--checkpoint", "o"],
+    "schedule": ["schedule", *PLANNED, "--out", "o"],
+    "deviation": ["deviation", *PLANNED, "--out", "o"],
+    "stragglers": ["stragglers", *PLANNED, "--seeds", "1", "--delta", "0", "--out", "o"],
+    "sweep": ["sweep", *SMALL, "--seeds", "1", "--out", "o"],
+    "export": ["oracle", "export", "o"],
+}
+
+
+@pytest.mark.parametrize("what", OUTPUTS)
+def test_a_folder_in_the_place_of_any_file_is_found_at_once(
+    pslref, refused, folder: Path, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pslref(*OUTPUTS[what])
+    written = [path for path in (folder / "o").iterdir() if path.is_file()]
+    assert written
+    monkeypatch.setattr(data, "load", lambda *arguments: pytest.fail("too late"))
+    for path in written:
+        path.unlink()
+        path.mkdir()
+        assert "must" in refused(*OUTPUTS[what])
+        path.rmdir()
+
+
+BELOW = [  # each other's files, by whatever name
+    ("--checkpoint c --out c/checkpoint.npz", "out = 'c/checkpoint.npz': must not be below /"),
+    ("--checkpoint c --out ./x/../c/checkpoint.npz/new", "out = 'x/../c/checkpoint.npz/new': must"),
+    ("--checkpoint link --out folder/checkpoint.npz", "out = 'folder/checkpoint.npz': must not"),
+    ("--out o --checkpoint o/weights.npz", "checkpoint = 'o/weights.npz': must not be below /"),
+    ("--out o --checkpoint o/results.csv/c", "checkpoint = 'o/results.csv/c': must not be below"),
+]
+
+
+@pytest.mark.usefixtures("strange", "unread")
+@pytest.mark.parametrize(("line", "sentence"), BELOW)
+def test_a_folder_below_a_file_that_will_be_written(
+    refused, folder: Path, line: str, sentence: str
+) -> None:
+    (folder / "link").symlink_to("folder")
+    assert sentence in refused("train", *shlex.split(line))
+
+
+@pytest.mark.usefixtures("strange")
+def test_a_folder_in_the_place_of_a_study(refused) -> None:
+    line = ["oracle", "study", "--backend", LIBRARY, "--out", "folder"]
+    assert refused(*line).startswith("out = 'folder': must not be a folder")
+
+
+@pytest.mark.usefixtures("unread")
+def test_a_file_in_the_place_of_the_runs_of_a_sweep(refused, folder: Path) -> None:
+    (folder / "o").mkdir()
+    (folder / "o" / "runs").touch()
+    assert "out = 'o/runs': must be a folder" in refused("sweep", "--out", "o")
+
+
 NO_FILES = [
     "folder",
     "loop",

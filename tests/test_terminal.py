@@ -5,6 +5,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tomllib
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,8 @@ import pytest
 
 from pslref import checkpoints, cli, terminal
 
-CLI = [sys.executable, str(Path(__file__).parents[1] / "cli.py")]
+ROOT = Path(__file__).parents[1]
+CLI = [sys.executable, str(ROOT / "cli.py")]
 PRINTING = [  # every way to print: CSV, a table, JSON, line by line, help
     ["schedule", "--clients", "5"],
     ["deviation", "--clients", "5", "--sampler", "fls"],
@@ -124,16 +126,17 @@ def test_a_disk_that_is_full_is_one_sentence_and_leaves_what_was(
         "schedule": ["--clients", "5"],
     }
     for command, options in commands.items():
-        pslref(command, *options, "--out", str(tmp_path / command))
-        before = contents(tmp_path / command)
+        out = tmp_path / f"{command}  two spaces"
+        pslref(command, *options, "--out", str(out))
+        before = contents(out)
         monkeypatch.setattr(os, "fsync", full)
-        code, _, err = pslref(command, *options, "--seed", "1", "--out", str(tmp_path / command))
+        code, _, err = pslref(command, *options, "--seed", "1", "--out", str(out))
         monkeypatch.undo()
         assert code == 2
-        assert err.startswith(f"pslref: cannot use {tmp_path / command}/")
+        assert err.startswith(f"pslref: cannot use {out}/")
         assert err.endswith(": No space left on device\n")
         assert err.count("\n") == 1
-        assert contents(tmp_path / command) == before
+        assert contents(out) == before
 
 
 def test_a_folder_where_nothing_can_be_made_is_one_sentence(pslref) -> None:
@@ -169,6 +172,83 @@ def test_a_signal_ends_training_with_a_checkpoint_and_says_how_to_go_on(
     assert (first + second).replace("parts", "whole") == whole
     assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+ENTRY = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]["pslref"]
+STARTS = {
+    "installed": ["bin/pslref"],
+    "module": ["-m", "pslref"],
+    "checkout": [str(ROOT / "cli.py")],
+}
+
+
+@pytest.fixture
+def start(tmp_path: Path):
+    """The words that start the command in each way, in the current folder `tmp_path`."""
+    module, function = ENTRY.split(":")
+    (tmp_path / "bin").mkdir()
+    script = f"import sys; from {module} import {function}; sys.exit({function}())"
+    (tmp_path / "bin" / "pslref").write_text(script)
+
+    def started(way: str, *arguments: str, path: str = "") -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, *STARTS[way], *arguments],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join([path, str(ROOT)])},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    return started
+
+
+@pytest.mark.parametrize("way", STARTS)
+def test_a_shell_reads_the_command_to_go_on_as_it_was_given(start, tmp_path: Path, way) -> None:
+    """However it was started, and whatever letters and bytes are in its words."""
+    names = ["-a  b", "\t'\"\n$HOME `x` \\ ; * é Δ", os.fsdecode(b"\xe9\x1b"), *["x" * 250] * 5]
+    options = ["--clients", "5", "--hidden", "4", "--epochs", "1000"]
+    options += [f"--checkpoint={os.sep.join(names)}", "--every", "1000000", "--out"]
+    options += ["--resume", "--"]  # a folder of this name
+    process = start(way, "train", *options)
+    process.stdout.readline()  # the first epoch is done
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    said, command = err.removesuffix(b"\n").split(b"; to go on: ")
+    assert said == b"pslref: SIGINT: stopped"
+    shell = ["sh", "-c", b"printf '%s\\0' " + command]
+    words = subprocess.run(shell, stdout=subprocess.PIPE, check=True).stdout.split(b"\0")[:-1]
+    expected = [sys.executable, *STARTS[way], "train", "--resume", *options]
+    assert words == list(map(os.fsencode, expected))
+    assert tmp_path.joinpath(*names, checkpoints.NAME).exists()
+
+
+def test_the_command_to_go_on_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["pslref", "train", "--resume", "--checkpoint", "a b"]
+    monkeypatch.setattr(sys, "argv", words)
+    monkeypatch.setattr(sys, "orig_argv", ["python", *words])
+    assert shlex.split(terminal._resume(resumed=True)) == ["python", *words]
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert terminal._resume(resumed=True) == 'python pslref train --resume --checkpoint "a b"'
+
+
+@pytest.mark.parametrize("way", STARTS)
+@pytest.mark.parametrize("imported", ["typer", "numpy", "pslref.terminal"])
+def test_ctrl_c_while_the_command_is_imported_is_one_sentence(
+    start, tmp_path: Path, way: str, imported: str
+) -> None:
+    program = f"""
+import signal, sys
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == {imported!r}:
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Interrupts())
+"""
+    (tmp_path / "sitecustomize.py").write_text(program)
+    process = start(way, "--help", path=str(tmp_path))
+    assert process.communicate(timeout=60) == (b"", b"pslref: interrupted\n")
+    assert process.returncode == 130
 
 
 @pytest.mark.parametrize(("later", "says_how_to_go_on"), [(0.5, True), (1.5, False)])

@@ -163,14 +163,26 @@ def test_a_script_that_is_not_guarded_is_one_sentence(tmp_path: Path) -> None:
 
 THREADS = "__import__('os').environ['OPENBLAS_NUM_THREADS']"
 DEAF = "__import__('signal').SIGINT in __import__('signal').pthread_sigmask(0, [])"
+IGNORED = "__import__('signal').getsignal(2) == __import__('signal').SIG_IGN"
 
 
+@pytest.mark.parametrize("masks", [True, False])
 def test_a_process_computes_on_one_thread_and_leaves_ctrl_c_to_the_sweep(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, masks: bool
 ) -> None:
+    """Also on Windows, where no signal can be masked."""
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    if not masks:
+        monkeypatch.delattr(signal, "pthread_sigmask")
     with sweep.processes(1) as executor:
-        assert outcomes([THREADS, DEAF], executor) == {THREADS: "1", DEAF: True}
+        found = outcomes([THREADS, DEAF, IGNORED], executor)
+    assert found == {THREADS: "1", DEAF: masks, IGNORED: True}
+
+
+def test_the_sentence_of_a_run_that_failed_is_one_line_with_the_names_as_they_are() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(eval, "int('two  spaces\\n')")
+    assert workers.failure(future) == "invalid literal for int() with base 10: 'two  spaces\\n'"
 
 
 def test_a_dask_worker_computes_on_one_thread(cluster: LocalCluster) -> None:
