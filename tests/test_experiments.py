@@ -195,7 +195,7 @@ def test_a_run_left_and_taken_up_writes_what_one_in_one_piece_writes(
     experiments.train(ONE, out=whole)
     options = {"checkpoint": folder, "every": every, "out": parts}
     (folder).mkdir()
-    (folder / ".checkpoint.npz.1234").write_text("half a checkpoint, of a process that was killed")
+    (folder / ".pslref-1234").write_text("half a checkpoint, of a process that was killed")
     assert not experiments.train(ONE, resume=True, stop=left_after(3), **options).finished
     assert list(contents(folder)) == ["checkpoint.npz"]
     assert not parts.exists()
