@@ -139,6 +139,21 @@ def test_a_disk_that_is_full_is_one_sentence_and_leaves_what_was(
         assert contents(out) == before
 
 
+@pytest.mark.filterwarnings("default")
+def test_a_disk_that_promises_less_is_one_sentence_and_costs_nothing(
+    pslref, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsupported(descriptor: int) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(terminal, "_warned", set())
+    monkeypatch.setattr(os, "fsync", unsupported)
+    code, _, err = pslref("deviation", "--clients", "5", "--out", str(tmp_path))
+    assert (code, err.count("\n")) == (0, 1)
+    assert err.startswith("pslref: files are written, but may be lost if the power fails")
+    assert len(contents(tmp_path)) == 4
+
+
 def test_a_folder_where_nothing_can_be_made_is_one_sentence(pslref) -> None:
     code, out, err = pslref("schedule", "--clients", "5", "--out", "/proc/none")
     assert (code, out, err.count("\n")) == (2, "", 1)

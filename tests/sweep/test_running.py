@@ -231,7 +231,7 @@ sweep.run(sweep.checked({grid}), Path(sys.argv[1]), lambda: ThreadPoolExecutor(1
 def test_a_sweep_killed_at_any_point_ends_in_the_same_files(
     tmp_path: Path, reference: Path
 ) -> None:
-    """What a killed one left is cleared; then each file is made, locked, written, synced, renamed."""
+    """What is left is cleared; then each file is made, locked, written, synced, renamed."""
     program = [sys.executable, "-c", KILLED.replace("{grid}", repr(GRID)), str(tmp_path)]
     finished = []
     for events in (4, 10, 12, 16):
