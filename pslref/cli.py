@@ -40,8 +40,8 @@ app.add_typer(oracle_app, name="oracle")
 Json = Annotated[bool, option("Print one JSON object instead of tables.", "--json")]
 Out = Annotated[PathOption | None, option("Folder for CSV, JSON and figures.", of=path)]
 SCHEDULE = (
-    *("dataset", "data_dir", "partition", "clients", "batch_size", "sampler", "remainder"),
-    *("fraction", "slowdown", "jitter", "sample_cost"),
+    *("dataset", "data_dir", "files", "partition", "clients", "batch_size", "sampler"),
+    *("remainder", "fraction", "slowdown", "jitter", "sample_cost"),
     *("delta", "concentration", "slack", "assign", "seed"),
 )
 TRIED = ("delta", "concentration", "slack", "assign")  # by stragglers, several values of each

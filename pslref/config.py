@@ -21,6 +21,7 @@ WHOLE = [  # ranges of whole numbers
 ]
 CHOICES = [
     ("dataset", data.NAMES),
+    ("files", data.FILES),
     ("partition", ["iid", "mild", "severe"]),
     ("model", ["mlp", "cnn"]),
     ("remainder", ["short", "even"]),
@@ -51,6 +52,10 @@ class Config:
 
     dataset: str = _option("digits", "digits (shipped), fashion-mnist or cifar10.")
     data_dir: str = _option("data", "Folder that holds the data sets' files.")
+    files: str = _option(
+        "published",
+        "published or any: whether the data sets' files must be what their authors published.",
+    )
     partition: str = _option("severe", "iid, mild or severe: who holds which samples.")
     clients: int = _option(64, "K, the number of clients.")
     batch_size: int = _option(64, "B, the global batch size.")

@@ -1,6 +1,7 @@
 """Labelled images: digits (shipped in the package), Fashion-MNIST and CIFAR-10."""
 
 import gzip
+import hashlib
 import zlib
 from dataclasses import dataclass
 from importlib import resources
@@ -16,6 +17,7 @@ from pslref.check import DTypeLike, FloatArray, IntArray
 Bytes = NDArray[np.uint8]
 Raw = tuple[Bytes, IntArray, Bytes, IntArray]  # training images and labels, test the same
 
+FILES = ["published", "any"]
 NAMES = ["digits", "fashion-mnist", "cifar10"]
 FASHION_FILES = {  # shape, published md5
     "train-images-idx3-ubyte.gz": ((60_000, 28, 28), "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
@@ -26,6 +28,20 @@ FASHION_FILES = {  # shape, published md5
 CIFAR_FOLDER = "cifar-10-batches-bin"
 CIFAR_FILES = [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"]
 CIFAR_IMAGES = 10_000  # in each file
+# Of what the files hold. The .gz with the published md5 unpack to these. The .bin have the sha1 that
+# Apache MXNet (gluon/data/vision/datasets.py) states for what is in the archive.
+SHA256 = {
+    "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    "data_batch_1": "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
+    "data_batch_2": "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed",
+    "data_batch_3": "bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67",
+    "data_batch_4": "014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48",
+    "data_batch_5": "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add",
+    "test_batch": "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b",
+}
 FASHION_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
 SOURCES = {  # on their authors' servers: address, place in the data directory, published checksum
     "fashion-mnist": [
@@ -106,7 +122,12 @@ def _images(name: str, value: FloatArray) -> FloatArray:
     return x
 
 
-def load(name: str, data_dir: str | Path = "data", dtype: DTypeLike = np.float64) -> Dataset:
+def load(
+    name: str,
+    data_dir: str | Path = "data",
+    dtype: DTypeLike = np.float64,
+    files: str = "published",
+) -> Dataset:
     """One of the data sets digits, fashion-mnist, cifar10, its pixels standardized.
 
     Every channel has its mean over all training pixels subtracted and is divided by its standard
@@ -118,25 +139,28 @@ def load(name: str, data_dir: str | Path = "data", dtype: DTypeLike = np.float64
             are read from their authors' own files.
         data_dir: the folder that holds fashion-mnist/*.gz or cifar-10-batches-bin/*.bin.
         dtype: of the images, float64 or float32.
+        files: "published" refuses files that hold something else than their authors published;
+            "any" takes all of the same format and shapes.
 
     Returns:
         The data set, with 10 classes.
 
     Raises:
         ValueError: for another name or dtype, a file that is missing (the sentence says how to
-            get it), or one that is not what its authors published.
+            get it), or one that is not what it must be.
     """
     check.one_of("name", name, NAMES)
     dtype = check.float_dtype("dtype", dtype)
+    published = check.one_of("files", files, FILES) == "published"
     if not isinstance(data_dir, str | Path):
         raise check.wrong("data_dir", data_dir, "must be the name of a folder")
     try:
         if name == "digits":
             x_train, y_train, x_test, y_test = _digits()
         elif name == "fashion-mnist":
-            x_train, y_train, x_test, y_test = _fashion_mnist(Path(data_dir))
+            x_train, y_train, x_test, y_test = _fashion_mnist(Path(data_dir), published)
         else:
-            x_train, y_train, x_test, y_test = _cifar10(Path(data_dir))
+            x_train, y_train, x_test, y_test = _cifar10(Path(data_dir), published)
     except FileNotFoundError as error:
         path = Path(error.filename)
         raise ValueError(
@@ -162,25 +186,26 @@ def _digits() -> Raw:
         return arrays["x_train"], arrays["y_train"], arrays["x_test"], arrays["y_test"]
 
 
-def _fashion_mnist(data_dir: Path) -> Raw:
+def _fashion_mnist(data_dir: Path, published: bool) -> Raw:
     paths = [data_dir / "fashion-mnist" / file for file in FASHION_FILES]
     arrays = []
     for path, (shape, _) in zip(paths, FASHION_FILES.values(), strict=True):
         # An IDX file opens with 00 00, 08 for bytes, its dimensions, then each one's length.
         header = np.array([0x800 + len(shape), *shape], ">u4").tobytes()
-        data = _read(path, len(header) + prod(shape), header)
+        data = _read(path, len(header) + prod(shape), published, header)
         arrays.append(np.frombuffer(data, np.uint8, offset=len(header)).reshape(shape))
     x_train, y_train, x_test, y_test = arrays
     x_train, x_test = x_train[..., np.newaxis], x_test[..., np.newaxis]
     return x_train, _labels(paths[1], y_train), x_test, _labels(paths[3], y_test)
 
 
-def _cifar10(data_dir: Path) -> Raw:
+def _cifar10(data_dir: Path, published: bool) -> Raw:
     images, labels = [], []
     for file in CIFAR_FILES:
         path = data_dir / CIFAR_FOLDER / file
         # A record is a label, then a red, a green and a blue plane, each row by row.
-        records = np.frombuffer(_read(path, CIFAR_IMAGES * 3073), np.uint8).reshape(-1, 3073)
+        data = _read(path, CIFAR_IMAGES * 3073, published)
+        records = np.frombuffer(data, np.uint8).reshape(-1, 3073)
         labels.append(_labels(path, records[:, 0]))
         images.append(records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
     return np.concatenate(images[:5]), np.concatenate(labels[:5]), images[5], labels[5]
@@ -192,7 +217,7 @@ def _labels(path: Path, labels: Bytes) -> IntArray:
     return labels.astype(np.int64)
 
 
-def _read(path: Path, size: int, header: bytes = b"") -> bytes:
+def _read(path: Path, size: int, published: bool, header: bytes = b"") -> bytes:
     """The `size` bytes of a file, unpacked if it is gzipped; never reads more than one more."""
     try:
         with files.open_regular(path) as file:
@@ -215,6 +240,12 @@ def _read(path: Path, size: int, header: bytes = b"") -> bytes:
     if len(data) != size:
         found = f"more than {size}" if len(data) > size else f"{len(data)}"
         raise ValueError(f"{path} holds {found} bytes: must hold {size}")
+    digest = hashlib.sha256(data).hexdigest()
+    if published and digest != SHA256[path.stem]:
+        raise ValueError(
+            f"{path} holds other data than its authors published, of sha256 {digest}: must be "
+            f"{SHA256[path.stem]}, unless files = 'any'"
+        )
     return data
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pslref import check, checkpoints, data, files
+from pslref import check, checkpoints, files
 from pslref.check import FloatArray
 from pslref.config import Config
 from pslref.faulty_runs import FaultyRun
-from pslref.runs import Results, Row, Run, finished
+from pslref.runs import Results, Row, Run, dataset_of, finished
 from pslref.split import Diverged
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def compare(
     """
     files.check_outputs(("out", out, [*TABLES, "faults.png" if faults else "compare.png"]))
     asked = described(config, faults)
-    dataset = data.load(config.dataset, config.data_dir, np.dtype(config.dtype))
+    dataset = dataset_of(config)
     results = Results()
     for seed, sampler, lost in runs_of(config, faults):
         try:
@@ -157,7 +157,7 @@ def train(
     files.check_outputs(
         ("out", out, [*TABLES, "weights.npz"]), ("checkpoint", checkpoint, [checkpoints.NAME])
     )
-    dataset = data.load(config.dataset, config.data_dir, np.dtype(config.dtype))
+    dataset = dataset_of(config)
     run = Run(config, dataset, config.sampler[0], config.seed)
     with files.held(checkpoint, "checkpoint"):
         _take_up(run, path, resume)

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from pslref import check, data, files, sampling, theory
+from pslref import check, files, sampling, theory
 from pslref.check import FloatArray
 from pslref.config import Config
 from pslref.partition import Partition
-from pslref.runs import draw_schedule, random_streams, run, scenario
+from pslref.runs import dataset_of, draw_schedule, random_streams, run, scenario
 from pslref.sampling import Schedule
 from pslref.split import epoch_time
 
@@ -32,7 +32,7 @@ def schedules(config: Config, *, out: Path | None = None) -> list[Row]:
         out: a folder for schedule.csv.
     """
     files.check_outputs(("out", out, ["schedule.csv"]))
-    dataset = data.load(config.dataset, config.data_dir)
+    dataset = dataset_of(config)
     most = MOST_ROWS // (len(config.sampler) * dataset.y_train.size)
     check.integer("epochs", config.epochs, 1, most)
     rows = []
@@ -72,7 +72,7 @@ def deviation(
     """
     names = ["config.json", "deviation.csv", "summary.csv", "deviation.png"]
     files.check_outputs(("out", out, names))
-    dataset = data.load(config.dataset, config.data_dir)
+    dataset = dataset_of(config)
     steps: list[Row] = []
     summary: list[Row] = []
     for sampler in config.sampler:
@@ -155,7 +155,7 @@ def stragglers(
         and nobody should train with it. With costs per sample that is not so, and it is left out.
     """
     files.check_outputs(("out", out, ["config.json", "stragglers.csv", "stragglers.png"]))
-    dataset = data.load(config.dataset, config.data_dir, np.dtype(config.dtype))
+    dataset = dataset_of(config)
     rows = []
     for seed in range(config.seed, config.seed + config.seeds):
         part, delays = scenario(config, dataset, random_streams(seed))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pslref import nn, partition, sampling, split
+from pslref import data, nn, partition, sampling, split
 from pslref.check import FloatArray, IntArray
 from pslref.config import Config
 from pslref.data import Dataset
@@ -214,6 +214,11 @@ def finished(run: Run, after_epoch: Callable[[], object] = lambda: None) -> Resu
         if epochs_done.is_integer():
             after_epoch()
     return run.results()
+
+
+def dataset_of(config: Config) -> Dataset:
+    """The data set that the config names."""
+    return data.load(config.dataset, config.data_dir, np.dtype(config.dtype), config.files)
 
 
 def random_streams(seed: int) -> dict[str, np.random.Generator]:

@@ -2,12 +2,15 @@ import gc
 import gzip
 import hashlib
 import io
+import json
 import sys
 import tarfile
 import threading
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from pathlib import Path
@@ -18,10 +21,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pslref import data
+from pslref import data, experiments
+from pslref.config import Config
 from pslref.data import Dataset
 
 TRAIN, TEST = 30, 10  # images of the small files that stand in for the real ones
+made_up = partial(data.load, files="any")
 
 
 @pytest.fixture
@@ -116,7 +121,7 @@ def test_pixels_are_standardized_with_training_statistics(dtype: type) -> None:
 
 
 def test_fashion_mnist_is_read_pixel_by_pixel(fashion: Path, rng: np.random.Generator) -> None:
-    ds = data.load("fashion-mnist", fashion)
+    ds = made_up("fashion-mnist", fashion)
     assert ds.x_train.shape == (TRAIN, 28, 28, 1)
     assert ds.x_test.shape == (TEST, 28, 28, 1)
     assert ds.y_train.tolist() == [i % 10 for i in range(TRAIN)]
@@ -129,7 +134,7 @@ def test_fashion_mnist_is_read_pixel_by_pixel(fashion: Path, rng: np.random.Gene
 
 
 def test_cifar10_is_read_plane_by_plane(cifar: Path, rng: np.random.Generator) -> None:
-    ds = data.load("cifar10", cifar, dtype=np.float32)
+    ds = made_up("cifar10", cifar, dtype=np.float32)
     assert ds.x_train.shape == (5 * TEST, 32, 32, 3)
     assert ds.x_train.flags.c_contiguous
     assert ds.y_train.tolist() == 5 * list(range(10))
@@ -156,7 +161,7 @@ def test_cifar10_is_read_plane_by_plane(cifar: Path, rng: np.random.Generator) -
 
 def test_a_missing_file_says_which_where_and_how_to_get_it(fashion: Path, tmp_path: Path) -> None:
     (fashion / "fashion-mnist" / "t10k-labels-idx1-ubyte.gz").unlink()
-    assert refusal(lambda: data.load("fashion-mnist", fashion)) == (
+    assert refusal(lambda: made_up("fashion-mnist", fashion)) == (
         f"fashion-mnist needs the file t10k-labels-idx1-ubyte.gz, which is not in "
         f"{fashion / 'fashion-mnist'}: `pslref data get fashion-mnist --data-dir {fashion}` "
         "downloads it"
@@ -186,7 +191,7 @@ def test_a_damaged_idx_file_is_refused(
     path = fashion / "fashion-mnist" / "train-images-idx3-ubyte.gz"
     packed = path.read_bytes()
     path.write_bytes(damage(packed, gzip.decompress(packed)))
-    message = refusal(lambda: data.load("fashion-mnist", fashion))
+    message = refusal(lambda: made_up("fashion-mnist", fashion))
     assert message.startswith(str(path))
     assert tells in message
 
@@ -206,7 +211,7 @@ def test_swapped_idx_files_are_refused(
     first_bytes, second_bytes = first.read_bytes(), second.read_bytes()
     first.write_bytes(second_bytes)
     second.write_bytes(first_bytes)
-    message = refusal(lambda: data.load("fashion-mnist", fashion))
+    message = refusal(lambda: made_up("fashion-mnist", fashion))
     assert message.startswith(f"{first} opens with {found}")
     assert f"must open with {right}" in message
 
@@ -224,22 +229,22 @@ def test_a_damaged_cifar_file_is_refused(
 ) -> None:
     path = cifar / "cifar-10-batches-bin" / "data_batch_3.bin"
     path.write_bytes(damage(path.read_bytes()))
-    assert refusal(lambda: data.load("cifar10", cifar)) == f"{path} {tells}"
+    assert refusal(lambda: made_up("cifar10", cifar)) == f"{path} {tells}"
 
 
 def test_a_label_out_of_range_names_its_file(fashion: Path) -> None:
     path = fashion / "fashion-mnist" / "t10k-labels-idx1-ubyte.gz"
     path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:-1] + b"\xff"))
-    message = refusal(lambda: data.load("fashion-mnist", fashion))
+    message = refusal(lambda: made_up("fashion-mnist", fashion))
     assert message == f"{path} holds label 255: must be from 0 to 9"
 
 
 def test_what_is_no_file_is_refused(cifar: Path) -> None:
     path = cifar / "cifar-10-batches-bin" / "data_batch_1.bin"
-    assert "Not a directory" in refusal(lambda: data.load("cifar10", path))
+    assert "Not a directory" in refusal(lambda: made_up("cifar10", path))
     path.unlink()
     path.mkdir()
-    assert refusal(lambda: data.load("cifar10", cifar)) == (
+    assert refusal(lambda: made_up("cifar10", cifar)) == (
         f"{path}: must be a file that can be read: it is not a regular file"
     )
 
@@ -250,7 +255,7 @@ def test_a_file_that_unpacks_to_gigabytes_takes_no_memory(fashion: Path) -> None
     header = gzip.decompress(path.read_bytes())[:16]
     path.write_bytes(gzip.compress(header) + gzip.compress(bytes(2**20)) * 200)
     tracemalloc.start()
-    assert "more than 23536" in refusal(lambda: data.load("fashion-mnist", fashion))
+    assert "more than 23536" in refusal(lambda: made_up("fashion-mnist", fashion))
     assert tracemalloc.get_traced_memory()[1] < 2_000_000
     tracemalloc.stop()
 
@@ -273,7 +278,7 @@ def test_an_idx_file_with_changed_bytes_is_read_or_refused(
         file[place % len(file)] = byte
     path.write_bytes(file[: len(file) - max(0, cut)])
     try:
-        told = f"{path}: {data.load('fashion-mnist', fashion).y_train}"
+        told = f"{path}: {made_up('fashion-mnist', fashion).y_train}"
     except ValueError as error:
         told = str(error)
     assert str(path) in told
@@ -284,13 +289,55 @@ def test_an_idx_file_with_changed_bytes_is_read_or_refused(
 def test_any_bytes_instead_of_a_file_are_refused(fashion: Path, content: bytes) -> None:
     path = fashion / "fashion-mnist" / "train-images-idx3-ubyte.gz"
     path.write_bytes(content)
-    assert str(path) in refusal(lambda: data.load("fashion-mnist", fashion))
+    assert str(path) in refusal(lambda: made_up("fashion-mnist", fashion))
 
 
 def test_unknown_names_and_types_are_refused_with_the_nearest() -> None:
     assert "did you mean 'cifar10'?" in refusal(lambda: data.load("cifar-10"))
     assert "did you mean 'fashion-mnist'?" in refusal(lambda: data.download("fashion_mnist"))
     assert "must be float32 or float64" in refusal(lambda: data.load("digits", dtype=np.int8))
+
+
+# Files of another content, of which nothing else shows that they are others
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("fashion-mnist", "fashion-mnist/t10k-labels-idx1-ubyte.gz"),
+        ("cifar10", "cifar-10-batches-bin/data_batch_4.bin"),
+    ],
+)
+def test_only_what_the_authors_published_passes_unless_any_may(
+    fashion: Path, cifar: Path, name: str, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = {}
+    for path in sorted(fashion.glob("*/*.*")):
+        content = path.read_bytes()
+        content = gzip.decompress(content) if path.suffix == ".gz" else content
+        held[path.stem] = hashlib.sha256(content).hexdigest()
+    assert held.keys() == data.SHA256.keys()
+    monkeypatch.setattr(data, "SHA256", held)
+    assert (data.load(name, fashion).x_train == made_up(name, fashion).x_train).all()
+    path = fashion / file
+    digest = held[path.stem]
+    held[path.stem] = "0123"
+    assert refusal(lambda: data.load(name, fashion)) == (
+        f"{path} holds other data than its authors published, of sha256 {digest}: must be 0123, "
+        "unless files = 'any'"
+    )
+
+
+def test_made_up_files_are_refused_before_the_training_and_named_in_the_config(
+    fashion: Path, tmp_path: Path
+) -> None:
+    config = Config("fashion-mnist", str(fashion), sampler=("ugs",), batch_size=8)
+    config = replace(config, partition="iid", epochs=1, seeds=1)
+    out = tmp_path / "out"
+    assert "holds other data" in refusal(lambda: experiments.compare(config, out=out))
+    assert not out.exists()
+    experiments.compare(replace(config, files="any"), out=out)
+    assert json.loads((out / "config.json").read_text())["files"] == "any"
 
 
 # A data set of one's own
@@ -422,7 +469,7 @@ def test_a_download_can_be_loaded_and_is_not_repeated(
 ) -> None:
     paths = data.download(name, tmp_path / "new")
     assert all(path.is_file() for path in paths)
-    assert data.load(name, tmp_path / "new").num_classes == 10
+    assert made_up(name, tmp_path / "new").num_classes == 10
     assert data.download(name, tmp_path / "new") == paths
     assert set(server.requests.values()) == {1}
     kept = {"cifar-10-binary.tar.gz"} if name == "cifar10" else set()

@@ -49,7 +49,7 @@ def test_simulated_deviation_agrees_with_the_exact_one(
 
 def test_the_first_empty_client_and_the_tail() -> None:
     _, (row,) = planning.deviation(replace(PLAN, sampler=("fls",)), num_simulations=1)
-    part, _ = planning.scenario(PLAN, planning.data.load("digits"), planning.random_streams(0))
+    part, _ = planning.scenario(PLAN, planning.dataset_of(PLAN), planning.random_streams(0))
     assert row["first_empty"] == np.min(-(-part.sizes[part.sizes > 0] // 4))
     assert row["tail_deviation"] > row["mean_deviation"]
 
@@ -133,9 +133,7 @@ def test_sample_costs_reach_the_clock_and_the_assignment() -> None:
     rows = planning.stragglers(config, planning.straggler_grid(config, [], [], [0.0], assignments))
     assert [row["sampler"] for row in rows] == ["ugs", *3 * ["targets"], *3 * ["stratified"]]
     assert [row["assign"] for row in rows] == [None, *assignments, *assignments]
-    part, delays = planning.scenario(
-        config, planning.data.load("digits"), planning.random_streams(0)
-    )
+    part, delays = planning.scenario(config, planning.dataset_of(PLAN), planning.random_streams(0))
     for row in rows:
         chosen = replace(config, assign=row["assign"] or "random")
         rng = planning.random_streams(0)["schedule"]

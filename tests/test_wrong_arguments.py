@@ -359,7 +359,8 @@ def rows() -> Iterator[Row]:
         **dict.fromkeys(("momentum", "fraction"), SHARE),
         **dict.fromkeys(("weight_decay", "jitter", "sample_cost", "delta"), REAL),
         **dict.fromkeys(
-            ("dataset", "partition", "model", "remainder", "dtype", "execution", "assign"), NAME
+            ("dataset", "files", "partition", "model", "remainder", "dtype", "execution", "assign"),
+            NAME,
         ),
     }  # fmt: skip
     assert fields.keys() == vars(Config()).keys()

@@ -90,7 +90,9 @@ def configs(grid: Grid) -> list[Config]:
 
 
 def _unheeded(config: Config) -> tuple[str, ...]:
-    return UNHEEDED[config.sampler[0]] + (("hidden",) if config.model == "cnn" else ())
+    of_model = ("hidden",) if config.model == "cnn" else ()
+    of_dataset = ("files",) if config.dataset == "digits" else ()
+    return UNHEEDED[config.sampler[0]] + of_model + of_dataset
 
 
 def columns(config: Config) -> Row:

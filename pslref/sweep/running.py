@@ -113,7 +113,7 @@ def _kept(config: Config, path: Path) -> Row:
 
 def execute(config: Config) -> Row:
     """What is kept of one run; a worker does this."""
-    dataset = _dataset(config.dataset, config.data_dir, config.dtype)
+    dataset = _dataset(config.dataset, config.data_dir, config.dtype, config.files)
     results = runs.run(config, dataset, config.sampler[0], config.seed)
     return {
         "config": columns(config),
@@ -124,8 +124,8 @@ def execute(config: Config) -> Row:
 
 
 @lru_cache(maxsize=1)
-def _dataset(name: str, data_dir: str, dtype: str) -> Dataset:
-    return data.load(name, data_dir, np.dtype(dtype))
+def _dataset(name: str, data_dir: str, dtype: str, files: str) -> Dataset:
+    return data.load(name, data_dir, np.dtype(dtype), files)
 
 
 def summary(rows: Sequence[Row]) -> list[Row]:

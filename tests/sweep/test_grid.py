@@ -86,6 +86,14 @@ def test_a_cnn_has_no_hidden_layers_to_choose() -> None:
     assert [columns(config)["hidden"] for config in sweep.configs(grid)] == [None]
 
 
+def test_digits_have_no_files_of_which_others_could_be_taken() -> None:
+    grid = sweep.checked({"files": ["published", "any"], "sampler": "ugs", "seeds": 1})
+    assert [columns(config)["files"] for config in sweep.configs(grid)] == [None]
+    grid = sweep.checked(grid | {"dataset": "cifar10"})
+    found = [columns(config)["files"] for config in sweep.configs(grid)]
+    assert found == ["published", "any"]
+
+
 @pytest.mark.parametrize(
     ("text", "hidden"),
     [
