@@ -28,8 +28,8 @@ FASHION_FILES = {  # shape, published md5
 CIFAR_FOLDER = "cifar-10-batches-bin"
 CIFAR_FILES = [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"]
 CIFAR_IMAGES = 10_000  # in each file
-# Of what the files hold. The .gz with the published md5 unpack to these. The .bin have the sha1 that
-# Apache MXNet (gluon/data/vision/datasets.py) states for what is in the archive.
+# Of what the files hold. The .gz with the published md5 unpack to these; the .bin have the sha1
+# that Apache MXNet (gluon/data/vision/datasets.py) states for what is in the archive.
 SHA256 = {
     "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
     "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
