@@ -5,7 +5,7 @@ Every room may call these; each raises `ValueError` with a sentence that stands 
 
 import operator
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -104,6 +104,18 @@ def sequence(name: str, value: object) -> None:
     """Refuse a `value` that has no length, and text."""
     if isinstance(value, str | bytes) or not hasattr(value, "__len__"):
         raise wrong(name, value, "must be a sequence, such as a list")
+
+
+def same(what: str, found: object, wanted: Mapping[str, object], allowed: str) -> None:
+    """Refuse a `found` that has not all the fields of `wanted` with the same values."""
+    values = found if isinstance(found, Mapping) else {}
+    differ = [name for name in wanted if repr(values.get(name)) != repr(wanted[name])]
+    if differ:
+        was, now = (
+            " and ".join(f"{name} = {_short.repr(fields.get(name))}" for name in differ)
+            for fields in (values, wanted)
+        )
+        raise ValueError(f"{what} {was}, not {now}: {allowed}")
 
 
 def float_dtype(name: str, value: DTypeLike) -> np.dtype[Any]:

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pslref import check, files
+from pslref import check, files, versions
 from pslref.config import Config
 from pslref.runs import Run
 
 Array = NDArray[Any]
 
 NAME = "checkpoint.npz"
-FORMAT, VERSION = "pslref checkpoint", 1
+FORMAT, VERSION = "pslref checkpoint", 2
 TEXT = np.empty(0, np.uint8)
 MOST_TEXT = 100_000  # bytes of the header
 AT_ONCE = 2**18  # bytes; a checkpoint's directory has some thousand
@@ -38,20 +38,22 @@ def write(path: Path, run: Run) -> None:
     """Replace the checkpoint at `path` by one of a run that is between two steps.
 
     It is an uncompressed .npz with the arrays of `Run.state`, and with "header": the format, its
-    version and the config as JSON, in UTF-8 bytes.
+    version, what made it (`versions.MADE_BY`) and the config as JSON, in UTF-8 bytes.
     """
-    header = json.dumps({"format": FORMAT, "version": VERSION, "config": asdict(run.config)})
-    text = np.frombuffer(header.encode(), np.uint8)
+    header = {"format": FORMAT, "version": VERSION, "made_by": versions.MADE_BY}
+    header["config"] = asdict(run.config)
+    text = np.frombuffer(json.dumps(header).encode(), np.uint8)
     files.write_npz(path, {"header": text} | run.state())
 
 
 def check_config(path: Path, config: Config) -> None:
     """Refuse a file that is not a checkpoint of this config, of which only the header is read.
 
-    To go on, every field must be the same, but `data_dir` may differ and `epochs` may be raised.
+    To go on, what made it must be the same, and every field; but `data_dir` may differ and `epochs`
+    may be raised.
 
     Raises:
-        ValueError: naming the file and what is wrong with it, or the fields that differ.
+        ValueError: naming the file and what is wrong with it, or what differs.
     """
     with _opened(path) as archive:
         header = json.loads(_member(archive, "header", TEXT, MOST_TEXT).tobytes())
@@ -60,16 +62,15 @@ def check_config(path: Path, config: Config) -> None:
     version, written = header.get("version"), header.get("config")
     if version != VERSION:
         raise ValueError(f"{path} is of checkpoint format {short(version)}: must be {VERSION}")
+    allowed = "go on with what made it, or begin anew in another folder"
+    versions.check_same(str(path), header.get("made_by"), allowed)
     asked = json.loads(json.dumps(asdict(config)))
     if not isinstance(written, dict) or written.keys() != asked.keys():
         raise ValueError(f"{path} is of another pslref: must have a config of the same fields")
-    differ = [name for name in asked if not _may_differ(name, written[name], asked[name])]
-    if differ:
-        was, now = (
-            " and ".join(f"{name} = {short(fields[name])}" for name in differ)
-            for fields in (written, asked)
-        )
-        raise ValueError(f"{path} is of a run with {was}, not {now}: must be the same to go on")
+    written["data_dir"] = asked["data_dir"]
+    if type(written["epochs"]) is int and written["epochs"] < asked["epochs"]:
+        written["epochs"] = asked["epochs"]
+    check.same(f"{path} is of a run with", written, asked, "must be the same to go on")
 
 
 def resume(path: Path, run: Run) -> None:
@@ -87,11 +88,6 @@ def resume(path: Path, run: Run) -> None:
         run.restore(
             {name: _member(archive, name, like, most.get(name, 0)) for name, like in likes.items()}
         )
-
-
-def _may_differ(name: str, was: object, now: object) -> bool:
-    raised = name == "epochs" and isinstance(was, int) and isinstance(now, int) and was < now
-    return was == now or raised or name == "data_dir"
 
 
 @contextmanager

@@ -24,17 +24,21 @@ app = typer.Typer(
 )
 data_app = typer.Typer(invoke_without_command=True, help="Download data sets.")
 app.add_typer(data_app, name="data")
+app.add_typer(oracle_app, name="oracle")
 
 
 @app.callback()
 @data_app.callback()
-def without_command(context: typer.Context) -> None:
+def without_command(
+    context: typer.Context,
+    version: Annotated[bool, option("Print what the results are made by.", "--version")] = False,
+) -> None:
     """Without a command, print the help."""
+    if version:
+        terminal.print_versions()
+        raise typer.Exit
     if context.invoked_subcommand is None:
         print(context.get_help())
-
-
-app.add_typer(oracle_app, name="oracle")
 
 
 Json = Annotated[bool, option("Print one JSON object instead of tables.", "--json")]
@@ -81,9 +85,7 @@ def compare(
             config, lost, out=out, after_epoch=lambda: progress.advance(task)
         )
     if json_:
-        terminal.print_json(
-            {"config": experiments.described(config, lost), "results": results.runs}
-        )
+        terminal.print_json(config=experiments.described(config, lost), results=results.runs)
         return
     rows = experiments.summary(results.runs)
     terminal.print_table(map(terminal.with_faults if lost else terminal.comparison, rows))
@@ -150,8 +152,7 @@ def train(
         raise terminal.Stopped(received[0], checkpoint is not None, resume)
     results = run.results()
     if json_:
-        found = {"results": results.runs, "epochs": results.epochs}
-        terminal.print_json({"config": asdict(run.config)} | found)
+        terminal.print_json(config=asdict(run.config), results=results.runs, epochs=results.epochs)
         return
     terminal.print_table(map(terminal.comparison, experiments.summary(results.runs)))
     if out is not None:
@@ -172,7 +173,7 @@ def schedule(
 
     rows = planning.schedules(config, out=out)
     if json_:
-        terminal.print_json({"config": asdict(config), "schedule": rows})
+        terminal.print_json(config=asdict(config), schedule=rows)
     elif out is None:
         files.csv_lines(sys.stdout, rows)
 
@@ -187,7 +188,7 @@ def deviation(config: Config, json_: Json = False, out: Out = None) -> None:
 
     steps, summary = planning.deviation(config, out=out)
     if json_:
-        terminal.print_json({"config": asdict(config), "summary": summary, "steps": steps})
+        terminal.print_json(config=asdict(config), summary=summary, steps=steps)
         return
     terminal.print_table(map(terminal.deviation, summary))
     print("Δ is the exact expectation, given each sampler's schedule.")
@@ -231,7 +232,7 @@ def stragglers(
             config, grid, accuracy=accuracy, out=out, after_row=lambda: progress.advance(task)
         )
     if json_:
-        terminal.print_json({"config": planning.straggler_config(config, grid), "results": rows})
+        terminal.print_json(config=planning.straggler_config(config, grid), results=rows)
         return
     terminal.print_table(map(terminal.straggler, planning.mean_over_seeds(rows)))
     print("Δ is the exact expectation, given each schedule; all are means over the seeds.")
@@ -274,7 +275,7 @@ def sweep(
             rows = sweep.run(values, out, executor, lambda: progress.advance(task))
     failed = [row["error"] for row in rows if row["error"]]
     if json_:
-        terminal.print_json({"config": values, "results": rows})
+        terminal.print_json(config=values, results=rows)
     else:
         varying = sweep.varying(rows)
         terminal.print_table(terminal.sweep(row, varying) for row in sweep.summary(rows))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pslref import check, checkpoints, files
+from pslref import check, checkpoints, files, versions
 from pslref.check import FloatArray
 from pslref.config import Config
 from pslref.faulty_runs import FaultyRun
@@ -193,7 +193,7 @@ def _take_up(run: Run, path: Path | None, resume: bool) -> None:
 
 
 def _write(out: Path, asked: Row, results: Results) -> None:
-    files.write_json(out / "config.json", asked)
+    files.write_json(out / "config.json", asked | {"made_by": versions.MADE_BY})
     files.write_csv(out / "results.csv", results.runs)
     files.write_csv(out / "epochs.csv", results.epochs)
     files.write_csv(out / "steps.csv", results.steps)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pslref import check, files, sampling, theory
+from pslref import check, files, sampling, theory, versions
 from pslref.check import FloatArray
 from pslref.config import Config
 from pslref.partition import Partition
@@ -94,7 +94,7 @@ def deviation(
         bounds = _bounds(part, config.batch_size) if sampler == "ugs" else {}
         summary.append({"sampler": sampler, **_shape(schedule, expected), **NO_BOUNDS, **bounds})
     if out is not None:
-        files.write_json(out / "config.json", asdict(config))
+        files.write_json(out / "config.json", asdict(config) | {"made_by": versions.MADE_BY})
         files.write_csv(out / "deviation.csv", steps)
         files.write_csv(out / "summary.csv", summary)
         from pslref import plots  # here, since matplotlib takes long to import
@@ -187,7 +187,8 @@ def stragglers(
             )
             after_row()
     if out is not None:
-        files.write_json(out / "config.json", straggler_config(config, grid))
+        asked = straggler_config(config, grid)
+        files.write_json(out / "config.json", asked | {"made_by": versions.MADE_BY})
         files.write_csv(out / "stragglers.csv", rows)
         from pslref import plots
 

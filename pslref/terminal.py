@@ -198,9 +198,19 @@ def _interval(row: Row) -> str:
     return f"{100 * row['difference']:+.1f} ({low} to {high})"
 
 
-def print_json(value: object) -> None:
-    """Print one JSON value; NaN is not JSON, and an error."""
-    print(json.dumps(value, indent=2, allow_nan=False))
+def print_json(**found: object) -> None:
+    """Print one JSON object, with what made it; NaN is not JSON, and an error."""
+    from pslref.versions import MADE_BY
+
+    print(json.dumps(found | {"made_by": MADE_BY}, indent=2, allow_nan=False))
+
+
+def print_versions() -> None:
+    """Print all that the bits of a result depend on, a line each."""
+    from pslref.versions import MADE_BY
+
+    for name, version in MADE_BY.items():
+        print(name, version)
 
 
 def run(app: typer.Typer) -> NoReturn:

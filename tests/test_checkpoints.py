@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pslref import checkpoints, data, experiments, files
+from pslref import checkpoints, data, experiments, files, versions
 from pslref.config import SAMPLERS, Config
 from pslref.data import Dataset
 from pslref.runs import Run
@@ -79,7 +79,7 @@ def test_a_checkpoint_is_a_plain_npz_with_every_half_and_the_config(tmp_path: Pa
     checkpoints.write(tmp_path / "c", run)
     with np.load(tmp_path / "c", allow_pickle=False) as found:
         header = json.loads(found["header"].tobytes())
-        assert (header["format"], header["version"]) == ("pslref checkpoint", 1)
+        assert (header["format"], header["version"]) == ("pslref checkpoint", 2)
         assert header["config"] == json.loads(json.dumps(asdict(CONFIG)))
         for k, half in enumerate(run.simulation.client_networks):
             for name, weights in half.parameters().items():
@@ -100,6 +100,23 @@ def test_a_config_that_differs_is_refused_by_name(tmp_path: Path) -> None:
         f"{tmp_path / 'c'} is of a run with sampler = ['targets'] and hidden = [8] and "
         "learning_rate = 0.5 and epochs = 2, not sampler = ['lds'] and hidden = [8, 8] and "
         "learning_rate = 0.25 and epochs = 1: must be the same to go on"
+    )
+
+
+def test_what_another_version_began_is_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints.write(tmp_path / "c", started(CONFIG))
+    mine = versions.MADE_BY | {"source": "0123456789abcdef", "numpy": "9.0"}
+    monkeypatch.setattr(versions, "MADE_BY", mine)
+    with pytest.raises(ValueError, match="go on with what made it") as caught:
+        checkpoints.check_config(tmp_path / "c", CONFIG)
+    monkeypatch.undo()
+    was = versions.MADE_BY
+    assert str(caught.value) == (
+        f"{tmp_path / 'c'} is of source = {was['source']!r} and numpy = {was['numpy']!r}, not "
+        "source = '0123456789abcdef' and numpy = '9.0': go on with what made it, or begin anew in "
+        "another folder"
     )
 
 
@@ -202,7 +219,8 @@ def rewritten(path: Path, **changed: object) -> Path:
 
 HEADER = {
     "format": "pslref checkpoint",
-    "version": 1,
+    "version": 2,
+    "made_by": versions.MADE_BY,
     "config": json.loads(json.dumps(asdict(TINY))),
 }
 
@@ -210,13 +228,16 @@ HEADER = {
 @pytest.mark.parametrize(
     ("header", "sentence"),
     [
-        (HEADER | {"version": 2}, "is of checkpoint format 2: must be 1"),
+        (HEADER | {"version": 1}, "is of checkpoint format 1: must be 2"),
         (HEADER | {"version": "x" * 1000}, "is of checkpoint format 'xxxx"),
+        (HEADER | {"made_by": None}, "is of pslref = None and source = None and numpy = None"),
         (HEADER | {"format": "weights"}, "its header does not say 'pslref checkpoint'"),
         (HEADER | {"config": None}, "must have a config of the same fields"),
         (HEADER | {"config": {"clients": 2}}, "must have a config of the same fields"),
         (HEADER | {"config": HEADER["config"] | {"more": 1}}, "a config of the same fields"),
         (HEADER | {"config": HEADER["config"] | {"epochs": "x"}}, "with epochs = 'x', not"),
+        (HEADER | {"config": HEADER["config"] | {"epochs": True}}, "with epochs = True, not"),
+        (HEADER | {"config": HEADER["config"] | {"seeds": True}}, "with seeds = True, not"),
         (np.frombuffer(b"[]", np.uint8), "its header does not say"),
         (np.frombuffer(b"[" * 90_000, np.uint8), "maximum recursion depth"),
         (np.frombuffer(b"{", np.uint8), "Expecting property name"),

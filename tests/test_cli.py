@@ -26,7 +26,7 @@ def test_compare_json_is_one_object(pslref) -> None:
     code, out, _ = pslref(*SMALL, "--seeds", "1", "--sampler", "ugs,centralized", "--json")
     assert code == 0
     found = json.loads(out)
-    assert found.keys() == {"config", "results"}
+    assert found.keys() == {"made_by", "config", "results"}
     assert found["config"]["clients"] == 8
     assert [row["sampler"] for row in found["results"]] == ["ugs", "centralized"]
     assert found["results"][0].keys() >= {
@@ -62,7 +62,7 @@ def test_train_prints_a_line_an_epoch_and_a_row(pslref, tmp_path: Path) -> None:
     assert lines[3].startswith("ugs ")
     assert (tmp_path / "weights.npz").exists()
     found = json.loads(pslref(*options, "--json")[1])
-    assert found.keys() == {"config", "results", "epochs"}
+    assert found.keys() == {"made_by", "config", "results", "epochs"}
     assert (found["config"]["sampler"], found["config"]["seeds"]) == (["ugs"], 1)
     assert [row["epoch"] for row in found["epochs"]] == [0, 1]
 
@@ -72,7 +72,7 @@ def test_deviation_and_stragglers_print_tables_and_json(pslref, tmp_path: Path) 
     assert code == 0
     assert "exact expectation" in out
     code, out, _ = pslref("deviation", "--clients", "16", "--sampler", "fls", "--json")
-    assert json.loads(out).keys() == {"config", "summary", "steps"}
+    assert json.loads(out).keys() == {"made_by", "config", "summary", "steps"}
     code, out, _ = pslref("stragglers", "--clients", "8", "--seeds", "1", "--delta", "1")
     assert code == 0
     assert "lds c=0.01 δ=1" in out

@@ -138,6 +138,9 @@ def test_the_example_in_the_readme_works_when_pasted(capsys: pytest.CaptureFixtu
 def test_the_version_is_said_once_and_the_same_everywhere() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["version"] == pslref.__version__
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert re.findall(r"^version: (.*)$", citation, re.MULTILINE) == [pslref.__version__]
+    assert re.search(r'^date-released: "\d{4}-\d\d-\d\d"$', citation, re.MULTILINE)
 
 
 # What Flower asks for, of what pslref asks for too: the metadata of flwr 1.42.0, of November 2026.

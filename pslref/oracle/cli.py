@@ -80,7 +80,7 @@ def check(
     finally:
         asked.close()
     if json_:
-        print_json({"seed": seed, **report.as_json()})
+        print_json(seed=seed, **report.as_json())
     else:
         print("\n".join([*report.lines(), f"(--seed {seed} draws the same inputs again)"]))
     return report.exit_code
@@ -124,7 +124,7 @@ def schedules(
         reestimate=reestimate,
     )
     if json_:
-        print_json([finding.__dict__ for finding in findings])
+        print_json(findings=[finding.__dict__ for finding in findings])
     else:
         for finding in findings:
             print(f"{'ok   ' if finding.passed else 'WRONG'} {finding.name}: {finding.detail}")

@@ -3,14 +3,15 @@
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
+from platform import node
 
 import numpy as np
 
-from pslref import data, files, runs
+from pslref import check, data, files, runs, versions
 from pslref.config import Config
 from pslref.data import Dataset
 from pslref.sweep import workers
@@ -36,9 +37,10 @@ def run(
 
     Args:
         grid: from `checked`.
-        out: the folder. runs/*.json hold one run each, written as it finishes: its config, its
-            row, its epochs, and the steps of its first epoch. In the end sweep.csv (a row per
-            run), epochs.csv, config.json and sweep.png are written, of this grid's runs alone.
+        out: the folder. runs/*.json hold one run each, written as it finishes: what made it, its
+            config, its row, its epochs, and the steps of its first epoch. In the end sweep.csv (a
+            row per run), epochs.csv, config.json and sweep.png are written, of this grid's runs
+            alone.
         executor: makes an executor; called again when a worker died and took the others along.
         after_run: called after every run, for a progress bar.
 
@@ -47,7 +49,8 @@ def run(
         sentence if the run failed. A failed run leaves no file, so that it is tried again.
 
     Raises:
-        ValueError: for a file of a run that is damaged or not this run's.
+        ValueError: for a file of a run that is damaged, not this run's, or made by another
+            version, and for a worker of another version.
     """
     names = ["config.json", "sweep.csv", "epochs.csv", "sweep.png"]
     files.check_outputs(("out", out, names), ("out", out / "runs", []))
@@ -57,7 +60,8 @@ def run(
     for _ in outcomes:
         after_run()
     left = [config for config in chosen if config not in outcomes]
-    for config, future in workers.finished(execute, left, executor):
+    work = partial(execute, made_by=versions.MADE_BY)
+    for config, future in workers.finished(work, left, executor):
         if error := workers.failure(future):
             outcomes[config] = {"error": error, "row": {}, "epochs": [dict.fromkeys(EPOCH)]}
         else:
@@ -71,7 +75,7 @@ def run(
         results = {name: outcome["row"].get(name) for name in RESULTS}
         rows.append(label | results | {"error": outcome.get("error")})
         epochs += [label | {name: epoch[name] for name in EPOCH} for epoch in outcome["epochs"]]
-    files.write_json(out / "config.json", grid)
+    files.write_json(out / "config.json", grid | {"made_by": versions.MADE_BY})
     files.write_csv(out / "sweep.csv", rows)
     files.write_csv(out / "epochs.csv", epochs)
     from pslref import plots  # here, since the workers draw nothing
@@ -101,21 +105,25 @@ def _kept(config: Config, path: Path) -> Row:
         numbers += [epoch[name] for epoch in epochs for name in EPOCH]
         whole = outcome.pop("sha256") == _digest(outcome) and len(epochs) == config.epochs
         whole &= all(abs(number) <= sys.float_info.max for number in numbers)
-        written = outcome["config"]
+        written, made_by = outcome["config"], outcome.get("made_by")
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         whole = False
     if not whole:
         raise ValueError(f"{path} is not as it was written: delete it to run it again")
-    if written != columns(config):
-        raise ValueError(f"{path} holds another run: must hold {columns(config)}")
+    allowed = "go on with what made it, delete it to run it again, or sweep into another folder"
+    versions.check_same(str(path), made_by, allowed)
+    check.same(f"{path} is of a run with", written, columns(config), "must hold this one")
     return outcome
 
 
-def execute(config: Config) -> Row:
-    """What is kept of one run; a worker does this."""
+def execute(config: Config, made_by: Mapping[str, str]) -> Row:
+    """What is kept of one run; a worker does this, if it is of the version that asks for it."""
+    allowed = "must be the same on all machines"
+    versions.check_same(f"the sweep that asked the worker on {node()}", made_by, allowed)
     dataset = _dataset(config.dataset, config.data_dir, config.dtype, config.files)
     results = runs.run(config, dataset, config.sampler[0], config.seed)
     return {
+        "made_by": versions.MADE_BY,
         "config": columns(config),
         "row": results.runs[0],
         "epochs": results.epochs,

@@ -19,7 +19,7 @@ from concurrent.futures import (
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from pslref import check
+from pslref import check, versions
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -188,12 +188,14 @@ def _broke(future: Future[Result]) -> bool:
 
 
 def failure(future: Future[Result]) -> str | None:
-    """What went wrong with a call, in one sentence."""
+    """What went wrong with a call, in one sentence; a worker of another version ends the sweep."""
     if future.cancelled():
         return "the run was cancelled, or its cluster is gone"
     error = future.exception()
     if error is None:
         return None
+    if isinstance(error, versions.Mixed):
+        raise error
     if isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker":  # of Dask
         return "the worker process died"
     text = check.one_line(str(error))

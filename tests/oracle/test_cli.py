@@ -124,7 +124,7 @@ def test_schedules_that_a_server_logged(oracle, tmp_path: Path, rng, alpha: floa
         assert ("WRONG" in out) == bool(expected)
         assert "detects" in out
         code, out, _ = oracle("schedules", *arguments, "--json")
-        assert all(one["passed"] for one in json.loads(out)) == (not expected)
+        assert all(one["passed"] for one in json.loads(out)["findings"]) == (not expected)
 
 
 def test_schedules_of_lds_take_class_counts(oracle, tmp_path: Path, rng) -> None:

@@ -16,6 +16,8 @@ GRID = {
 }
 OPTIONS = ["--partition", "iid,severe", "--clients", "5,8", "--sampler", "centralized,ugs"]
 OPTIONS += ["--hidden", "16", "--epochs", "8", "--seeds", "1"]
+# Makes whoever executes it another version.
+ANOTHER = "from pslref import versions; versions.MADE_BY = versions.MADE_BY | {'numpy': '1.0'}"
 
 
 @pytest.fixture(scope="session")

@@ -3,21 +3,22 @@ import json
 import os
 import subprocess
 import sys
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import suppress
 from copy import deepcopy
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pslref import runs, sweep, terminal
+from pslref import runs, sweep, terminal, versions
 from pslref.config import Config
 from pslref.data import load
 from pslref.sweep import running
 from pslref.sweep.grid import columns
-from tests.sweep.conftest import GRID, contents
+from tests.sweep.conftest import ANOTHER, GRID, contents
 
 FEW = GRID | {"epochs": 1}
 
@@ -65,7 +66,8 @@ def test_a_row_is_what_compare_finds_and_the_tables_hold_all_of_it(tmp_path: Pat
     assert len(kept) == 4
     for run in kept:
         assert len(run["steps"]) == run["row"]["num_steps"] == 23
-    assert json.loads((tmp_path / "config.json").read_text()) == sweep.checked(grid)
+    written = json.loads((tmp_path / "config.json").read_text())
+    assert written == sweep.checked(grid) | {"made_by": versions.MADE_BY}
 
 
 def test_what_another_grid_left_is_used_and_only_this_grid_is_in_the_table(tmp_path: Path) -> None:
@@ -189,12 +191,39 @@ def test_a_file_that_was_forged_to_fit_is_taken_whole_or_refused(
         assert terminal.sweep(*sweep.summary([row]), [])
 
 
+def test_a_run_of_another_version_is_not_mixed_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(FEW, tmp_path)
+    before = contents(tmp_path)
+    monkeypatch.setattr(versions, "MADE_BY", versions.MADE_BY | {"blas": "slow 1.0"})
+    with pytest.raises(
+        ValueError, match=r"runs/.*json is of blas = '.*', not blas = 'slow 1.0': go"
+    ):
+        made(FEW | {"seeds": 2}, tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_a_worker_of_another_version_is_refused_before_it_runs_anything(tmp_path: Path) -> None:
+    """In one sentence, not in a row for every run."""
+
+    def foreign() -> Executor:
+        return ProcessPoolExecutor(1, get_context("spawn"), exec, (ANOTHER,))
+
+    with pytest.raises(
+        ValueError,
+        match=r"^the sweep that asked the worker on .* is of numpy = '.*, not numpy = '1.0'",
+    ):
+        sweep.run(sweep.checked(FEW), tmp_path, foreign)
+    assert contents(tmp_path) == {}
+
+
 def test_a_file_of_another_run_is_named_and_nothing_is_written(tmp_path: Path) -> None:
     made(FEW, tmp_path)
     one, other, *_ = sorted((tmp_path / "runs").glob("ugs-*.json"))
     one.write_bytes(other.read_bytes())
     before = contents(tmp_path)
-    with pytest.raises(ValueError, match=rf"{one.name} holds another run: must hold \{{'dataset'"):
+    with pytest.raises(ValueError, match=rf"{one.name} is of a run with .*: must hold this one$"):
         made(FEW, tmp_path)
     assert contents(tmp_path) == before
 

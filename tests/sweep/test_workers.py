@@ -13,11 +13,11 @@ from pathlib import Path
 
 import dask
 import pytest
-from distributed import LocalCluster
+from distributed import Client, LocalCluster
 
 from pslref import sweep
 from pslref.sweep import workers
-from tests.sweep.conftest import GRID, OPTIONS, contents
+from tests.sweep.conftest import ANOTHER, GRID, OPTIONS, contents
 
 # Dask warns when its own folders took a second to make, as on a busy machine.
 pytestmark = pytest.mark.filterwarnings("ignore:Creating scratch directories")
@@ -119,6 +119,20 @@ def test_a_call_that_kills_its_dask_workers_fails_alone(cluster: LocalCluster) -
     with sweep.cluster(cluster.scheduler_address) as executor:
         assert outcomes([DIES], executor) == {DIES: "the worker process died"}
         assert outcomes(["2 + 2"], executor) == {"2 + 2": 4}
+
+
+def test_a_dask_worker_of_another_version_is_refused(cluster: LocalCluster, tmp_path: Path) -> None:
+    again = "from importlib import reload; from pslref import versions; reload(versions)"
+    with Client(cluster) as client, sweep.cluster(cluster.scheduler_address) as executor:
+        client.run(exec, ANOTHER)
+        try:
+            with pytest.raises(
+                ValueError, match=r"worker on .* is of numpy = '.*, not numpy = '1.0'"
+            ):
+                sweep.run(sweep.checked(GRID), tmp_path, executor)
+        finally:
+            client.run(exec, again)
+    assert contents(tmp_path) == {}
 
 
 def test_a_scheduler_without_workers_is_waited_for_visibly(
