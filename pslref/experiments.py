@@ -12,7 +12,8 @@ from pslref import check, checkpoints, files, versions
 from pslref.check import FloatArray
 from pslref.config import Config
 from pslref.faulty_runs import FaultyRun
-from pslref.runs import Results, Row, Run, dataset_of, finished
+from pslref.results import Results, Row
+from pslref.runs import Run, dataset_of, finished
 from pslref.split import Diverged
 
 if TYPE_CHECKING:

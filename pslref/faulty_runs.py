@@ -10,7 +10,8 @@ from pslref import sampling
 from pslref.check import IntArray
 from pslref.config import Config
 from pslref.data import Dataset
-from pslref.runs import Results, Run, draw_schedule, random_streams
+from pslref.results import Results
+from pslref.runs import Run, draw_schedule, random_streams
 from pslref.sampling import Schedule
 from pslref.split import Diverged, FaultySimulation, draw_outages
 

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -12,11 +10,10 @@ from pslref.check import FloatArray, IntArray
 from pslref.config import Config
 from pslref.data import Dataset
 from pslref.partition import Partition
+from pslref.results import RANGES, Results, Row, check_column
 from pslref.sampling import Schedule
 from pslref.split import Diverged, EpochRecord, Simulation, epoch_time, straggler_delays
 from pslref.split.messages import Array
-
-Row = dict[str, Any]
 
 EPOCH = [("num_steps", np.int64), ("test_accuracy", np.float64), ("time", np.float64)]
 STEP = [
@@ -25,21 +22,6 @@ STEP = [
 ]
 # One random stream each; a new purpose comes last, so that the others' streams stay.
 PURPOSES = ("partition", "weights", "schedule", "clients", "delays", "faults")
-
-
-@dataclass
-class Results:
-    """Three tidy tables: a row per run, per epoch of a run, and per step of its first epoch."""
-
-    runs: list[Row] = field(default_factory=list)
-    epochs: list[Row] = field(default_factory=list)
-    steps: list[Row] = field(default_factory=list)
-
-    def add(self, other: "Results") -> None:
-        """Append another's rows."""
-        self.runs += other.runs
-        self.epochs += other.epochs
-        self.steps += other.steps
 
 
 class Run:
@@ -154,15 +136,26 @@ class Run:
         Raises:
             ValueError: for arrays that no run of these arguments can have returned.
         """
-        epochs, steps = arrays["history.epochs"], arrays["history.steps"]
-        lengths = epochs["num_steps"].tolist()
-        if any(length < 1 for length in lengths) or sum(lengths) != len(steps):
-            raise ValueError("history.epochs: must have the steps of history.steps")
-        if len(lengths) + (len(arrays["walked"]) > 0) > self.config.epochs:
+        epochs, steps, walked = (
+            arrays[name] for name in ("history.epochs", "history.steps", "walked")
+        )
+        if len(epochs) + (len(walked) > 0) > self.config.epochs:
             allowed = f"must be at most {self.config.epochs}, with the current one"
             raise ValueError(f"history.epochs: {allowed}")
-        split.restore(self.simulation, arrays)
+        for table in ("history.epochs", "history.steps", "walked"):
+            for name in set(arrays[table].dtype.names or ()) & RANGES.keys():
+                check_column(table, name, arrays[table][name].tolist())
         split.unpack([self.schedule_stream], arrays["schedule.generator"])
+        stream, counts = deepcopy(self.schedule_stream), self.part.class_counts
+        current = draw_schedule(self.config, self.sampler, counts, self.delays, stream)
+        lengths = epochs["num_steps"].tolist()  # of one sampler, all epochs have as many steps
+        if {*lengths} - {current.num_steps} or sum(lengths) != len(steps):
+            allowed = f"must have {current.num_steps} steps each, those of history.steps"
+            raise ValueError(f"history.epochs: {allowed}")
+        sizes = walked["class_counts"].sum(axis=1)
+        if sizes.tolist() != current.batch_sizes.sum(axis=1)[: len(sizes)].tolist():
+            raise ValueError("walked: must have the batch sizes of the schedule")
+        split.restore(self.simulation, arrays)
         self.records = [
             EpochRecord(*(rows[name].copy() for name, _ in STEP))
             for rows in np.split(steps, np.cumsum(lengths, dtype=int))[:-1]

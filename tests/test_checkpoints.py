@@ -268,6 +268,7 @@ WALKED = [("loss", float), ("bytes_up", int), ("bytes_down", int), ("class_count
         ({"client__left": np.arange(24)[::-1].copy()}, "samples of client 0"),
         ({"client__left": np.full(24, 24)}, "samples of client 0"),
         ({"client__left": np.full(24, -2)}, "samples of client 0"),
+        ({"client__left": np.full(24, 3)}, "samples of client"),
         ({"walked": np.zeros(49, WALKED)}, "walked is"),
         ({"walked": np.array([(np.nan, 1, 1, (1, 1))], WALKED)}, "that is not finite"),
         ({"history__epochs": np.zeros(1, [("num_steps", int)])}, "history.epochs is"),
@@ -286,9 +287,7 @@ def test_arrays_that_are_not_this_runs_are_refused(
 def test_epochs_that_do_not_have_the_steps_are_refused(good: Path, lengths: list[int]) -> None:
     epochs = np.zeros(len(lengths), [("num_steps", int), ("test_accuracy", float), ("time", float)])
     epochs["num_steps"] = lengths
-    assert "must have the steps of history.steps" in refused(
-        rewritten(good, history__epochs=epochs)
-    )
+    assert "history.epochs" in refused(rewritten(good, history__epochs=epochs))
 
 
 def test_more_epochs_than_the_run_has_are_refused(good: Path) -> None:
@@ -304,6 +303,68 @@ def test_steps_that_others_than_the_used_samples_took_are_refused(good: Path) ->
     assert "walked: must have the" in refused(rewritten(good, walked=np.tile(walked, 2)))
     walked["class_counts"][0, 0] += 1
     assert "walked: must have the" in refused(rewritten(good, walked=walked))
+
+
+def changed(path: Path, array: str, column: str, value: object) -> Path:
+    """The checkpoint with another value in the first row of a column."""
+    with np.load(path) as found:
+        rows = found[array]
+    rows[column][0] = value
+    return rewritten(path, **{array.replace(".", "__"): rows})
+
+
+@pytest.mark.parametrize(
+    ("array", "column", "value"),
+    [
+        ("history.epochs", "test_accuracy", 42.0),
+        ("history.epochs", "test_accuracy", -0.1),
+        ("history.epochs", "time", -5.0),
+        ("history.epochs", "num_steps", 0),
+        ("history.steps", "loss", -1.0),
+        ("history.steps", "deviation", 2.5),
+        ("history.steps", "step_bytes_up", -8),
+        ("history.steps", "step_bytes_down", -8),
+        ("walked", "loss", -1.0),
+        ("walked", "bytes_up", -8),
+    ],
+)
+def test_a_number_that_no_run_finds_is_refused(
+    good: Path, array: str, column: str, value: object
+) -> None:
+    assert f"{array}.{column} = {value}: must be of type" in refused(
+        changed(good, array, column, value)
+    )
+
+
+def test_a_sample_that_a_client_would_use_twice_is_refused(good: Path) -> None:
+    """The places of those that are used still hold -1, and what was walked still fits."""
+    with np.load(good) as found:
+        left = found["client.left"]
+    first, second = np.flatnonzero(left != -1)[:2]
+    left[second] = left[first]
+    assert "each once" in refused(rewritten(good, client__left=left))
+
+
+def test_walked_batches_of_other_classes_or_another_size_are_refused(good: Path) -> None:
+    with np.load(good) as found:
+        walked = found["walked"]
+    walked["class_counts"][0] += [1, -1]
+    assert "that are used, by class" in refused(rewritten(good, walked=walked))
+    walked["class_counts"][0] = [100, -92]
+    assert "that are used, by class" in refused(rewritten(good, walked=walked))
+    two = np.tile(walked, 2)
+    two["class_counts"] = [[1, 0], [0, 1]]
+    assert "walked: must have the batch sizes" in refused(rewritten(good, walked=two))
+
+
+def test_epochs_of_more_or_fewer_steps_than_the_sampler_takes_are_refused(good: Path) -> None:
+    with np.load(good) as found:
+        epochs, steps = found["history.epochs"], found["history.steps"]
+    assert (epochs["num_steps"].tolist(), len(steps)) == ([3], 3)
+    for length in (1, 2, 4):
+        epochs["num_steps"] = length
+        forged = rewritten(good, history__epochs=epochs, history__steps=np.resize(steps, length))
+        assert "history.epochs: must have 3 steps each" in refused(forged)
 
 
 def test_a_folder_is_of_one_run_at_a_time(tmp_path: Path) -> None:

@@ -53,8 +53,8 @@ def restore(simulation: Simulation, arrays: dict[str, Array]) -> None:
         arrays: what `state` returned, in the same types and shapes.
 
     Raises:
-        ValueError: if the unused samples of a client are not its own, or others than those that
-            the steps walked have left.
+        ValueError: if the unused samples of a client are not its own, each once, or others than
+            those that the steps walked have left.
     """
     for side, owners in _halves(simulation).items():
         for row, owner in enumerate(owners):
@@ -66,13 +66,17 @@ def restore(simulation: Simulation, arrays: dict[str, Array]) -> None:
     unpack([client.rng for client in simulation.clients], arrays["client.generators"])
     for client, places in _places(simulation, arrays["client.left"]):
         client.left = places[places != USED]
-        if not np.isin(client.left, client.indices).all():
+        distinct = np.unique(client.left)
+        if distinct.size < client.left.size or not np.isin(distinct, client.indices).all():
             raise ValueError(
-                f"client.left: must be samples of client {client.client} in its places"
+                f"client.left: must be samples of client {client.client}, each once, in its places"
             )
-    walked, used = arrays["walked"], int(np.sum(arrays["client.left"] == USED))
-    if len(walked) and walked["class_counts"].sum() != used:
-        raise ValueError(f"walked: must have the {used} samples that are used")
+    walked, left = arrays["walked"], np.concatenate([client.left for client in simulation.clients])
+    used = np.delete(simulation.y, left)
+    by_class = np.bincount(used, minlength=simulation.class_probs.size)
+    counts = walked["class_counts"]
+    if len(walked) and ((counts < 0).any() or (counts.sum(axis=0) != by_class).any()):
+        raise ValueError(f"walked: must have the {used.size} samples that are used, by class")
     simulation.rows = [tuple(row) for row in walked]
 
 

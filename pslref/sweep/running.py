@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import lru_cache, partial
@@ -11,18 +10,13 @@ from platform import node
 
 import numpy as np
 
-from pslref import check, data, files, runs, versions
+from pslref import check, data, files, results, runs, versions
 from pslref.config import Config
 from pslref.data import Dataset
 from pslref.sweep import workers
 from pslref.sweep.grid import COLUMNS, Grid, Row, columns, configs
 
-TIME = "simulated_time"  # a run that is not split has none
-RESULTS = (
-    *("test_accuracy", "mean_deviation", "max_deviation", "num_steps", TIME),
-    *("megabytes", "empty_clients"),
-)
-EPOCH = ("epoch", "loss", "test_accuracy")
+RESULTS, EPOCH = results.TABLES["runs"], results.TABLES["epochs"]
 MOST_STEPS = 60_000  # of an epoch: one sample of Fashion-MNIST each
 MOST_BYTES = 2**16, 2**8  # of a run's file, and more for each of its epochs and steps
 
@@ -72,8 +66,8 @@ def run(
     rows, epochs = [], []
     for config in chosen:
         label, outcome = columns(config), outcomes[config]
-        results = {name: outcome["row"].get(name) for name in RESULTS}
-        rows.append(label | results | {"error": outcome.get("error")})
+        found = {name: outcome["row"].get(name) for name in RESULTS}
+        rows.append(label | found | {"error": outcome.get("error")})
         epochs += [label | {name: epoch[name] for name in EPOCH} for epoch in outcome["epochs"]]
     files.write_json(out / "config.json", grid | {"made_by": versions.MADE_BY})
     files.write_csv(out / "sweep.csv", rows)
@@ -100,19 +94,22 @@ def _kept(config: Config, path: Path) -> Row:
     text = files.content("run", path, base + each * (config.epochs + MOST_STEPS))
     try:
         outcome: Row = json.loads(text)
-        row, epochs = outcome["row"], outcome["epochs"]
-        numbers = [row[name] for name in RESULTS if name != TIME or row[name] is not None]
-        numbers += [epoch[name] for epoch in epochs for name in EPOCH]
-        whole = outcome.pop("sha256") == _digest(outcome) and len(epochs) == config.epochs
-        whole &= all(abs(number) <= sys.float_info.max for number in numbers)
-        written, made_by = outcome["config"], outcome.get("made_by")
+        whole = outcome.pop("sha256") == _digest(outcome)
+        tables = results.Results([outcome["row"]], outcome["epochs"], outcome["steps"])
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         whole = False
     if not whole:
         raise ValueError(f"{path} is not as it was written: delete it to run it again")
     allowed = "go on with what made it, delete it to run it again, or sweep into another folder"
-    versions.check_same(str(path), made_by, allowed)
-    check.same(f"{path} is of a run with", written, columns(config), "must hold this one")
+    versions.check_same(str(path), outcome.get("made_by"), allowed)
+    asked = columns(config)
+    check.same(f"{path} is of a run with", outcome.get("config"), asked, "must hold this one")
+    try:
+        results.check_possible(config, tables)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise ValueError(
+            f"{path} holds what its run cannot have found: delete it to run it again ({error})"
+        ) from None
     return outcome
 
 
@@ -121,13 +118,13 @@ def execute(config: Config, made_by: Mapping[str, str]) -> Row:
     allowed = "must be the same on all machines"
     versions.check_same(f"the sweep that asked the worker on {node()}", made_by, allowed)
     dataset = _dataset(config.dataset, config.data_dir, config.dtype, config.files)
-    results = runs.run(config, dataset, config.sampler[0], config.seed)
+    found = runs.run(config, dataset, config.sampler[0], config.seed)
     return {
         "made_by": versions.MADE_BY,
         "config": columns(config),
-        "row": results.runs[0],
-        "epochs": results.epochs,
-        "steps": results.steps,
+        "row": found.runs[0],
+        "epochs": found.epochs,
+        "steps": found.steps,
     }
 
 

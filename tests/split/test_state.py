@@ -126,7 +126,7 @@ def test_samples_of_another_client_are_refused() -> None:
     arrays = state(simulation)
     arrays["client.left"][[0, -1]] = arrays["client.left"][[-1, 0]]
     with pytest.raises(
-        ValueError, match=r"^client.left: must be samples of client 0 in its places$"
+        ValueError, match=r"^client.left: must be samples of client 0, each once, in its places$"
     ):
         restore(simulation, arrays)
 

@@ -218,6 +218,59 @@ def test_a_worker_of_another_version_is_refused_before_it_runs_anything(tmp_path
     assert contents(tmp_path) == {}
 
 
+FORGED = [
+    ("row", "test_accuracy", 42.0),
+    ("row", "test_accuracy", True),
+    ("row", "test_accuracy", 0.5),
+    ("row", "mean_deviation", -1.0),
+    ("row", "max_deviation", 2.5),
+    ("row", "max_deviation", 0.01),
+    ("row", "num_steps", 10**300),
+    ("row", "num_steps", True),
+    ("row", "num_steps", 22),
+    ("row", "num_steps", 23.0),
+    ("row", "simulated_time", -5.0),
+    ("row", "simulated_time", None),
+    ("row", "simulated_time", 10**400),
+    ("row", "megabytes", -1.0),
+    ("row", "empty_clients", 5),
+    ("row", "empty_clients", False),
+    ("row", "sampler", "fls"),
+    ("row", "seed", False),
+    ("row", "more", 1),
+    ("epochs", "epoch", 1),
+    ("epochs", "loss", -0.1),
+    ("epochs", "test_accuracy", 0.5),
+    ("steps", "step", 1),
+    ("steps", "loss", None),
+    ("steps", "deviation", "1"),
+]
+
+
+@pytest.mark.parametrize(("table", "column", "value"), FORGED)
+def test_what_no_run_can_have_found_is_refused(
+    kept: tuple[Config, Path, dict], table: str, column: str, value: object
+) -> None:
+    config, path, outcome = kept
+    forged = deepcopy(outcome)
+    del forged["sha256"]
+    (forged[table] if table == "row" else forged[table][0])[column] = value
+    path.write_text(json.dumps(forged | {"sha256": running._digest(forged)}))
+    with pytest.raises(ValueError, match=rf"{path.name} holds what its run cannot have found: del"):
+        running._kept(config, path)
+
+
+@pytest.mark.parametrize("table", ["epochs", "steps"])
+def test_a_row_too_many_or_too_few_is_refused(kept: tuple[Config, Path, dict], table: str) -> None:
+    config, path, outcome = kept
+    for rows in ([], outcome[table][:-1], outcome[table] * 2, [[]], {}):
+        forged = deepcopy(outcome) | {table: rows}
+        del forged["sha256"]
+        path.write_text(json.dumps(forged | {"sha256": running._digest(forged)}))
+        with pytest.raises(ValueError, match="holds what its run cannot have found"):
+            running._kept(config, path)
+
+
 def test_a_file_of_another_run_is_named_and_nothing_is_written(tmp_path: Path) -> None:
     made(FEW, tmp_path)
     one, other, *_ = sorted((tmp_path / "runs").glob("ugs-*.json"))
