@@ -57,7 +57,7 @@ def integer(name: str, value: object, low: int, high: int | None = None) -> int:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         raise wrong(name, value, allowed) from None
-    if isinstance(value, bool) or number < low or (high is not None and number > high):
+    if _masked_or_bool(value) or number < low or (high is not None and number > high):
         raise wrong(name, value, allowed)
     return number
 
@@ -73,7 +73,7 @@ def real(
     except OverflowError:
         number = np.nan
     too_low = number <= low if low_open else number < low
-    if isinstance(value, bool) or not np.isfinite(number) or too_low or number > high:
+    if _masked_or_bool(value) or not np.isfinite(number) or too_low or number > high:
         raise wrong(name, value, allowed)
     return number
 
@@ -129,14 +129,29 @@ def float_dtype(name: str, value: DTypeLike) -> np.dtype[Any]:
     return dtype
 
 
+def _array(name: str, value: ArrayLike, allowed: str) -> NDArray[Any]:
+    """`value` as an array; NumPy would drop a mask, and among numbers make True a 1."""
+    if _masked_or_bool(value):
+        raise wrong(name, value, f"{allowed}, none masked, no truth values")
+    try:
+        return np.asarray(value)
+    except ValueError:  # rows of different lengths
+        raise wrong(name, value, allowed) from None
+
+
+def _masked_or_bool(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return any(map(_masked_or_bool, value))
+    is_bool = isinstance(value, bool) or getattr(value, "dtype", None) == np.bool_
+    return is_bool or isinstance(value, np.ma.MaskedArray)
+
+
 def numbers(name: str, value: ArrayLike) -> NDArray[Any]:
     """`value` as an array of real numbers of any shape; the same array if it is one."""
-    try:
-        array = np.asarray(value)
-    except ValueError:  # rows of different lengths
-        array = np.asarray(None)
+    allowed = "must be an array of real numbers"
+    array = _array(name, value, allowed)
     if array.dtype.kind not in "iuf":
-        raise wrong(name, value, "must be an array of real numbers")
+        raise wrong(name, value, allowed)
     return array
 
 
@@ -156,10 +171,7 @@ def integers(name: str, value: ArrayLike, *, ndim: int | None, low: int = 0) -> 
     """`value` as a fresh int64 array of `ndim` dimensions, or any, of at least `low` each."""
     form = "" if ndim is None else f"{ndim}-dimensional, of "
     allowed = f"must be {form}whole numbers, each {low} or more"
-    try:
-        array = np.asarray(value)
-    except ValueError:  # rows of different lengths
-        raise wrong(name, value, allowed) from None
+    array = _array(name, value, allowed)
     integer(f"numbers in {name}", array.size, 0, MOST_NUMBERS)  # a view may hold more than memory
     whole = array.dtype.kind in "iu" or array.size == 0
     if ndim not in (None, array.ndim) or not whole or (array.size and int(array.min()) < low):
@@ -172,10 +184,7 @@ def integers(name: str, value: ArrayLike, *, ndim: int | None, low: int = 0) -> 
 def per_client(name: str, value: ArrayLike, num_clients: int) -> FloatArray:
     """`value`, one number for each client or one for all, as a fresh (K,) float64 array."""
     allowed = f"must be one finite number, 0 or more, for each of {num_clients} clients or for all"
-    try:
-        array = np.asarray(value)
-    except ValueError:  # rows of different lengths
-        raise wrong(name, value, allowed) from None
+    array = _array(name, value, allowed)
     numbers = array.dtype.kind in "iuf" and array.shape in ((), (num_clients,))
     if not numbers or not np.isfinite(array).all() or (array < 0).any():
         raise wrong(name, value, allowed)

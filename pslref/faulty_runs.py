@@ -58,10 +58,10 @@ class FaultyRun(Run):
             step = max(step, epoch * self.steps_per_epoch)
             try:
                 done = self.simulation.run_faulty_epoch(self.plan, self.outages, step)
+                self.keep(done.record, done.attempted)
             except Diverged as error:
                 raise Diverged(f"epoch {epoch}, {error}") from None
             step = done.next_step
-            self.keep(done.record, done.attempted)
             self.unreachable.append(int(done.unreachable.sum()))
             self.num_aborted += int(np.sum(~done.committed))
             yield epoch + 1.0

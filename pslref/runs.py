@@ -85,19 +85,19 @@ class Run:
                 for done in self.simulation.walk(schedule):
                     if done < schedule.num_steps:
                         yield len(self.records) + done / schedule.num_steps
+                self.keep(self.simulation.end_epoch(), schedule)
             except Diverged as error:
                 raise Diverged(f"epoch {len(self.records)}, {error}") from None
             self.schedule_stream = stream
-            self.keep(self.simulation.end_epoch(), schedule)
             yield float(len(self.records))
 
     def keep(self, record: EpochRecord, schedule: Schedule) -> None:
         """Keep what an epoch did, the time that its schedule takes, and the accuracy after it."""
-        self.records.append(record)
         costs = self.config.sample_cost * self.delays
+        accuracy = self.simulation.evaluate(self.dataset.x_test, self.dataset.y_test)
+        self.records.append(record)
         self.times.append(epoch_time(schedule, self.delays, costs))
-        test = self.dataset.x_test, self.dataset.y_test
-        self.accuracies.append(self.simulation.evaluate(*test))
+        self.accuracies.append(accuracy)
 
     @property
     def num_steps(self) -> int:

@@ -66,6 +66,37 @@ def test_other_arrays_are_refused(value: object) -> None:
         check.integers("n", value, ndim=1)  # type: ignore[arg-type]
 
 
+TRUE_OR_MASKED = [
+    [True, 2],
+    [2, np.True_],
+    [[1, 2], [3, False]],
+    [np.array([True, False]), np.array([1, 2])],
+    np.array([True]),
+    np.ma.array([1, 2], mask=[False, True]),
+    np.ma.array([1, 2]),
+    [np.ma.array([1, 2], mask=[False, True]), [1, 2]],
+    [1, np.ma.masked],
+]
+
+
+@pytest.mark.parametrize("value", TRUE_OR_MASKED)
+def test_truth_values_and_masks_are_refused_wherever_they_are(value: object) -> None:
+    for read in (
+        lambda: check.numbers("n", value),
+        lambda: check.integers("n", value, ndim=None),
+        lambda: check.per_client("n", value, 2),
+        lambda: check.class_counts("n", value),
+    ):
+        with pytest.raises(ValueError, match=r"^n = .*, none masked, no truth values$"):
+            read()
+
+
+def test_a_masked_number_is_no_number() -> None:
+    for read in (check.integer, check.real):
+        with pytest.raises(ValueError, match=r"^n = .*: must be a"):
+            read("n", np.ma.array(3, mask=True), 0)
+
+
 def test_counts_that_overflow_when_they_are_summed_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^n = .*: must sum to at most 3000000000$"):
         check.class_counts("n", [[2**62] * 4 + [5]])

@@ -75,6 +75,21 @@ def test_a_run_that_diverges_names_itself_and_keeps_what_was_written(tmp_path: P
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_a_run_whose_last_step_leaves_no_usable_weights_has_diverged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every loss was finite; only the evaluation shows it."""
+    config = replace(SMALL, sampler=("ugs",), batch_size=1442, learning_rate=1e308, epochs=1)
+    with pytest.raises(
+        Diverged, match=r"seed 0, epoch 0, the sum of all images' largest logits is"
+    ):
+        experiments.compare(config)
+    with pytest.raises(
+        Diverged, match=r"seed 0, epoch 0, the sum of all images' largest logits is"
+    ):
+        experiments.compare(config, [0.1])
+
+
 def fake_runs(accuracies: dict[str, list[float]]) -> list[dict]:
     rest = {"mean_deviation": 0.2, "max_deviation": 0.4, "num_steps": 9, "megabytes": 1.0,
             "simulated_time": 5.0}  # fmt: skip

@@ -37,20 +37,23 @@ NAME = [*NOTHING, 3, np.nan, ("short",), "x" * 10_000]
 WHOLE_NUMBERS = [
     None, "x", {}, object(), 1j, 3, np.array(3), [1.5], [np.nan, 1], [None], ["1", "2"],
     [True, False], [-1, 2], [2**64], [10**30], [[1, 2]], [[1], [1, 2]], [[[]]],
+    [True, 2], [1, np.True_], np.ma.array([1, 1], mask=[0, 1]), [1, np.ma.array(1, mask=True)],
 ]  # fmt: skip
 SIZES = [*WHOLE_NUMBERS, [], [0, 0], [10**12, 1], [2**62] * 3]
 CLASS_COUNTS = [
     None, "x", {}, object(), 3, [1, 2], [[1.5, 1]], [[np.nan, 1]], [[-1, 2], [1, 2]], [[1], [1, 2]],
-    [], [[]], [[0, 0], [0, 0]], [[10**12]], [[2**62] * 4] * 4,
+    [], [[]], [[0, 0], [0, 0]], [[10**12]], [[2**62] * 4] * 4, [[2, True], [2, 2]],
+    np.ma.array([[2, 2], [2, 2]], mask=[[0, 0], [0, 1]]), [np.ma.array([2, 2], mask=True), [2, 2]],
 ]  # fmt: skip
 DELAYS = [
     "x", {}, object(), 1j, [1], [1, 2, 3], [[1, 2]], [np.nan, 1], [np.inf, 1], [-1, 1],
-    ["1", "2"], [True, False],
+    ["1", "2"], [True, False], [True, 1.5], np.ma.array([1.0, 1.0], mask=[0, 1]),
 ]  # fmt: skip
 DTYPE = ["x", 3, np.int8, object, "float16", {}, "f4,f4", "(1,2", [], np.array([1, 2])]
 IMAGES = [
     None, "x", object(), 3, [], [[1, 2]], [[1], [1, 2]], np.array([["a"]]), np.zeros((3, 3)),
     np.zeros((4, 2, 2, 1), complex), np.zeros((1, 0, 0, 1)),
+    np.ma.array(np.ones((4, 2, 2, 1)), mask=True),
 ]  # fmt: skip
 SCHEDULE = [None, 3, "x", [[1, 1]], np.ones((2, 2)), Partition([[0]], [0])]
 

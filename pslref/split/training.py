@@ -20,7 +20,7 @@ EVALUATION_ROWS = 1000  # images at a time, so that a large test set needs littl
 
 
 class Diverged(ValueError):
-    """The loss of a step is not a finite number; the step was not committed."""
+    """The loss of a step is not a finite number, and it was not committed; or a logit is not."""
 
 
 @dataclass(frozen=True)
@@ -136,27 +136,22 @@ class Simulation:
         self._affordable("batch_sizes", counts)
         return self._step(counts)
 
+    @np.errstate(all="ignore")  # Diverged says it better
     def _step(self, counts: IntArray) -> float:
         local = counts if counts.ndim == 1 else counts.sum(axis=1)
         participants = [self.clients[k] for k in np.flatnonzero(local)]
         run = self._step_by_clients if self.execution == "clients" else self._step_pooled
-        with np.errstate(over="ignore", invalid="ignore"):  # Diverged says it better
-            return run(participants, counts)
+        return run(participants, counts)
 
     def _step_by_clients(self, participants: list[Client], counts: IntArray) -> float:
         smashed = [client.forward(counts[client.client]) for client in participants]
         loss, cut_gradients = self.server.step(smashed)
-        self._finite(loss)
-        total = summed(
-            client.backward(gradient)
-            for client, gradient in zip(participants, cut_gradients, strict=True)
-        )
+        self._finite("loss", loss)
+        answers = zip(participants, cut_gradients, strict=True)
+        total = summed(client.backward(gradient) for client, gradient in answers)
         self._commit(participants, total)
         self.last_batch = np.concatenate([client.batch for client in participants])
-        self.last_bytes = (
-            sum(message.nbytes for message in smashed),
-            sum(message.nbytes for message in cut_gradients),
-        )
+        self.last_bytes = sum(b.nbytes for b in smashed), sum(g.nbytes for g in cut_gradients)
         return loss
 
     def _step_pooled(self, participants: list[Client], counts: IntArray) -> float:
@@ -165,7 +160,7 @@ class Simulation:
         activations, cache = half.network.forward(self.x[batch])
         smashed = SmashedBatch(half.client, activations, self.y[batch])
         loss, gradient = self.server.loss_and_gradient(smashed.activations, smashed.labels)
-        self._finite(loss)
+        self._finite("loss", loss)
         _, total = half.network.backward(gradient, cache, input_gradient=False)
         self._commit(participants, total)
         self.last_batch = batch
@@ -229,9 +224,8 @@ class Simulation:
         left = np.array([client.left.size for client in self.clients])
         if counts.ndim == 2:
             m = counts.shape[1]
-            left = np.array(
-                [np.bincount(self.y[client.left], minlength=m)[:m] for client in self.clients]
-            )
+            held = [self.y[client.left] for client in self.clients]
+            left = np.array([np.bincount(labels, minlength=m)[:m] for labels in held])
         if counts.shape != left.shape or not counts.any():
             allowed = f"must be one number for each of {len(left)} clients"
             raise check.wrong(name, counts, f"{allowed}, or for each of their classes, not all 0")
@@ -240,10 +234,10 @@ class Simulation:
             allowed = f"must be at most {left[*first]}, what client {first[0]} has left"
             raise check.wrong(f"{name}{first}", int(counts[*first]), allowed)
 
-    def _finite(self, loss: float) -> None:
-        if not np.isfinite(loss):
+    def _finite(self, name: str, number: float) -> None:
+        if not np.isfinite(number):
             rate = self.server.optimizer.learning_rate
-            raise Diverged(f"the loss is {loss} with learning_rate = {rate}: must be smaller")
+            raise Diverged(f"the {name} is {number} with learning_rate = {rate}: must be smaller")
 
     @property
     def client_networks(self) -> list[Network]:
@@ -260,25 +254,33 @@ class Simulation:
         """The trained whole: a client's half and the server's, sharing their arrays."""
         return Network([*self.clients[0].network.layers, *self.server.network.layers])
 
+    @np.errstate(all="ignore")
     def evaluate(self, x: ArrayLike, y: ArrayLike) -> float:
-        """Accuracy in 0..1: the share of images whose largest logit is at their label."""
+        """Accuracy in 0..1: the share of images whose largest logit is at their label.
+
+        Raises:
+            ValueError, Diverged: for a pixel, or an image's largest logit, that is not finite.
+        """
         images, labels = _labelled(x, y, self.x.dtype)
-        net = self.net
-        right = 0
+        net, right = self.net, 0
         for i in range(0, labels.size, EVALUATION_ROWS):
-            rows = slice(i, i + EVALUATION_ROWS)
-            right += int(np.sum(net.forward(images[rows])[0].argmax(axis=1) == labels[rows]))
+            logits = net.forward(images[i : i + EVALUATION_ROWS])[0]
+            self._finite("sum of all images' largest logits", float(logits.max(axis=1).sum()))
+            right += int(np.sum(logits.argmax(axis=1) == labels[i : i + EVALUATION_ROWS]))
         return right / labels.size
 
 
 def _labelled(x: ArrayLike, y: ArrayLike, dtype: DTypeLike) -> tuple[Array, IntArray]:
     images = np.atleast_1d(check.numbers("x", x).astype(dtype, copy=False))
+    if not np.isfinite(images).all():
+        raise ValueError("x: must be finite, but holds NaN or infinite pixels")
     labels = check.integers("y", y, ndim=1)
     if len(images) != labels.size or not labels.size:
         raise check.wrong("y", y, f"must be one label for each of the {len(images)} images")
     return images, labels
 
 
+@np.errstate(all="ignore")
 def _checked(
     net: Network, x: ArrayLike, y: ArrayLike, partition: Partition
 ) -> tuple[Array, IntArray, int]:
@@ -287,8 +289,6 @@ def _checked(
     check.kind("partition", partition, Partition)
     dtype = next((w.dtype for w in net.parameters().values()), np.dtype(np.float64))
     images, labels = _labelled(x, y, dtype)
-    if not np.isfinite(images).all():
-        raise ValueError("x: must be finite, but holds NaN or infinite pixels")
     num_classes = net.forward(images[:1])[0].shape[1]
     if labels.max() >= num_classes:
         raise check.wrong("y", y, f"must be labels from 0 to {num_classes - 1}")

@@ -274,6 +274,53 @@ def test_answers_to_other_images_are_refused(rng: np.random.Generator) -> None:
         simulation.evaluate(x[:3], [0.5, 1, 2])
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e300])
+@pytest.mark.filterwarnings("error")
+def test_images_that_are_not_finite_in_the_networks_dtype_are_not_evaluated(
+    rng: np.random.Generator, bad: float
+) -> None:
+    _, x, y, part = setting(5, (6,))
+    net = mlp([6, 5, CLASSES], rng=rng, dtype=np.float32)
+    simulation = Simulation(net, 3, x, y, part, rng=rng, **SETTINGS)
+    x = x.copy()
+    x[7, 3] = bad
+    with pytest.raises(ValueError, match=r"^x: must be finite, but holds NaN or infinite pixels$"):
+        simulation.evaluate(x, y)
+
+
+@pytest.mark.parametrize("execution", ["clients", "pooled"])
+@pytest.mark.parametrize(
+    "logits", [[np.inf, 0, 0], [np.inf, np.inf, 0], [-np.inf] * 3, [np.nan, 0, 0]]
+)
+@pytest.mark.filterwarnings("error")
+def test_logits_that_are_not_finite_end_in_diverged_without_a_warning(
+    rng: np.random.Generator, execution: str, logits: list[float]
+) -> None:
+    _, x, y, part = setting(5, (6,))
+    net = mlp([6, 5, CLASSES], rng=rng)
+    net.layers[-1].parameters["bias"][...] = logits
+    simulation = Simulation(net, 3, x, y, part, 0.5, rng=rng, execution=execution)
+    with pytest.raises(Diverged, match=r"^the loss is nan with learning_rate = 0\.5: must be sma"):
+        simulation.step(part.sizes)
+    with pytest.raises(Diverged, match=r"^the sum of all images' largest logits is (nan|-?inf) wi"):
+        simulation.evaluate(x, y)
+
+
+@pytest.mark.filterwarnings("error")
+def test_weights_whose_products_overflow_end_in_diverged_without_a_warning(
+    rng: np.random.Generator,
+) -> None:
+    _, x, y, part = setting(5, (6,))
+    net = mlp([6, 5, CLASSES], rng=rng)
+    for weights in net.parameters().values():
+        weights *= 1e200
+    simulation = Simulation(net, 3, x, y, part, 0.5, rng=rng)
+    with pytest.raises(Diverged, match="the loss is nan"):
+        simulation.step(part.sizes)
+    with pytest.raises(Diverged, match="largest logits is"):
+        simulation.evaluate(x, y)
+
+
 def test_images_have_the_networks_dtype_from_the_start(rng: np.random.Generator) -> None:
     """Cut before anything is computed: the images themselves cross the wire."""
     _, x, y, part = setting(5, (6,))
