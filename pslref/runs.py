@@ -186,6 +186,7 @@ class Run:
             "simulated_time": None if alone else float(np.mean(self.times)),
             "megabytes": 0.0 if alone else (first.bytes_up + first.bytes_down) / 1e6,
             "empty_clients": self.empty_clients,
+            "test_images": len(self.dataset.y_test),
         }
         return Results([row], epochs, steps)
 

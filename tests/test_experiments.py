@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import ttest_rel
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binom, binomtest, ttest_1samp, ttest_rel
 
 from pslref import checkpoints, data, experiments, runs
 from pslref.config import SAMPLERS, Config
@@ -92,7 +94,7 @@ def test_a_run_whose_last_step_leaves_no_usable_weights_has_diverged(
 
 def fake_runs(accuracies: dict[str, list[float]]) -> list[dict]:
     rest = {"mean_deviation": 0.2, "max_deviation": 0.4, "num_steps": 9, "megabytes": 1.0,
-            "simulated_time": 5.0}  # fmt: skip
+            "simulated_time": 5.0, "test_images": 355}  # fmt: skip
     return [
         {"sampler": sampler, "seed": seed, "test_accuracy": accuracy, **rest}
         for sampler, values in accuracies.items()
@@ -100,12 +102,76 @@ def fake_runs(accuracies: dict[str, list[float]]) -> list[dict]:
     ]
 
 
-def test_the_interval_is_students_for_paired_differences() -> None:
+def test_the_interval_adds_what_seeds_and_test_images_leave_open() -> None:
     centralized, ugs = [0.90, 0.92, 0.94], [0.89, 0.93, 0.92]
     row = experiments.summary(fake_runs({"centralized": centralized, "ugs": ugs}))[1]
-    expected = ttest_rel(ugs, centralized).confidence_interval(0.95)
-    assert (row["low"], row["high"]) == pytest.approx((expected.low, expected.high))
+    student = ttest_rel(ugs, centralized).confidence_interval(0.95)
+    images = 1.96 * np.sqrt((0.02 / 3) / 355 + (1.96 / 355) ** 2)
+    half = np.hypot((student.high - student.low) / 2, images)
+    ends = (-0.02 / 3 - half, -0.02 / 3 + half)
+    assert (row["low"], row["high"]) == pytest.approx(ends, abs=0.001)
+    assert row["low"] <= ends[0] + 1e-6
+    assert row["high"] >= ends[1] - 1e-6
     assert row["std"] == pytest.approx(np.std(ugs, ddof=1))
+
+
+@pytest.mark.parametrize("num_images", [20, 355])
+def test_the_same_few_images_in_every_seed_are_no_clear_difference(num_images: int) -> None:
+    """An interval leaves out 0 only where McNemar's exact test does, all images one way."""
+    clear = []
+    for wrong in range(20):
+        low, high = experiments.interval(np.full(3, -wrong / num_images), num_images)
+        clear.append(high < 0)
+        assert low <= -wrong / num_images <= high
+        assert binomtest(wrong, max(wrong, 1)).pvalue < 0.05 or not clear[-1]
+    assert clear == [wrong >= 7 for wrong in range(20)]
+
+
+@given(st.lists(st.integers(-40, 40), min_size=2, max_size=6), st.sampled_from([40, 355, 10_000]))
+def test_an_interval_is_never_narrower_than_seeds_or_test_images_allow(
+    images: list[int], num_images: int
+) -> None:
+    differences = np.array(images) / num_images
+    low, high = experiments.interval(differences, num_images)
+    assert -1 <= low <= differences.mean() <= high <= 1
+    student = ttest_1samp(differences, 0).confidence_interval(0.95) if differences.std() else None
+    if student is not None:
+        assert low <= max(student.low, -1)
+        assert high >= min(student.high, 1)
+    assert high - low >= min(2 * 1.95**2 / num_images, 1)
+    other = experiments.interval(-differences, num_images)
+    assert other == pytest.approx((-high, -low), abs=0.0011)
+    assert f"{100 * low:+.1f}" == f"{round(100 * low, 1):+.1f}"  # what is printed is the end
+
+
+def test_the_interval_holds_the_difference_in_95_of_100_cases_at_the_worst_rate() -> None:
+    """One way, the same images in every seed: the law of the count is binomial, so exact."""
+    for num_images in (50, 355):
+        counts = np.arange(num_images + 1)
+        ends = [experiments.interval(np.full(2, k / num_images), num_images) for k in counts]
+        low, high = np.transpose(ends)
+        for rate in np.geomspace(0.001, 0.99, 100):
+            held = (low <= rate) & (rate <= high)
+            assert binom.pmf(counts, num_images, rate)[held].sum() > 0.95
+
+
+def test_the_interval_holds_the_difference_where_seeds_and_images_are_drawn(
+    rng: np.random.Generator, alpha: float
+) -> None:
+    """2 % of the images wrong in every seed, and 4 % more, either way, in each on its own.
+
+    It shows a coverage of 90 % or less: of 2,000 intervals at least 92 % must hold. False alarm:
+    below 1e-8 for a coverage of 95 %.
+    """
+    num_images, repeats = 355, 2_000
+    assert binom.cdf(0.92 * repeats, repeats, 0.95) < alpha
+    held = 0
+    for _ in range(repeats):
+        always = rng.random(num_images) < 0.02
+        once = rng.choice([-1, 0, 1], size=(3, num_images), p=[0.02, 0.96, 0.02])
+        low, high = experiments.interval(np.where(always, -1, once).mean(axis=1), num_images)
+        held += low <= -0.02 <= high
+    assert held >= 0.92 * repeats
 
 
 def test_the_verdict_follows_the_numbers() -> None:
@@ -116,17 +182,19 @@ def test_the_verdict_follows_the_numbers() -> None:
         "lds": [0.95, 0.97, 0.99],
     }
     sentence = experiments.verdict(experiments.summary(fake_runs(runs)))
-    assert sentence.startswith(
-        "Accuracy over 3 seeds, no clear difference from centralized training: ugs +0.0 points ("
+    assert sentence == (
+        "Accuracy over 3 seeds beside centralized training, "
+        "clearly below it: fls -39.7 points (95 % interval -46.5 to -32.8); "
+        "clearly above it: lds +5.0 points (95 % interval +2.4 to +7.6); "
+        "not told apart from it, but a difference of up to so many points could be hidden: "
+        "ugs 2.8."
     )
-    assert "; clearly below it: fls -39.7 points (95 % interval " in sentence
-    assert "; clearly above it: lds +5.0 points (95 % interval " in sentence
 
 
-def test_an_interval_that_holds_nearly_everything_is_called_that() -> None:
+def test_an_interval_that_holds_nearly_everything_says_so() -> None:
     runs = {"centralized": [0.9, 0.9], "fls": [0.2, 0.6]}
     sentence = experiments.verdict(experiments.summary(fake_runs(runs)))
-    assert "too few seeds to tell: fls -50.0 points" in sentence
+    assert sentence.endswith("a difference of up to so many points could be hidden: fls 100.0.")
 
 
 def test_one_seed_or_no_baseline_gives_no_interval() -> None:
