@@ -89,6 +89,7 @@ def compare(
         return
     rows = experiments.summary(results.runs)
     terminal.print_table(map(terminal.with_faults if lost else terminal.comparison, rows))
+    print(terminal.MEASURED)
     empty = max(row["empty_clients"] for row in results.runs)
     if empty:
         print(f"Up to {empty} of {config.clients} clients hold no samples.")
@@ -155,6 +156,7 @@ def train(
         terminal.print_json(config=asdict(run.config), results=results.runs, epochs=results.epochs)
         return
     terminal.print_table(map(terminal.comparison, experiments.summary(results.runs)))
+    print(terminal.MEASURED)
     if out is not None:
         print(f"Written to {out}: weights.npz, results.csv, epochs.csv, steps.csv, config.json")
 
@@ -191,7 +193,7 @@ def deviation(config: Config, json_: Json = False, out: Out = None) -> None:
         terminal.print_json(config=asdict(config), summary=summary, steps=steps)
         return
     terminal.print_table(map(terminal.deviation, summary))
-    print("Δ is the exact expectation, given each sampler's schedule.")
+    print(terminal.EXPECTED)
     if out is not None:
         print(f"Written to {out}: deviation.png, deviation.csv, summary.csv, config.json")
 
@@ -235,7 +237,7 @@ def stragglers(
         terminal.print_json(config=planning.straggler_config(config, grid), results=rows)
         return
     terminal.print_table(map(terminal.straggler, planning.mean_over_seeds(rows)))
-    print("Δ is the exact expectation, given each schedule; all are means over the seeds.")
+    print(f"{terminal.EXPECTED} All are means over the seeds.")
     if out is not None:
         print(f"Written to {out}: stragglers.png, stragglers.csv, config.json")
 
@@ -279,6 +281,7 @@ def sweep(
     else:
         varying = sweep.varying(rows)
         terminal.print_table(terminal.sweep(row, varying) for row in sweep.summary(rows))
+        print(terminal.MEASURED)
         print(f"Written to {out}: sweep.png, sweep.csv, epochs.csv, config.json, runs")
     if failed:
         print(f"pslref: {len(failed)} of {len(rows)} runs failed: {failed[0]}", file=sys.stderr)

@@ -24,6 +24,12 @@ Row = dict[str, Any]
 
 LONGEST = 1000  # letters of a sentence
 UsageError: Any = typer.BadParameter.__base__  # click's, or that of newer Typers, without click
+MEASURED = "Δ is measured: max Δ is the largest of all steps, epochs and seeds."
+EXPECTED = (
+    "Δ is expected, given each schedule: mean Δ and the last tenth exactly; max Δ, the largest of "
+    "an epoch's steps, by simulating its shuffles."
+)
+DIGITS = 3  # of every Δ, so that rounding makes no mean larger than its maximum
 
 _warned: set[tuple[str, int]] = set()
 
@@ -104,8 +110,7 @@ def comparison(row: Row) -> dict[str, str]:
         "sampler": row["sampler"],
         "accuracy %": _mean_and_std(row),
         "to centralized, 95 %": _interval(row),
-        "mean Δ": f"{row['mean_deviation']:.3f}",
-        "max Δ": f"{row['max_deviation']:.2f}",
+        **_deviations(row),
         "steps": f"{row['num_steps']:.0f}",
         "time": _fixed(row["simulated_time"], 0),
         "MB": f"{row['megabytes']:.1f}",
@@ -119,8 +124,7 @@ def with_faults(row: Row) -> dict[str, str]:
         "lost %": f"{100 * row['faults']:g}",
         "accuracy %": _mean_and_std(row),
         "to centralized, 95 %": _interval(row),
-        "mean Δ": f"{row['mean_deviation']:.3f}",
-        "max Δ": f"{row['max_deviation']:.2f}",
+        **_deviations(row),
         "unreachable": f"{row['unreachable']:.0f}",
     }
 
@@ -135,9 +139,8 @@ def deviation(row: Row) -> dict[str, str]:
     """A row of the summary of `planning.deviation` as it is printed."""
     return {
         "sampler": row["sampler"],
-        "mean Δ": f"{row['mean_deviation']:.4f}",
-        "max Δ": f"{row['max_deviation']:.3f}",
-        "last tenth": f"{row['tail_deviation']:.3f}",
+        **_deviations(row),
+        "last tenth": _fixed(row["tail_deviation"], DIGITS),
         "a client is empty after": f"{row['first_empty']} steps",
         "steps": str(row["num_steps"]),
     }
@@ -147,9 +150,8 @@ def straggler(row: Row) -> dict[str, str]:
     """A row of `planning.mean_over_seeds` as it is printed."""
     return {
         "schedule": _schedule_name(row),
-        "mean Δ": f"{row['mean_deviation']:.3f}",
-        "max Δ": f"{row['max_deviation']:.2f}",
-        "last tenth": f"{row['tail_deviation']:.2f}",
+        **_deviations(row),
+        "last tenth": _fixed(row["tail_deviation"], DIGITS),
         "epoch time": f"{row['epoch_time']:.0f}",
         "time saved": f"{100 * row['time_saved']:.0f} %",
         "accuracy %": "" if row["test_accuracy"] is None else _percent(row["test_accuracy"]),
@@ -163,12 +165,15 @@ def sweep(row: Row, varying: Sequence[str]) -> dict[str, str]:
         | {name: "" if row[name] is None else str(row[name]) for name in varying}
         | {
             "accuracy %": _mean_and_std(row) if row["seeds"] else "failed",
-            "mean Δ": _fixed(row["mean_deviation"], 3),
-            "max Δ": _fixed(row["max_deviation"], 2),
+            **_deviations(row),
             "steps": _fixed(row["num_steps"], 0),
             "time": _fixed(row["simulated_time"], 0),
         }
     )
+
+
+def _deviations(row: Row) -> dict[str, str]:
+    return {f"{kind} Δ": _fixed(row[f"{kind}_deviation"], DIGITS) for kind in ("mean", "max")}
 
 
 def _fixed(number: float | None, digits: int) -> str:

@@ -33,7 +33,7 @@ def test_options_win_over_the_file_and_make_the_same_sweep(
     header, first, *rest = out.splitlines()
     assert header.split()[:4] == ["sampler", "partition", "clients", "accuracy"]
     assert first.startswith("centralized ")
-    assert [line.split()[:3] for line in rest[:-1]] == [
+    assert [line.split()[:3] for line in rest[:-2]] == [
         ["ugs", "iid", "5"], ["ugs", "iid", "8"], ["ugs", "severe", "5"], ["ugs", "severe", "8"],
     ]  # fmt: skip
 
