@@ -43,6 +43,7 @@ def without_command(
 
 Json = Annotated[bool, option("Print one JSON object instead of tables.", "--json")]
 Out = Annotated[PathOption | None, option("Folder for CSV, JSON and figures.", of=path)]
+Figures = Annotated[str, option("What the figures in --out are written as: png, pdf or svg.")]
 SCHEDULE = (
     *("dataset", "data_dir", "files", "partition", "clients", "batch_size", "sampler"),
     *("remainder", "fraction", "slowdown", "jitter", "sample_cost"),
@@ -53,8 +54,6 @@ TRAINING = (
     *("model", "hidden", "cut", "learning_rate", "momentum", "weight_decay"),
     *("epochs", "seeds", "dtype", "execution"),
 )
-
-
 command = partial(options.command, app)
 
 
@@ -70,6 +69,7 @@ def compare(
     ] = None,
     json_: Json = False,
     out: Out = None,
+    figures: Figures = "png",
 ) -> None:
     """Train the same network with every sampler and compare accuracy and batch deviation.
 
@@ -81,9 +81,8 @@ def compare(
     with terminal.progress() as progress:
         total = len(experiments.runs_of(config, lost)) * config.epochs
         task = progress.add_task("training", total=total)
-        results = experiments.compare(
-            config, lost, out=out, after_epoch=lambda: progress.advance(task)
-        )
+        advance = partial(progress.advance, task)
+        results = experiments.compare(config, lost, out=out, figures=figures, after_epoch=advance)
     if json_:
         terminal.print_json(config=experiments.described(config, lost), results=results.runs)
         return
@@ -98,9 +97,8 @@ def compare(
     else:
         print("Steps, time (in delays of the fastest possible client) and MB are per epoch.")
         print(experiments.verdict(rows))
-    if out is not None:
-        figure = "faults.png" if lost else "compare.png"
-        print(f"Written to {out}: {figure}, results.csv, epochs.csv, steps.csv, config.json")
+    figure = f"{'faults' if lost else 'compare'}.{figures}"
+    terminal.print_written(out, f"{figure}, results.csv, epochs.csv, steps.csv, config.json")
 
 
 @command(*SCHEDULE, *(name for name in TRAINING if name != "seeds"), sampler=("ugs",))
@@ -157,8 +155,7 @@ def train(
         return
     terminal.print_table(map(terminal.comparison, experiments.summary(results.runs)))
     print(terminal.MEASURED)
-    if out is not None:
-        print(f"Written to {out}: weights.npz, results.csv, epochs.csv, steps.csv, config.json")
+    terminal.print_written(out, "weights.npz, results.csv, epochs.csv, steps.csv, config.json")
 
 
 @command(*SCHEDULE, "epochs", sampler=("ugs",), epochs=1)
@@ -181,21 +178,22 @@ def schedule(
 
 
 @command(*SCHEDULE, sampler=SAMPLERS[1:])
-def deviation(config: Config, json_: Json = False, out: Out = None) -> None:
+def deviation(
+    config: Config, json_: Json = False, out: Out = None, figures: Figures = "png"
+) -> None:
     """Batch deviation over the steps of one epoch: exact, simulated, bounded. Nothing is trained.
 
     Example: pslref deviation --partition severe --clients 16 --batch-size 64 --out results
     """
     from pslref import planning
 
-    steps, summary = planning.deviation(config, out=out)
+    steps, summary = planning.deviation(config, out=out, figures=figures)
     if json_:
         terminal.print_json(config=asdict(config), summary=summary, steps=steps)
         return
     terminal.print_table(map(terminal.deviation, summary))
     print(terminal.EXPECTED)
-    if out is not None:
-        print(f"Written to {out}: deviation.png, deviation.csv, summary.csv, config.json")
+    terminal.print_written(out, f"deviation.{figures}, deviation.csv, summary.csv, config.json")
 
 
 @command(*(name for name in SCHEDULE if name not in TRIED), *TRAINING, sampler=SAMPLERS[1:])
@@ -212,6 +210,7 @@ def stragglers(
     accuracy: Annotated[bool, option("Also train with each schedule.", "--accuracy")] = False,
     json_: Json = False,
     out: Out = None,
+    figures: Figures = "png",
 ) -> None:
     """Epoch time against batch deviation when some clients are slow, beside the least time.
 
@@ -230,16 +229,16 @@ def stragglers(
     )
     with terminal.progress() as progress:
         task = progress.add_task("schedules", total=len(grid) * config.seeds)
+        advance = partial(progress.advance, task)
         rows = planning.stragglers(
-            config, grid, accuracy=accuracy, out=out, after_row=lambda: progress.advance(task)
+            config, grid, accuracy=accuracy, out=out, figures=figures, after_row=advance
         )
     if json_:
         terminal.print_json(config=planning.straggler_config(config, grid), results=rows)
         return
     terminal.print_table(map(terminal.straggler, planning.mean_over_seeds(rows)))
     print(f"{terminal.EXPECTED} All are means over the seeds.")
-    if out is not None:
-        print(f"Written to {out}: stragglers.png, stragglers.csv, config.json")
+    terminal.print_written(out, f"stragglers.{figures}, stragglers.csv, config.json")
 
 
 @command(*SCHEDULE, *TRAINING, several=True)
@@ -255,6 +254,7 @@ def sweep(
         str | None, option("Address of a Dask scheduler; its workers run, instead of --jobs.")
     ] = None,
     json_: Json = False,
+    figures: Figures = "png",
 ) -> None:
     """Train with every combination of the values given, with commas; stopped, it goes on later.
 
@@ -274,7 +274,7 @@ def sweep(
 
         place = sweep.processes(jobs) if scheduler is None else sweep.cluster(scheduler, show)
         with place as executor:
-            rows = sweep.run(values, out, executor, lambda: progress.advance(task))
+            rows = sweep.run(values, out, executor, partial(progress.advance, task), figures)
     failed = [row["error"] for row in rows if row["error"]]
     if json_:
         terminal.print_json(config=values, results=rows)
@@ -282,7 +282,7 @@ def sweep(
         varying = sweep.varying(rows)
         terminal.print_table(terminal.sweep(row, varying) for row in sweep.summary(rows))
         print(terminal.MEASURED)
-        print(f"Written to {out}: sweep.png, sweep.csv, epochs.csv, config.json, runs")
+        terminal.print_written(out, f"sweep.{figures}, sweep.csv, epochs.csv, config.json, runs")
     if failed:
         print(f"pslref: {len(failed)} of {len(rows)} runs failed: {failed[0]}", file=sys.stderr)
         raise typer.Exit(1)

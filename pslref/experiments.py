@@ -28,6 +28,7 @@ def compare(
     faults: Sequence[float] = (),
     *,
     out: Path | None = None,
+    figures: str = "png",
     after_epoch: Callable[[], object] = lambda: None,
 ) -> Results:
     """Train one network with each sampler; all samplers of one seed share partition and weights.
@@ -39,13 +40,18 @@ def compare(
             were `unreachable`, and the steps `aborted`.
         out: a folder for results.csv, epochs.csv, steps.csv, config.json and compare.png, or
             faults.png; the tables are written anew after every run.
+        figures: png, pdf or svg.
         after_epoch: called after every epoch of every run, for a progress bar.
 
     Raises:
         ValueError: for a config that cannot be run.
         Diverged: if a loss stops being finite; the runs before it are written.
     """
-    files.check_outputs(("out", out, [*TABLES, "faults.png" if faults else "compare.png"]))
+    check.one_of("figures", figures, files.FIGURES)
+    drawn = f"{'faults' if faults else 'compare'}.{figures}"
+    files.check_outputs(("out", out, [*TABLES, drawn]))
+    if out is not None:  # it takes long; now, since a matplotlibrc may forbid it
+        from pslref import plots
     asked = described(config, faults)
     dataset = dataset_of(config)
     results = Results()
@@ -61,12 +67,11 @@ def compare(
         if out is not None:
             _write(out, asked, results)
     if out is not None:
-        from pslref import plots  # here, since matplotlib takes long to import
-
         if faults:
-            plots.save(_accuracy_and_deviation(summary(results.runs)), out / "faults.png")
+            picture = _accuracy_and_deviation(summary(results.runs))
         else:
-            plots.save(plots.compare(results.epochs, results.steps), out / "compare.png")
+            picture = plots.compare(results.epochs, results.steps)
+        plots.save(picture, out / drawn)
     return results
 
 

@@ -21,6 +21,7 @@ from pslref import check
 
 TEMPORARY = ".pslref-"  # what the names of files begin with that are being written
 DISK_FAILS = (errno.EIO, errno.ENOSPC, errno.EDQUOT)  # all else means: cannot be synced
+FIGURES = ("png", "pdf", "svg")  # as what a picture can be written
 
 
 @contextmanager

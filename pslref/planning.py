@@ -54,13 +54,14 @@ def schedules(config: Config, *, out: Path | None = None) -> list[Row]:
 
 
 def deviation(
-    config: Config, *, out: Path | None = None, num_simulations: int = 200
+    config: Config, *, out: Path | None = None, figures: str = "png", num_simulations: int = 200
 ) -> tuple[list[Row], list[Row]]:
     """Batch deviation over the steps of one epoch per sampler: exact, simulated and bounded.
 
     Args:
         config: what to plan; its seed draws the split and the schedules.
         out: a folder for deviation.csv, summary.csv, config.json and deviation.png.
+        figures: png, pdf or svg.
         num_simulations: how often all clients shuffle their samples for the simulated band.
 
     Returns:
@@ -71,8 +72,11 @@ def deviation(
         `first_empty`, how many steps it takes until the first client has no samples left; and for
         UGS `serfling` and `l1_bound`, which a full batch's Δ exceeds with probability 0.05 at most.
     """
-    names = ["config.json", "deviation.csv", "summary.csv", "deviation.png"]
+    check.one_of("figures", figures, files.FIGURES)
+    names = ["config.json", "deviation.csv", "summary.csv", f"deviation.{figures}"]
     files.check_outputs(("out", out, names))
+    if out is not None:  # it takes long; now, since a matplotlibrc may forbid it
+        from pslref import plots
     dataset = dataset_of(config)
     steps: list[Row] = []
     summary: list[Row] = []
@@ -99,9 +103,7 @@ def deviation(
         files.write_json(out / "config.json", asdict(config) | {"made_by": versions.MADE_BY})
         files.write_csv(out / "deviation.csv", steps)
         files.write_csv(out / "summary.csv", summary)
-        from pslref import plots  # here, since matplotlib takes long to import
-
-        plots.save(plots.deviation(steps, summary), out / "deviation.png")
+        plots.save(plots.deviation(steps, summary), out / f"deviation.{figures}")
     return steps, summary
 
 
@@ -136,6 +138,7 @@ def stragglers(
     *,
     accuracy: bool = False,
     out: Path | None = None,
+    figures: str = "png",
     after_row: Callable[[], object] = lambda: None,
 ) -> list[Row]:
     """Time against deviation: the samplers, LDS for each δ and c, and the bound on the time.
@@ -145,6 +148,7 @@ def stragglers(
         grid: what to run for each seed, from `straggler_grid`.
         accuracy: also train with each schedule, as `compare` does.
         out: a folder for stragglers.csv, config.json and stragglers.png.
+        figures: png, pdf or svg.
         after_row: called after every row, for a progress bar.
 
     Returns:
@@ -157,7 +161,11 @@ def stragglers(
         for). The sampler "bound" is slowest first: no schedule of batches of at most B is faster,
         and nobody should train with it. With costs per sample that is not so, and it is left out.
     """
-    files.check_outputs(("out", out, ["config.json", "stragglers.csv", "stragglers.png"]))
+    check.one_of("figures", figures, files.FIGURES)
+    names = ["config.json", "stragglers.csv", f"stragglers.{figures}"]
+    files.check_outputs(("out", out, names))
+    if out is not None:  # it takes long; now, since a matplotlibrc may forbid it
+        from pslref import plots
     dataset = dataset_of(config)
     rows = []
     for seed in range(config.seed, config.seed + config.seeds):
@@ -196,9 +204,7 @@ def stragglers(
         asked = straggler_config(config, grid)
         files.write_json(out / "config.json", asked | {"made_by": versions.MADE_BY})
         files.write_csv(out / "stragglers.csv", rows)
-        from pslref import plots
-
-        plots.save(plots.stragglers(rows), out / "stragglers.png")
+        plots.save(plots.stragglers(rows), out / f"stragglers.{figures}")
     return rows
 
 

@@ -1,10 +1,7 @@
 """Each picture a function of the numbers it shows: results tables, or arrays by name."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from io import BytesIO
 from itertools import cycle
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
@@ -12,8 +9,10 @@ import numpy as np
 from matplotlib.colors import ListedColormap, PowerNorm
 from matplotlib.figure import Figure
 
-from pslref import files
 from pslref.check import ArrayLike, FloatArray
+from pslref.pictures import Picture as Picture
+from pslref.pictures import own_settings
+from pslref.pictures import save as save
 
 Row = dict[str, Any]
 Values = ArrayLike | tuple[ArrayLike, ArrayLike]  # y over x = 1, 2, ..., or (x, y)
@@ -42,25 +41,6 @@ FEW = 15  # a line through so few values shows where they are
 BOUNDS = {"serfling": "Serfling, all classes", "l1_bound": "bound on Δ itself"}
 
 
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """A figure with the numbers that it shows. A notebook displays it.
-
-    Attributes:
-        figure: the figure.
-        data: what is drawn, by the names that the figure shows.
-    """
-
-    figure: Figure = field(repr=False)
-    data: dict[str, Any] = field(repr=False)
-
-    def _repr_png_(self) -> bytes:
-        file = BytesIO()
-        # The same bytes for the same figure: no version, no date.
-        self.figure.savefig(file, format="png", dpi=90, metadata={"Software": None})
-        return file.getvalue()
-
-
 class Panel(NamedTuple):
     """One of the panels of `curves`.
 
@@ -85,6 +65,7 @@ class Panel(NamedTuple):
     ylim: tuple[float | None, float | None] | None = None
 
 
+@own_settings()
 def curves(*panels: Panel) -> Picture:
     """Lines over a common x, a panel beside the other; a sampler's line looks as everywhere.
 
@@ -124,6 +105,7 @@ def _xy(values: Values) -> tuple[FloatArray, FloatArray]:
     return np.arange(1.0, y.size + 1), y
 
 
+@own_settings()
 def shades(tables: Mapping[str, ArrayLike], xlabel: str, ylabel: str, unit: str) -> Picture:
     """Tables as grey cells, a panel beside the other: white is 0, black the largest of them all.
 
@@ -160,6 +142,7 @@ def shades(tables: Mapping[str, ArrayLike], xlabel: str, ylabel: str, unit: str)
     return Picture(figure, data)
 
 
+@own_settings()
 def compare(epochs: Sequence[Row], steps: Sequence[Row]) -> Picture:
     """Test accuracy over the epochs, and batch deviation over the steps of the first one.
 
@@ -198,6 +181,7 @@ def compare(epochs: Sequence[Row], steps: Sequence[Row]) -> Picture:
     return Picture(figure, data)
 
 
+@own_settings()
 def deviation(steps: Sequence[Row], summary: Sequence[Row]) -> Picture:
     """Batch deviation over the steps of one epoch, a panel for each sampler.
 
@@ -234,6 +218,7 @@ def deviation(steps: Sequence[Row], summary: Sequence[Row]) -> Picture:
     return Picture(figure, data)
 
 
+@own_settings()
 def stragglers(rows: Sequence[Row]) -> Picture:
     """The frontier: mean expected deviation against epoch time, averaged over the seeds.
 
@@ -279,9 +264,3 @@ def stragglers(rows: Sequence[Row]) -> Picture:
     axes.set_xlim(right=1.05 * axes.get_xlim()[1])
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
     return Picture(figure, data)
-
-
-def save(picture: Picture, path: Path) -> None:
-    """Write the figure as PNG, whole or not at all."""
-    with files.replacing(path) as temporary:
-        picture.figure.savefig(temporary, format="png", dpi=100)

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import typer
@@ -201,6 +202,12 @@ def _interval(row: Row) -> str:
         return ""
     low, high = (f"{100 * row[key]:+.1f}" for key in ("low", "high"))
     return f"{100 * row['difference']:+.1f} ({low} to {high})"
+
+
+def print_written(out: Path | None, names: str) -> None:
+    """Print what was written to a folder, if there is one."""
+    if out is not None:
+        print(f"Written to {out}: {names}")
 
 
 def print_json(**found: object) -> None:

@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from pslref import cli
 from pslref.config import SAMPLERS
 
 ROOT = Path(__file__).parents[1]
@@ -79,6 +81,40 @@ def test_deviation_and_stragglers_print_tables_and_json(pslref, tmp_path: Path) 
     assert "lds c=0.01 δ=1" in out
     code, out, _ = pslref("stragglers", "--clients", "8", "--seeds", "1", "--delta", "1", "--json")
     assert json.loads(out)["results"][0]["sampler"] == "ugs"
+
+
+TINY = ["--clients", "8", "--hidden", "8", "--epochs", "1", "--seeds", "1", "--sampler", "ugs"]
+DRAWING = {
+    "compare": TINY,
+    "deviation": ["--clients", "8", "--sampler", "ugs"],
+    "stragglers": TINY,
+    "sweep": TINY,
+}
+
+
+@pytest.mark.parametrize("command", DRAWING)
+def test_figures_are_written_as_asked(pslref, command: str, tmp_path: Path) -> None:
+    options = [command, *DRAWING[command], "--out", str(tmp_path)]
+    code, out, _ = pslref(*options, "--figures", "svg")
+    assert code == 0
+    assert f"Written to {tmp_path}: {command}.svg, " in out
+    (figure,) = tmp_path.glob(f"{command}.*g")
+    assert figure.read_bytes().startswith(b"<?xml")
+
+
+@pytest.mark.parametrize("command", DRAWING)
+def test_figures_that_cannot_be_drawn_are_refused_before_the_work(
+    pslref, monkeypatch: pytest.MonkeyPatch, command: str, tmp_path: Path
+) -> None:
+    options = [command, *DRAWING[command], "--out", str(tmp_path)]
+    code, _, err = pslref(*options, "--figures", "jpg")
+    assert code == 2
+    assert err.startswith("pslref: figures = 'jpg': must be one of png, pdf, svg")
+    monkeypatch.setitem(sys.modules, "pslref.plots", None)  # as if a matplotlibrc forbade it
+    monkeypatch.delattr("pslref.plots", raising=False)
+    with pytest.raises(ImportError):
+        CliRunner().invoke(cli.app, options, catch_exceptions=False)
+    assert not list(tmp_path.iterdir())
 
 
 def test_schedule_prints_every_sample_once(pslref, tmp_path: Path) -> None:

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+import pytest
 from matplotlib.axes import Axes
 
 from pslref import plots
 from pslref.plots import LOOKS, STYLES, Panel, Picture
+from pslref.sweep.grid import COLUMNS
+from pslref.sweep.picture import picture as sweep_picture
 
 
 def loss_and_time() -> Picture:
@@ -102,17 +105,22 @@ def test_compare_holds_the_accuracies_of_all_seeds_and_the_deviation_of_the_firs
     np.testing.assert_allclose(deviation, [3, 3.1, 3.2])
 
 
-def test_deviation_holds_the_expected_ones() -> None:
-    steps = [
+DEVIATION = (
+    [
         {"sampler": "ugs", "step": t, "batch_size": 4, "expected": 0.2 + t, "low": 0.1, "high": 0.5}
         for t in (0, 1)
-    ]
-    summary = [{"sampler": "ugs", "num_steps": 2, "serfling": 1.5, "l1_bound": None}]
-    picture = plots.deviation(steps, summary)
+    ],
+    [{"sampler": "ugs", "num_steps": 2, "serfling": 1.5, "l1_bound": None}],
+)
+SWEPT = dict.fromkeys(COLUMNS) | {"sampler": "ugs", "clients": 8, "test_accuracy": 0.5, "std": 0.1}
+
+
+def test_deviation_holds_the_expected_ones() -> None:
+    picture = plots.deviation(*DEVIATION)
     np.testing.assert_allclose(picture.data["ugs"], [0.2, 1.2])
 
 
-def test_stragglers_holds_the_mean_over_the_seeds_of_each_point() -> None:
+def stragglers() -> list[dict]:
     rows = [
         {"sampler": "lds", "concentration": 1.0, "slack": None, "assign": None, "delta": delta,
          "epoch_time": 100 - 10 * delta + seed, "mean_deviation": delta / 10}
@@ -125,13 +133,70 @@ def test_stragglers_holds_the_mean_over_the_seeds_of_each_point() -> None:
         {"sampler": "targets", "slack": 0.0, "assign": "slowest-first", **other},
         {"sampler": "targets", "slack": 0.0, "assign": "balanced", **other},
     ]
-    picture = plots.stragglers(rows)
+    return rows
+
+
+def test_stragglers_holds_the_mean_over_the_seeds_of_each_point() -> None:
+    picture = plots.stragglers(stragglers())
     np.testing.assert_allclose(picture.data["lds, c = 1"], [[91, 0.1], [81, 0.2]])
     for name in ("bound", "targets", "targets, balanced"):
         np.testing.assert_allclose(picture.data[name], [[40, 1.5]])
 
 
-def test_save_writes_the_figure(tmp_path: Path) -> None:
-    plots.save(loss_and_time(), tmp_path / "new" / "loss.png")
-    assert [path.name for path in tmp_path.rglob("*")] == ["new", "loss.png"]
-    assert mpl.image.imread(tmp_path / "new" / "loss.png").ndim == 3
+HOSTILE = {
+    "text.usetex": True,
+    "font.family": "a font that nobody has",
+    "font.size": 30,
+    "axes.grid": True,
+    "lines.linewidth": 9,
+    "figure.dpi": 33,
+    "savefig.bbox": "tight",
+    "savefig.transparent": True,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "other",
+    "pdf.fonttype": 42,
+}
+
+
+@pytest.mark.parametrize("form", ["png", "pdf", "svg"])
+def test_a_users_own_settings_change_no_byte(form: str, tmp_path: Path) -> None:
+    def all_bytes() -> list[bytes]:
+        pictures = [
+            loss_and_time(),
+            plots.shades({"FLS": [[0, 1], [2, 100]]}, "step", "client", "samples"),
+            plots.compare(EPOCHS, STEPS),
+            plots.deviation(*DEVIATION),
+            plots.stragglers(stragglers()),
+            sweep_picture([SWEPT], []),
+        ]
+        written = []
+        for i, picture in enumerate(pictures):
+            plots.save(picture, tmp_path / f"{i}.{form}")
+            written.append((tmp_path / f"{i}.{form}").read_bytes())
+        return written + [picture._repr_png_() for picture in pictures[:1]]
+
+    expected = all_bytes()
+    with mpl.rc_context(HOSTILE):
+        assert all_bytes() == expected
+        assert mpl.rcParams["font.size"] == 30  # and the user keeps them
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"), [("a.b.png", b"\x89PNG"), ("a.pdf", b"%PDF-"), ("a.svg", b"<?xml")]
+)
+def test_save_writes_what_the_suffix_says_without_version_or_date(
+    name: str, begins: bytes, tmp_path: Path
+) -> None:
+    plots.save(loss_and_time(), tmp_path / "new" / name)
+    assert [path.name for path in tmp_path.rglob("*")] == ["new", name]
+    written = (tmp_path / "new" / name).read_bytes()
+    assert written.startswith(begins)
+    for word in (mpl.__version__.encode(), b"<dc:date>", b"CreationDate", b"Producer"):
+        assert word not in written
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.PNG", "a", "png"])
+def test_another_suffix_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"suffix of the picture = .*must be one of \.png, \.pdf"):
+        plots.save(loss_and_time(), tmp_path / name)
+    assert not list(tmp_path.iterdir())

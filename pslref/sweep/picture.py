@@ -6,11 +6,13 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from pslref.plots import STYLES, Picture
+from pslref.pictures import Picture, own_settings
+from pslref.plots import STYLES
 
 Row = dict[str, Any]
 
 
+@own_settings()
 def picture(rows: Sequence[Row], varying: Sequence[str]) -> Picture:
     """Test accuracy against K, or the first field that varies: mean and deviation over the seeds.
 

@@ -26,6 +26,7 @@ def run(
     out: Path,
     executor: Callable[[], Executor],
     after_run: Callable[[], object] = lambda: None,
+    figures: str = "png",
 ) -> list[Row]:
     """Run what of a grid is not in `out` yet, and write the tables of all of it.
 
@@ -37,6 +38,7 @@ def run(
             alone.
         executor: makes an executor; called again when a worker died and took the others along.
         after_run: called after every run, for a progress bar.
+        figures: png, pdf or svg.
 
     Returns:
         The rows of sweep.csv in the grid's order: the fields, the results, and `error`, a
@@ -46,8 +48,12 @@ def run(
         ValueError: for a file of a run that is damaged, not this run's, or made by another
             version, and for a worker of another version.
     """
-    names = ["config.json", "sweep.csv", "epochs.csv", "sweep.png"]
+    check.one_of("figures", figures, files.FIGURES)
+    names = ["config.json", "sweep.csv", "epochs.csv", f"sweep.{figures}"]
     files.check_outputs(("out", out, names), ("out", out / "runs", []))
+    from pslref import plots  # here, since the workers draw nothing
+    from pslref.sweep.picture import picture
+
     chosen = configs(grid)
     paths = {config: _path(out, config) for config in chosen}
     outcomes = {config: _kept(config, path) for config, path in paths.items() if path.exists()}
@@ -72,10 +78,7 @@ def run(
     files.write_json(out / "config.json", grid | {"made_by": versions.MADE_BY})
     files.write_csv(out / "sweep.csv", rows)
     files.write_csv(out / "epochs.csv", epochs)
-    from pslref import plots  # here, since the workers draw nothing
-    from pslref.sweep.picture import picture
-
-    plots.save(picture(summary(rows), varying(rows)), out / "sweep.png")
+    plots.save(picture(summary(rows), varying(rows)), out / f"sweep.{figures}")
     return rows
 
 
