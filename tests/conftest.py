@@ -3,12 +3,14 @@
 import signal
 import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
+from matplotlib.figure import Figure
 
-from pslref import cli
+from pslref import cli, plots
 
 # Hypothesis draws its examples from a seed of the test's own name: the same ones every time.
 settings.register_profile("pslref", derandomize=True, deadline=None)
@@ -51,3 +53,17 @@ def pslref(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
         return int(caught.value.code or 0), printed.out, printed.err
 
     return run
+
+
+@pytest.fixture
+def pictures(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
+    """The figures that are saved, by the names of their files, as they are saved."""
+    figures: dict[str, Figure] = {}
+    save = plots.save
+
+    def keeping(picture: plots.Picture, path: Path) -> None:
+        figures[path.name] = picture.figure
+        save(picture, path)
+
+    monkeypatch.setattr(plots, "save", keeping)
+    return figures

@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from scipy.stats import binom, binomtest, ttest_1samp, ttest_rel
 
-from pslref import checkpoints, data, experiments, runs
+from pslref import checkpoints, data, experiments, plots, runs
 from pslref.config import SAMPLERS, Config
 from pslref.split import Diverged
+from tests.drawn import assert_same, drawn, table
 
 SMALL = Config(clients=8, epochs=2, seeds=2, hidden=(8,))
 
@@ -30,28 +33,29 @@ def test_results_do_not_depend_on_which_samplers_and_seeds_run_or_in_what_order(
     assert alone == [row for row in every if (row["sampler"], row["seed"]) == ("lds", 1)]
 
 
-def test_the_tables_are_written_and_agree_with_the_results(tmp_path: Path) -> None:
+def test_tables_and_picture_are_written_and_agree_with_the_results(
+    tmp_path: Path, pictures: dict[str, Figure]
+) -> None:
     epochs_done = []
     results = experiments.compare(SMALL, out=tmp_path, after_epoch=lambda: epochs_done.append(1))
     assert len(epochs_done) == len(SAMPLERS) * 2 * 2
     assert {path.name for path in tmp_path.iterdir()} == {
         "compare.png", "config.json", "epochs.csv", "results.csv", "steps.csv",
     }  # fmt: skip
-    with (tmp_path / "results.csv").open() as file:
-        written = list(csv.DictReader(file))
-    assert [float(row["test_accuracy"]) for row in written] == [
-        row["test_accuracy"] for row in results.runs
-    ]
+    for name in ("runs", "epochs", "steps"):
+        written = table(tmp_path / f"{'results' if name == 'runs' else name}.csv")
+        assert written == getattr(results, name)
     assert json.loads((tmp_path / "config.json").read_text())["clients"] == 8
-    assert (tmp_path / "compare.png").read_bytes().startswith(b"\x89PNG")
+    epochs, steps = (table(tmp_path / name) for name in ("epochs.csv", "steps.csv"))
+    assert_same(pictures["compare.png"], plots.compare(epochs, steps).figure)
 
 
 def test_faults_give_every_sampler_a_row_for_each_share_and_centralized_one(tmp_path) -> None:
     config = replace(SMALL, sampler=("centralized", "fls", "ugs"), seeds=2)
     found = experiments.compare(config, [0.5, 0.0], out=tmp_path)
     alone = experiments.compare(config)
-    for table, same in [(found.runs, alone.runs), (found.epochs, alone.epochs)]:
-        whole = [row for row in table if not row["faults"]]
+    for rows, same in [(found.runs, alone.runs), (found.epochs, alone.epochs)]:
+        whole = [row for row in rows if not row["faults"]]
         assert [[row[key] for key in one] for row, one in zip(whole, same, strict=True)] == [
             list(one.values()) for one in same
         ]
@@ -67,6 +71,33 @@ def test_faults_give_every_sampler_a_row_for_each_share_and_centralized_one(tmp_
     for name in ("results.csv", "epochs.csv", "steps.csv"):
         with (tmp_path / name).open() as file:
             assert {row["faults"] for row in csv.DictReader(file)} == {"0.0", "0.5"}
+
+
+def test_the_picture_of_faults_draws_means_over_the_seeds_against_the_share_lost(
+    tmp_path: Path, pictures: dict[str, Figure]
+) -> None:
+    config = replace(SMALL, epochs=1, sampler=("ugs", "centralized", "fls"))
+    experiments.compare(config, [0.5, 0.0, 0.25], out=tmp_path)
+    rows = table(tmp_path / "results.csv")
+    panels = drawn(pictures["faults.png"])
+    columns = [
+        ("test_accuracy", "test accuracy in %", 100),
+        ("mean_deviation", "mean batch deviation Δ", 1),
+    ]
+    for panel, (column, title, unit) in zip(panels, columns, strict=True):
+        assert (panel.title, panel.ylabel) == (title, "mean over the seeds")
+        assert panel.xlabel == "clients lost by the end, %"
+        assert panel.lines.keys() == set(panel.legend) == set(config.sampler)
+        for sampler, line in panel.lines.items():
+            means = []
+            for lost in (0, 0.25, 0.5):
+                run = sampler, (0 if sampler == "centralized" else lost)  # it has none to lose
+                values = [row[column] for row in rows if (row["sampler"], row["faults"]) == run]
+                assert len(values) == 2
+                means.append(unit * sum(values) / 2)
+            np.testing.assert_allclose(line, [[0, 25, 50], means])
+            assert panel.looks[sampler][0] == to_hex(plots.STYLES[sampler]["color"])
+        assert panel.all_is_seen()
 
 
 def test_a_run_that_diverges_names_itself_and_keeps_what_was_written(tmp_path: Path) -> None:

@@ -3,18 +3,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from scipy.stats import ttest_ind
 
-from pslref import planning, theory
+from pslref import planning, plots, theory
 from pslref.config import SAMPLERS, Config
 from pslref.partition import extended_dirichlet
 from pslref.sampling import Schedule, fls
+from tests.drawn import assert_same, table
 
 SLOWEST_FIRST = ["slowest-first"]
 PLAN = Config(clients=16, batch_size=64, sampler=SAMPLERS[1:], seeds=2)
 
 
-def test_deviation_rows_are_exact_and_the_band_holds_them(tmp_path: Path) -> None:
+def test_deviation_rows_are_exact_and_tables_and_picture_hold_them(
+    tmp_path: Path, pictures: dict[str, Figure]
+) -> None:
     steps, summary = planning.deviation(PLAN, out=tmp_path)
     assert [row["sampler"] for row in summary] == list(SAMPLERS[1:])
     for row in summary:
@@ -31,6 +35,22 @@ def test_deviation_rows_are_exact_and_the_band_holds_them(tmp_path: Path) -> Non
     assert {path.name for path in tmp_path.iterdir()} == {
         "config.json", "deviation.csv", "deviation.png", "summary.csv",
     }  # fmt: skip
+    written = table(tmp_path / "deviation.csv"), table(tmp_path / "summary.csv")
+    assert written == (steps, summary)
+    assert_same(pictures["deviation.png"], plots.deviation(*written).figure)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS[1:])
+def test_the_band_leaves_out_one_simulation_in_forty_on_either_side(sampler: str) -> None:
+    steps, _ = planning.deviation(replace(PLAN, sampler=(sampler,)))
+    streams = planning.random_streams(0)
+    part, delays = planning.scenario(PLAN, planning.data.load("digits"), streams)
+    schedule = planning.draw_schedule(PLAN, sampler, part.class_counts, delays, streams["schedule"])
+    simulated = planning.simulate(schedule, part, streams["clients"], 200)
+    assert len(simulated) == 200
+    for step, values in zip(steps, simulated.T, strict=True):
+        assert (values < step["low"]).sum() <= 5 <= (values <= step["low"]).sum()
+        assert (values > step["high"]).sum() <= 5 <= (values >= step["high"]).sum()
 
 
 def test_simulated_deviation_agrees_with_the_exact_one(
@@ -90,7 +110,9 @@ def test_the_first_empty_client_and_the_tail() -> None:
     assert row["tail_deviation"] > row["mean_deviation"]
 
 
-def test_stragglers_save_time_and_nothing_beats_the_bound(tmp_path: Path) -> None:
+def test_stragglers_save_time_and_nothing_beats_the_bound(
+    tmp_path: Path, pictures: dict[str, Figure]
+) -> None:
     grid = planning.straggler_grid(PLAN, [0.0, 1.0], [1.0], [0.0, 2.0], SLOWEST_FIRST)
     done = []
     rows = planning.stragglers(PLAN, grid, out=tmp_path, after_row=lambda: done.append(1))
@@ -108,7 +130,9 @@ def test_stragglers_save_time_and_nothing_beats_the_bound(tmp_path: Path) -> Non
     ]  # fmt: skip
     saved = {row["delta"]: row["time_saved"] for row in means if row["sampler"] == "lds"}
     assert saved[1.0] > saved[0.0]
-    assert (tmp_path / "stragglers.png").read_bytes().startswith(b"\x89PNG")
+    written = table(tmp_path / "stragglers.csv")
+    assert written == rows
+    assert_same(pictures["stragglers.png"], plots.stragglers(written).figure)
 
 
 def test_stragglers_train_when_asked() -> None:

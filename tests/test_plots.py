@@ -1,50 +1,66 @@
-"""Pictures hold the numbers they draw, can be told apart without colour, and are reproducible."""
+"""Pictures draw what they are given, can be told apart without colour, and are reproducible."""
 
 import io
+import statistics
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 
 from pslref import plots
 from pslref.plots import LOOKS, STYLES, Panel, Picture
 from pslref.sweep.grid import COLUMNS
 from pslref.sweep.picture import picture as sweep_picture
+from tests.drawn import drawn
 
 
 def loss_and_time() -> Picture:
     lines = {"ugs": [3.0, 2.0, 1.0], "lds": [3.0, 1.0]}
     return plots.curves(
-        Panel("Loss", "step", "nats", lines, points={"measured": [2.5, 2.0, 1.5]}),
+        Panel("Loss", "step", "nats", lines, {"measured": [2.5, 2.0, 1.5]}, ylim=(0, 3.5)),
         Panel("Time", "δ", "seconds", {"wall": ([0.0, 0.5], [10.0, 100.0])}, yscale="log"),
     )
 
 
-def labels(axes: Axes) -> list[str]:
-    legend = axes.get_legend()
-    return [] if legend is None else [text.get_text() for text in legend.get_texts()]
+def test_curves_draw_every_line_where_it_is_and_name_the_axes() -> None:
+    left, right = drawn(loss_and_time().figure)
+    assert (left.title, left.xlabel, left.ylabel) == ("Loss", "step", "nats")
+    assert (right.title, right.xlabel, right.ylabel) == ("Time", "δ", "seconds")
+    assert (left.xscale, left.yscale) == (right.xscale, "linear") == ("linear", "linear")
+    assert right.yscale == "log"
+    assert (left.ylim, left.xticks) == ((0, 3.5), {1: "1", 2: "2", 3: "3"})
+    lines = {"measured": [2.5, 2, 1.5], "ugs": [3, 2, 1], "lds": [3, 1]}
+    assert left.lines.keys() == lines.keys()
+    for name, y in lines.items():
+        np.testing.assert_array_equal(left.lines[name], [range(1, len(y) + 1), y])
+    np.testing.assert_equal(right.lines, {"wall": np.array([[0, 0.5], [10, 100]])})
+    assert left.all_is_seen()
+    assert right.all_is_seen()
+    exact = 2 ** np.arange(16), np.arange(16)
+    panel = Panel("", "B", "E", {"exact": exact}, xscale="log", ylim=(None, 9))
+    (panel,) = drawn(plots.curves(panel).figure)
+    np.testing.assert_array_equal(panel.lines["exact"], exact)
+    assert (panel.xscale, panel.ylim[1]) == ("log", 9)
 
 
-def test_curves_hold_what_they_draw_and_name_the_axes() -> None:
-    picture = loss_and_time()
-    left, right = picture.figure.axes
-    assert (left.get_title(), left.get_xlabel(), left.get_ylabel()) == ("Loss", "step", "nats")
-    assert right.get_yscale() == "log"
-    x, y = picture.data["Loss"]["lds"]
-    np.testing.assert_array_equal([x, y], [[1, 2], [3, 1]])
-    np.testing.assert_array_equal(picture.data["Time"]["wall"], [[0, 0.5], [10, 100]])
-    drawn = {line.get_label(): line.get_ydata() for line in left.lines}
-    assert drawn.keys() == picture.data["Loss"].keys() == {"ugs", "lds", "measured"}
-    for label, values in drawn.items():
-        np.testing.assert_array_equal(values, picture.data["Loss"][label][1])
+def test_curves_mark_points_and_few_values_and_a_sampler_looks_as_everywhere() -> None:
+    few, many = [1.0] * 15, [1.0] * 16
+    lines = {"ugs": few, "loss": many, "other": few}
+    (panel,) = drawn(plots.curves(Panel("", "", "", lines, points={"a": many, "b": many})).figure)
+    colours = {name: look[0] for name, look in panel.looks.items()}
+    assert colours["a"] == colours["b"] == "#808080"
+    assert (colours["ugs"], colours["loss"]) == (STYLES["ugs"]["color"], "#000000")
+    markers = {name: look[3] for name, look in panel.looks.items()}
+    assert markers == {"a": ".", "b": "x", "ugs": "o", "loss": "", "other": "o"}
+    styles = {name: look[1] for name, look in panel.looks.items()}
+    assert styles == {"a": "None", "b": "None", "ugs": "-", "loss": "-", "other": "--"}
 
 
 def test_curves_have_a_legend_where_there_is_more_than_one_and_never_over_the_lines() -> None:
-    left, right = loss_and_time().figure.axes
-    assert labels(left) == ["measured", "ugs", "lds"]
-    assert labels(right) == []
+    left, right = drawn(loss_and_time().figure)
+    assert (left.legend, right.legend) == (["measured", "ugs", "lds"], [])
     loss = loss_and_time()
     loss.figure.draw_without_rendering()
     axes = loss.figure.axes[0]
@@ -58,22 +74,24 @@ def test_lines_differ_without_colour() -> None:
         assert len(told_apart) == len(looks)
 
 
-def test_shades_hold_the_tables_and_leave_only_zero_white() -> None:
+def test_shades_draw_each_cell_as_dark_as_the_root_of_its_number_and_only_zero_white() -> None:
     tables = {"FLS": [[0, 1], [2, 100]], "UGS": [[4, 0, 0], [0, 0, 3]]}
-    picture = plots.shades(tables, "step", "client", "samples")
-    left, right, bar = picture.figure.axes
-    assert [left.get_title(), right.get_title()] == ["FLS", "UGS"]
-    assert (left.get_xlabel(), left.get_ylabel(), bar.get_ylabel()) == (
-        "step", "client", "samples (0 is white)"
-    )  # fmt: skip
-    assert left.get_xlim() == (0.5, 2.5)  # columns are counted from 1, as steps are
-    assert left.get_ylim() == (1.5, -0.5)  # and rows from 0, as clients are, the first on top
-    np.testing.assert_array_equal(picture.data["UGS"], tables["UGS"])
-    for axes, table in zip((left, right), tables.values(), strict=True):
-        (image,) = axes.images
-        rgba = image.to_rgba(image.get_array())
-        np.testing.assert_array_equal((rgba == 1).all(axis=2), np.equal(table, 0))
-        assert image.get_clim() == (0, 100)  # one scale for all
+    left, right, bar = drawn(plots.shades(tables, "step", "client", "samples").figure)
+    assert [(panel.title, panel.xlabel, panel.ylabel) for panel in (left, right)] == [
+        ("FLS", "step", "client"), ("UGS", "step", ""),
+    ]  # fmt: skip
+    assert (bar.ylabel, bar.ylim) == ("samples (0 is white)", (0, 100))
+    greys = mpl.colormaps["Greys"]
+    for panel, table in zip((left, right), tables.values(), strict=True):
+        rows, columns = np.shape(table)
+        # Columns are counted from 1, as steps are, and rows from 0, as clients are, from the top.
+        np.testing.assert_allclose(panel.centres[0], np.arange(columns) + 1)
+        np.testing.assert_allclose(panel.centres[1], np.arange(rows), atol=1e-12)
+        assert (panel.xlim, panel.ylim) == ((0.5, columns + 0.5), (rows - 0.5, -0.5))
+        assert list(panel.xticks.values()) == [str(column + 1) for column in range(columns)]
+        root = np.sqrt(np.array(table) / 100)
+        expected = np.where(root == 0, 0, 1 - greys(0.25 + 0.75 * root)[..., 0])
+        np.testing.assert_allclose(panel.greys, expected, atol=0.01)
 
 
 def test_a_picture_is_the_same_png_every_time_whatever_the_version() -> None:
@@ -98,13 +116,6 @@ STEPS = [
 ]
 
 
-def test_compare_holds_the_accuracies_of_all_seeds_and_the_deviation_of_the_first() -> None:
-    picture = plots.compare(EPOCHS, STEPS)
-    accuracies, deviation = picture.data["fls"]
-    np.testing.assert_allclose(accuracies, [[53, 63], [54, 64]])
-    np.testing.assert_allclose(deviation, [3, 3.1, 3.2])
-
-
 DEVIATION = (
     [
         {"sampler": "ugs", "step": t, "batch_size": 4, "expected": 0.2 + t, "low": 0.1, "high": 0.5}
@@ -113,11 +124,6 @@ DEVIATION = (
     [{"sampler": "ugs", "num_steps": 2, "serfling": 1.5, "l1_bound": None}],
 )
 SWEPT = dict.fromkeys(COLUMNS) | {"sampler": "ugs", "clients": 8, "test_accuracy": 0.5, "std": 0.1}
-
-
-def test_deviation_holds_the_expected_ones() -> None:
-    picture = plots.deviation(*DEVIATION)
-    np.testing.assert_allclose(picture.data["ugs"], [0.2, 1.2])
 
 
 def stragglers() -> list[dict]:
@@ -136,11 +142,142 @@ def stragglers() -> list[dict]:
     return rows
 
 
-def test_stragglers_holds_the_mean_over_the_seeds_of_each_point() -> None:
-    picture = plots.stragglers(stragglers())
-    np.testing.assert_allclose(picture.data["lds, c = 1"], [[91, 0.1], [81, 0.2]])
-    for name in ("bound", "targets", "targets, balanced"):
-        np.testing.assert_allclose(picture.data[name], [[40, 1.5]])
+def test_compare_draws_mean_and_range_over_the_seeds_and_the_deviation_of_the_first(rng) -> None:
+    samplers, seeds = ["ugs", "centralized", "fls"], [7, 3, 5]
+    lengths = {"ugs": 5, "centralized": 5, "fls": 8}
+    epochs = [
+        {"sampler": sampler, "seed": seed, "epoch": epoch, "test_accuracy": rng.random()}
+        for sampler in samplers
+        for seed in seeds
+        for epoch in range(4)
+    ]
+    steps = [
+        {"sampler": sampler, "seed": seed, "step": step, "deviation": 2 * rng.random()}
+        for sampler in samplers
+        for seed in seeds
+        for step in range(lengths[sampler])
+    ]
+    picture = plots.compare(epochs, steps)
+    left, right = drawn(picture.figure)
+    assert left.xlabel == "epoch"
+    assert left.ylabel == "test accuracy in %, mean and range over seeds"
+    assert right.xlabel == "step of the first epoch, first seed"
+    assert (right.ylabel, right.ylim) == ("batch deviation Δ", (0, 2))
+    assert list(left.xticks.values()) == ["1", "2", "3", "4"]
+    assert (right.legend, left.legend) == (samplers, [])
+    assert left.all_is_seen()
+    assert right.all_is_seen()
+    assert left.lines.keys() == left.bands.keys() == right.lines.keys() == set(samplers)
+    for sampler in samplers:
+        accuracies = [
+            [
+                100 * r["test_accuracy"]
+                for r in epochs
+                if (r["sampler"], r["epoch"]) == (sampler, epoch)
+            ]
+            for epoch in range(4)
+        ]
+        mean, low, high = ([f(a) for a in accuracies] for f in (statistics.mean, min, max))
+        np.testing.assert_allclose(left.lines[sampler], [[1, 2, 3, 4], mean])
+        np.testing.assert_allclose(left.bands[sampler], [[1, 2, 3, 4], low, high])
+        deviation = [
+            [r["step"] + 1, r["deviation"]]
+            for r in steps
+            if (r["sampler"], r["seed"]) == (sampler, 7)
+        ]
+        np.testing.assert_array_equal(right.lines[sampler].T, deviation)
+        assert left.looks[sampler] == right.looks[sampler]
+        assert left.looks[sampler][0] == to_hex(STYLES[sampler]["color"])
+
+
+def test_deviation_draws_the_exact_line_in_its_band_and_the_bounds_that_say_something(rng) -> None:
+    bounds = {"ugs": (1.5, 0.7), "lds": (None, None), "fls": (2.5, 1.9), "fpls": (2.0, 0.6)}
+    steps = [
+        {"sampler": sampler, "step": t, "batch_size": 3 if t == 4 else 4}
+        | dict(zip(("low", "expected", "high"), sorted(2 * rng.random(3)), strict=True))
+        for sampler in bounds
+        for t in range(5)
+    ]
+    summary = [
+        {"sampler": sampler, "num_steps": 5, "serfling": serfling, "l1_bound": l1_bound}
+        for sampler, (serfling, l1_bound) in bounds.items()
+    ]
+    panels = drawn(plots.deviation(steps, summary).figure)
+    assert [panel.title for panel in panels] == list(bounds)
+    assert [panel.ylabel for panel in panels] == ["batch deviation Δ", "", "", "batch deviation Δ"]
+    levels = [
+        {"Serfling, all classes: 1.50": (1, 4, 1.5), "bound on Δ itself: 0.70": (1, 4, 0.7)},
+        {},
+        {"bound on Δ itself: 1.90": (1, 4, 1.9)},
+        {"bound on Δ itself: 0.60": (1, 4, 0.6)},
+    ]
+    for panel, sampler, expected in zip(panels, bounds, levels, strict=True):
+        rows = [row for row in steps if row["sampler"] == sampler]
+        x = [row["step"] + 1 for row in rows]
+        line, band = panel.lines["expected, exact"], panel.bands["95 % of simulations"]
+        np.testing.assert_array_equal(line, [x, [row["expected"] for row in rows]])
+        np.testing.assert_array_equal(band.T, [(r["step"] + 1, r["low"], r["high"]) for r in rows])
+        assert panel.levels == expected
+        assert panel.legend == ["95 % of simulations", "expected, exact", *expected]
+        assert (panel.xlabel, panel.ylim) == ("step of the epoch", (0, 2))
+        assert panel.all_is_seen()
+
+
+def test_stragglers_draws_the_mean_over_the_seeds_of_each_schedule(rng) -> None:
+    fields = ("sampler", "delta", "concentration", "slack", "assign")
+    schedules = [
+        ("ugs", None, None, None, None),
+        *(("lds", delta, c, None, None) for c in (0.01, 1.0) for delta in (0.5, 2.0, 1.0)),
+        *(("targets", None, None, slack, "slowest-first") for slack in (0.0, 0.2)),
+        ("targets", None, None, 0.0, "balanced"),
+        ("bound", None, None, None, None),
+    ]
+    rows = [
+        dict(zip(fields, schedule, strict=True))
+        | {"epoch_time": 100 + 50 * rng.random(), "mean_deviation": rng.random()}
+        for _ in range(3)
+        for schedule in schedules
+    ]
+    (panel,) = drawn(plots.stragglers(rows).figure)
+
+    def points(**fixed: object) -> list[tuple[float, float]]:
+        """Time and deviation of those schedules, in their order."""
+        return [
+            tuple(
+                statistics.mean(
+                    row[name] for row in rows if tuple(row[f] for f in fields) == schedule
+                )
+                for name in ("epoch_time", "mean_deviation")
+            )
+            for schedule in schedules
+            if dict(zip(fields, schedule, strict=True)).items() >= fixed.items()
+        ]
+
+    expected = {
+        "ugs": (points(sampler="ugs"), []),
+        "lds, c = 0.01": (points(concentration=0.01), ["δ=0.5", "δ=2.0", "δ=1.0"]),
+        "lds, c = 1": (points(concentration=1.0), ["δ=0.5", "δ=2.0", "δ=1.0"]),
+        "targets": (points(assign="slowest-first"), ["slack=0.0", "slack=0.2"]),
+        "targets, balanced": (points(assign="balanced"), []),
+    }
+    ((bound, _),) = points(sampler="bound")
+    np.testing.assert_allclose(
+        panel.lines.pop("no schedule is faster"), [[bound, bound], panel.ylim]
+    )
+    assert panel.lines.keys() == expected.keys()
+    notes = []
+    for name, (places, texts) in expected.items():
+        np.testing.assert_allclose(panel.lines[name].T, places)
+        notes += zip(texts, places if texts else [], strict=True)
+        assert panel.looks[name][0] == STYLES[name.split(",")[0]]["color"]
+    assert [text for text, *_ in panel.notes] == [text for text, _ in notes]
+    np.testing.assert_allclose([at for _, *at in panel.notes], [at for _, at in notes])
+    assert len({look[1:] for look in panel.looks.values()}) == len(panel.looks)  # without colour
+    assert panel.legend == [*expected, "no schedule is faster"]
+    assert panel.xlabel == "epoch time, in delays of the fastest possible client"
+    assert panel.ylabel == "mean expected batch deviation Δ"
+    assert panel.xlim[0] == panel.ylim[0] == 0
+    assert panel.all_is_seen()
 
 
 HOSTILE = {

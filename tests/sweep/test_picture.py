@@ -1,6 +1,10 @@
+import numpy as np
+from matplotlib.colors import to_hex
+
 from pslref.plots import STYLES
 from pslref.sweep.grid import COLUMNS
 from pslref.sweep.picture import picture
+from tests.drawn import drawn
 
 
 def row(sampler: str, accuracy: float | None, std: float | None = 0.1, **fields: object) -> dict:
@@ -25,42 +29,56 @@ ROWS = [
 
 def test_accuracy_against_clients_in_a_panel_for_each_partition() -> None:
     shown = picture(ROWS, ["partition", "clients"])
-    assert list(shown.data) == ["partition = iid", "partition = severe"]
-    for panel in shown.data.values():
-        assert panel["centralized"] == [(128, 90, 10), (16, 90, 10)]
-        assert panel["fls"] == [(128, 0, 0), (16, 10, 0)]
-        assert panel["ugs"] == [(128, 0, 1), (16, 10, 1)]
-        assert panel["lds"] == []
-    left, right = shown.figure.axes
-    assert [label.get_text() for label in right.get_xticklabels()] == ["128", "16"]
-    assert right.get_xlabel() == "clients K"
-    assert left.get_ylabel() == "test accuracy in %, mean ± std"
+    panels = drawn(shown.figure)
+    assert [panel.title for panel in panels] == ["partition = iid", "partition = severe"]
+    assert [panel.ylabel for panel in panels] == ["test accuracy in %, mean ± std", ""]
     (legend,) = shown.figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["centralized", "fls", "ugs"]
-    for line, accuracy in zip(left.containers, (90, 0, 0), strict=True):
-        assert line[0].get_ydata()[0] == accuracy
+    samplers = [text.get_text() for text in legend.get_texts()]
+    assert samplers == ["centralized", "fls", "ugs"]
+    for panel in panels:
+        assert panel.xlabel == "clients K"
+        assert panel.xticks == {0: "128", 1: "16"}
+        assert panel.bars.keys() == set(samplers)
+        for sampler, bars in panel.bars.items():
+            points = [
+                ([128, 16].index(row["clients"]), row["test_accuracy"], row["std"] or 0)
+                for row in ROWS
+                if row["sampler"] == sampler and row["clients"]
+                if row["partition"] == panel.title.removeprefix("partition = ")
+            ]
+            if sampler == "centralized":  # which heeds neither, and is drawn at both
+                points = [(0, 0.9, 0.1), (1, 0.9, 0.1)]
+            x, accuracy, std = np.transpose(points)
+            expected = 100 * np.array([accuracy, accuracy - std, accuracy + std])
+            np.testing.assert_allclose(bars[1:], expected, atol=1e-12)
+            np.testing.assert_allclose(bars[0], x, atol=0.15)
+            assert panel.looks[sampler][0] == to_hex(STYLES[sampler]["color"])
+        assert panel.all_is_seen()
 
 
 def test_samplers_are_told_apart_without_colour_and_beside_each_other() -> None:
-    (panel, _) = picture(ROWS, ["partition", "clients"]).figure.axes
-    lines = [container[0] for container in panel.containers]
-    assert [line.get_linestyle() for line in lines] == [
-        STYLES[sampler]["linestyle"] for sampler in ("centralized", "fls", "ugs")
-    ]
-    assert len({line.get_marker() for line in lines}) == 3
-    assert len({line.get_xdata()[0] for line in lines}) == 3
+    (panel, _) = drawn(picture(ROWS, ["partition", "clients"]).figure)
+    assert len({look[1:] for look in panel.looks.values()}) == 3
+    assert len({look[3] for look in panel.looks.values()}) == 3
+    assert np.diff(sorted(bars[0, 0] for bars in panel.bars.values())).min() > 0.05
 
 
 def test_without_clients_the_first_field_that_varies_is_on_the_axis() -> None:
     rows = [
-        row("ugs", 0.5, batch_size=b, model=m, dtype=d)
-        for b in (32, 64)
-        for m in ("mlp", "cnn")
-        for d in ("float32", "float64")
-    ]
+        row("ugs", (4 * b + 2 * m + d) / 100, batch_size=(32, 64)[b], model=("mlp", "cnn")[m],
+            dtype=("float32", "float64")[d])
+        for b in (0, 1)
+        for m in (0, 1)
+        for d in (0, 1)
+    ]  # fmt: skip
     shown = picture(rows, ["batch_size", "model", "dtype"])
-    assert [axes.get_xlabel() for axes in shown.figure.axes if axes.axison] == ["batch_size"] * 4
-    assert list(shown.data)[1] == "model = mlp\ndtype = float64"
+    panels = drawn(shown.figure)
+    assert [panel.xlabel for panel in panels] == ["batch_size"] * 4
+    assert [panel.ylabel != "" for panel in panels] == [True, False, False, True]
+    assert panels[1].title == "model = mlp\ndtype = float64"
+    for i, panel in enumerate(panels):
+        np.testing.assert_allclose(panel.bars["ugs"][:2], [[0, 1], [i, 4 + i]])
+        assert panel.xticks == {0: "32", 1: "64"}
 
 
 def test_a_single_combination_is_one_point() -> None:

@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import statistics
 import subprocess
 import sys
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -12,12 +13,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 from pslref import runs, sweep, terminal, versions
 from pslref.config import Config
 from pslref.data import load
 from pslref.sweep import running
 from pslref.sweep.grid import columns
+from tests.drawn import drawn, table
 from tests.sweep.conftest import ANOTHER, GRID, contents
 
 FEW = GRID | {"epochs": 1}
@@ -50,8 +53,8 @@ def test_a_row_is_what_compare_finds_and_the_tables_hold_all_of_it(tmp_path: Pat
     assert len(rows) == count == 2 * (1 + 2 * 2)
     assert [row["sampler"] for row in rows[:4]] == ["centralized", "centralized", "ugs", "ugs"]
     epochs = list(csv.DictReader((tmp_path / "epochs.csv").read_text().splitlines()))
-    table = list(csv.DictReader((tmp_path / "sweep.csv").read_text().splitlines()))
-    for row, printed, epoch in zip(rows, table, epochs, strict=True):
+    written = list(csv.DictReader((tmp_path / "sweep.csv").read_text().splitlines()))
+    for row, printed, epoch in zip(rows, written, epochs, strict=True):
         partition, clients = row["partition"] or "mild", row["clients"] or 9
         config = Config(partition=partition, clients=clients, hidden=(16,), epochs=1)
         results = runs.run(config, load("digits"), row["sampler"], row["seed"])
@@ -68,6 +71,29 @@ def test_a_row_is_what_compare_finds_and_the_tables_hold_all_of_it(tmp_path: Pat
         assert len(run["steps"]) == run["row"]["num_steps"] == 23
     written = json.loads((tmp_path / "config.json").read_text())
     assert written == sweep.checked(grid) | {"made_by": versions.MADE_BY}
+
+
+def test_the_picture_draws_mean_and_deviation_over_the_seeds_of_the_table(
+    tmp_path: Path, pictures: dict[str, Figure]
+) -> None:
+    made(FEW | {"seeds": 3}, tmp_path)
+    rows = table(tmp_path / "sweep.csv")
+    panels = drawn(pictures["sweep.png"])
+    assert [panel.title for panel in panels] == ["partition = iid", "partition = severe"]
+    for panel in panels:
+        partition = panel.title.removeprefix("partition = ")
+        assert panel.xticks == {0: "5", 1: "8"}
+        assert panel.bars.keys() == {"centralized", "ugs"}
+        for sampler, bars in panel.bars.items():
+            for (x, mean, low, high), clients in zip(bars.T, (5, 8), strict=True):
+                place = {"partition": partition, "clients": clients} if sampler == "ugs" else {}
+                run = {"sampler": sampler, **place}
+                values = [100 * row["test_accuracy"] for row in rows if row.items() >= run.items()]
+                assert len(values) == 3
+                assert abs(x - (5, 8).index(clients)) < 0.15
+                assert mean == pytest.approx(statistics.mean(values))
+                assert (high - low) / 2 == pytest.approx(statistics.stdev(values))
+                assert (high + low) / 2 == pytest.approx(mean)
 
 
 def test_what_another_grid_left_is_used_and_only_this_grid_is_in_the_table(tmp_path: Path) -> None:
@@ -91,10 +117,10 @@ def test_a_run_that_fails_is_a_row_and_is_tried_again(tmp_path: Path) -> None:
     assert errors[64, 1e200].startswith("epoch 0, step 1: the loss is ")
     failed = [row for row in rows if row["error"]]
     assert all(row["test_accuracy"] is None for row in failed)
-    table = (tmp_path / "sweep.csv").read_bytes()
+    written = (tmp_path / "sweep.csv").read_bytes()
     again, count = made(grid, tmp_path)
     assert (again, count) == (rows, len(failed))
-    assert (tmp_path / "sweep.csv").read_bytes() == table
+    assert (tmp_path / "sweep.csv").read_bytes() == written
     means = sweep.summary(rows)
     assert [row["failed"] for row in means] == [int(row["test_accuracy"] is None) for row in means]
 

@@ -1,0 +1,191 @@
+"""What a reader of a figure sees: lines, bands, bars and greys as drawn, and all that is written.
+
+It is read from matplotlib's artists after they were laid out, never from what a picture says that
+it drew.
+"""
+
+import csv
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.text import Annotation
+from numpy.typing import NDArray
+
+Values = NDArray[np.float64]
+
+
+@dataclass
+class Panel:
+    """One panel as it is drawn, each thing by the name that the legend gives to its look.
+
+    Attributes:
+        lines: (2, n): x and y, in data coordinates, also of lines across the panel.
+        looks: of each line its colour, line style, width and marker.
+        bands: (3, n): x, the lower and the upper edge, by x.
+        bars: (4, n): x, y, and the ends of the error bar.
+        levels: of horizontal lines (from, to, y).
+        greys: (rows, columns), 0 white and 1 black, the first row on top.
+        centres: the x of the columns and the y of the rows of `greys`.
+        notes: texts in the panel, with the x and y that they are about.
+    """
+
+    title: str
+    xlabel: str
+    ylabel: str
+    xscale: str
+    yscale: str
+    xlim: tuple[float, float]
+    ylim: tuple[float, float]
+    xticks: dict[float, str]
+    yticks: dict[float, str]
+    legend: list[str]
+    lines: dict[str, Values] = field(default_factory=dict)
+    looks: dict[str, tuple[str, str, float, str]] = field(default_factory=dict)
+    bands: dict[str, Values] = field(default_factory=dict)
+    bars: dict[str, Values] = field(default_factory=dict)
+    levels: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    greys: Values | None = None
+    centres: tuple[Values, Values] | None = None
+    notes: list[tuple[str, float, float]] = field(default_factory=list)
+
+    def all_is_seen(self) -> bool:
+        """Whether no part of a line, band or bar is beyond the limits."""
+        curves = [*self.lines.values(), *self.bands.values(), *self.bars.values()]
+        x = np.concatenate([curve[0] for curve in curves])
+        y = np.concatenate([curve[1:].ravel() for curve in curves])
+        return all(
+            min(limits) <= values.min() and values.max() <= max(limits)
+            for values, limits in ((x, self.xlim), (y, self.ylim))
+        )
+
+
+def drawn(figure: Figure) -> list[Panel]:
+    """The panels of a figure, from left to right and from top to bottom."""
+    figure.draw_without_rendering()
+    panels = [axes for axes in figure.axes if axes.axison]
+    everywhere = {**_entries(figure.legends), **_entries(axes.get_legend() for axes in panels)}
+    return [_panel(axes, _entries([axes.get_legend()]) or everywhere) for axes in panels]
+
+
+def assert_same(figure: Figure, other: Figure) -> None:
+    """Two figures show the same."""
+    one, two = ([asdict(panel) for panel in drawn(each)] for each in (figure, other))
+    np.testing.assert_equal(one, two)
+
+
+def table(path: Path) -> list[dict[str, Any]]:
+    """The rows of a CSV file; numbers are numbers again, and an empty cell is None."""
+    with path.open() as file:
+        return [{name: _cell(text) for name, text in row.items()} for row in csv.DictReader(file)]
+
+
+def _cell(text: str) -> float | str | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return text
+
+
+def _entries(legends) -> dict[str, Artist]:
+    return {
+        text.get_text(): handle
+        for legend in legends
+        if legend is not None
+        for text, handle in zip(legend.get_texts(), legend.legend_handles, strict=True)
+    }
+
+
+def _panel(axes: Axes, legend: dict[str, Artist]) -> Panel:
+    panel = Panel(
+        *(axes.get_title(), axes.get_xlabel(), axes.get_ylabel()),
+        *(axes.get_xscale(), axes.get_yscale(), axes.get_xlim(), axes.get_ylim()),
+        *(_ticks(axes.xaxis, axes.get_xlim()), _ticks(axes.yaxis, axes.get_ylim())),
+        legend=list(_entries([axes.get_legend()])),
+    )
+    for bar in axes.containers:
+        (segments,) = (lines.get_segments() for lines in bar[2])
+        ends = np.array([[low, high] for (_, low), (_, high) in segments])
+        panel.bars[_name(bar[2][0], legend)] = np.vstack([bar[0].get_xydata().T, ends.T])
+        panel.looks[_name(bar[2][0], legend)] = _look(bar[0])
+    in_bars = {line for bar in axes.containers for line in (bar[0], *bar[1])}
+    for line in axes.lines:
+        if line not in in_bars:
+            name = _name(line, legend)
+            assert name not in panel.lines, f"two lines look like {name}"
+            panel.lines[name] = _places(line, axes)
+            panel.looks[name] = _look(line)
+    for collection in axes.collections:
+        if isinstance(collection, PolyCollection):
+            panel.bands[_name(collection, legend)] = _edges(collection)
+        elif isinstance(collection, LineCollection) and collection.get_label() in legend:
+            (((left, y), (right, _)),) = collection.get_segments()
+            panel.levels[collection.get_label()] = left, right, y
+    for image in axes.images:
+        shown = image.to_rgba(image.get_array())
+        panel.greys = 1 - shown[..., 0]
+        left, right, bottom, top = image.get_extent()
+        rows, columns = panel.greys.shape
+        x = left + (np.arange(columns) + 0.5) * (right - left) / columns
+        y = top + (np.arange(rows) + 0.5) * (bottom - top) / rows
+        panel.centres = x, y if image.origin == "upper" else y[::-1]
+    panel.notes = [
+        (note.get_text(), *note.xy) for note in axes.texts if isinstance(note, Annotation)
+    ]
+    return panel
+
+
+def _ticks(axis, limits: tuple[float, float]) -> dict[float, str]:
+    inside = [tick for tick in axis.get_major_ticks() if tick.label1.get_visible()]
+    places = {float(tick.get_loc()): tick.label1.get_text() for tick in inside}
+    return {at: text for at, text in places.items() if min(limits) <= at <= max(limits)}
+
+
+def _name(artist: Artist, legend: dict[str, Artist]) -> str:
+    """What the legend calls an artist; what has no name there itself is named by its colour."""
+    label = str(artist.get_label())
+    if label in legend and isinstance(artist, Line2D):
+        assert _look(artist) == _look(legend[label])
+    if not label.startswith("_"):  # with which matplotlib's own names begin
+        return label
+    (name,) = (text for text, handle in legend.items() if _colour(handle) == _colour(artist))
+    return name
+
+
+def _look(line: Line2D) -> tuple[str, str, float, str]:
+    return _colour(line), line.get_linestyle(), line.get_linewidth(), str(line.get_marker())
+
+
+def _colour(artist: Artist) -> str:
+    if isinstance(artist, PolyCollection):
+        return to_hex(artist.get_facecolor()[0])
+    if isinstance(artist, LineCollection):
+        return to_hex(artist.get_color()[0])
+    return to_hex(artist.get_color() if isinstance(artist, Line2D) else artist.get_facecolor())
+
+
+def _places(line: Line2D, axes: Axes) -> Values:
+    """x and y in data coordinates; of an `axvline`, y goes from limit to limit."""
+    places = np.array(line.get_xydata(), np.float64).T
+    in_data = line.get_transform().contains_branch_seperately(axes.transData)
+    for values, data, (low, high) in zip(
+        places, in_data, (axes.get_xlim(), axes.get_ylim()), strict=True
+    ):
+        if not data:
+            values[:] = low + values * (high - low)
+    return places
+
+
+def _edges(band: PolyCollection) -> Values:
+    (path,) = band.get_paths()
+    edges: dict[float, list[float]] = {}
+    for x, y in path.vertices:
+        edges.setdefault(float(x), []).append(float(y))
+    return np.array([(x, min(ys), max(ys)) for x, ys in sorted(edges.items())]).T
