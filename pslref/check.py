@@ -161,9 +161,11 @@ def floats(name: str, value: ArrayLike, dtype: DTypeLike | None = None) -> NDArr
     It is the same array if it is one already. float16 and long double are refused.
     """
     array = numbers(name, value)
-    own = array.dtype.newbyteorder("=") if array.dtype.kind == "f" else np.dtype(np.float64)
-    if own not in FLOATS:
-        raise wrong(f"{name}.dtype", own.name, "must be float32, float64 or whole numbers")
+    own = array.dtype
+    if own not in FLOATS:  # looked at before all else: most are
+        own = own.newbyteorder("=") if own.kind == "f" else np.dtype(np.float64)
+        if own not in FLOATS:
+            raise wrong(f"{name}.dtype", own.name, "must be float32, float64 or whole numbers")
     return array.astype(own if dtype is None else dtype, copy=False)
 
 

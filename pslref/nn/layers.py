@@ -51,7 +51,9 @@ class Layer(ABC):
     def dtype(self) -> np.dtype[Any] | None:
         """Of the parameters; None without any."""
         for name, array in self.parameters.items():
-            return check.float_dtype(f"{name}.dtype", array.dtype)
+            if array.dtype not in check.FLOATS:
+                raise check.wrong(f"{name}.dtype", array.dtype, "must be float32 or float64")
+            return array.dtype
         return None
 
     def forward(self, x: ArrayLike) -> tuple[Array, Cache]:

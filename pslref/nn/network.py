@@ -66,9 +66,8 @@ class Network:
         trained = [i for i, layer in enumerate(self.layers) if layer.parameters]
         lowest = 0 if input_gradient else min(trained, default=len(self.layers))
         grads: list[dict[str, Array]] = [{} for _ in self.layers]
-        gradient = check.floats("dy", dy)
+        gradient = cache[-1].checked(dy)  # the layers' own formulas follow
         for i in reversed(range(lowest, len(self.layers))):
-            gradient = cache[i].checked(gradient)
             grads[i] = self.layers[i].parameter_gradients(gradient, cache[i].kept)
             if input_gradient or i > lowest:
                 gradient = self.layers[i].input_gradient(gradient, cache[i].kept)
