@@ -82,11 +82,11 @@ def resume(path: Path, run: Run) -> None:
         ValueError: naming the file and what is wrong with it.
     """
     likes = run.state()
-    epochs, samples = run.config.epochs, run.dataset.y_train.size  # a step has at least one sample
-    most = {"walked": samples, "history.epochs": epochs, "history.steps": epochs * samples}
+    samples = run.dataset.y_train.size  # at least one in a step
+    most = dict.fromkeys(likes, run.config.epochs * samples) | {"walked": samples}
     with _opened(path) as archive:
         run.restore(
-            {name: _member(archive, name, like, most.get(name, 0)) for name, like in likes.items()}
+            {name: _member(archive, name, like, most[name]) for name, like in likes.items()}
         )
 
 

@@ -415,6 +415,14 @@ def test_sizes_that_lie_are_not_believed(good: Path, content: bytes, sentence: s
     assert sentence in refused(replaced(good, "server.weights.3.weight", content))
 
 
+def test_more_steps_than_an_epoch_can_have_are_not_read(good: Path) -> None:
+    with np.load(good) as found:
+        dtype = found["walked"].dtype
+    samples = left_in_mid_epoch().dataset.y_train.size
+    many = rewritten(good, walked=np.zeros(samples + 1, dtype))
+    assert f"({samples + 1},): must be " in refused(many)
+
+
 def test_bombs_do_not_go_off(good: Path) -> None:
     bomb = npy("(1, 1, 2)", bytes(2**26))
     deflated = replaced(good, "server.weights.3.weight", bomb, zipfile.ZIP_DEFLATED)

@@ -3,6 +3,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import sys
 import tarfile
 import threading
@@ -258,6 +259,16 @@ def test_a_file_that_unpacks_to_gigabytes_takes_no_memory(fashion: Path) -> None
     assert "more than 23536" in refusal(lambda: made_up("fashion-mnist", fashion))
     assert tracemalloc.get_traced_memory()[1] < 2_000_000
     tracemalloc.stop()
+
+
+def test_zeros_without_end_behind_a_right_file_are_not_read(
+    fashion: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """64 GB of them, in a file with a hole: gzip would skip them one by one."""
+    path = fashion / "fashion-mnist" / "train-images-idx3-ubyte.gz"
+    os.truncate(path, 2**36)
+    monkeypatch.setattr(gzip, "GzipFile", lambda **_: pytest.fail("too late"))
+    assert "more than 23536" in refusal(lambda: data.load("fashion-mnist", fashion))
 
 
 changes = st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 255)), max_size=2)

@@ -1,5 +1,6 @@
 """The judge of schedules, tried on right samplers and on samplers with one mistake each."""
 
+import tracemalloc
 from collections.abc import Callable
 from itertools import product
 
@@ -106,6 +107,18 @@ def test_a_long_log_is_judged_in_part(
     stale = [one_by_one(sizes, 10, rng, lambda _: np.array(sizes, float)) for _ in range(15)]
     assert "between_steps" in failed(judge(stale, "ugs", sizes, 10))
     assert "repeats" in failed(judge([*epochs[:9], epochs[4]], "ugs", sizes, 10))
+
+
+@pytest.mark.parametrize("law", ["ugs", "fls", "fpls", "lds"])
+def test_nothing_larger_than_the_log_is_made(law: str) -> None:
+    """Three billion steps are expected; two are there."""
+    options = {"class_counts": [[3_000_000_000]]} if law == "lds" else {}
+    tracemalloc.start()
+    *_, last = judge([[[1], [1]]], law, [3_000_000_000], 1, **options)
+    assert tracemalloc.get_traced_memory()[1] < 2**22
+    tracemalloc.stop()
+    assert (last.name, last.passed) == ("num_steps", False)
+    assert last.detail == "epoch 0 has 2 steps, 3000000000 expected"
 
 
 # --- broken promises

@@ -144,6 +144,19 @@ def test_a_large_file_is_refused_unread(file: Path, monkeypatch: pytest.MonkeyPa
         read_schedules(Path("/dev/zero"))
 
 
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("1\n\n" * 100_001, "epochs = 100001: must be a whole number from 1 to 100000$"),
+        ('{"batch_sizes":[' + "[[1]]," * 100_000 + "[[1]]]}", "epochs = 100001: must be"),
+        (HEADER + "2999999999,0,0,1\n", "last epoch = 2999999999: must be"),
+    ],
+)
+def test_more_epochs_than_anybody_logs_are_refused(content: str, sentence: str, file: Path) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        read(file, content)
+
+
 @pytest.mark.parametrize("unit", ["0\n", "\n", '{"batch_sizes":[', "[],", "9,", '"",'])
 def test_memory_stays_bounded(unit: str, file: Path) -> None:
     """Whatever it holds, a file takes less than 60 times its size (16 MiB: under a gigabyte)."""

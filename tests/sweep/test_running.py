@@ -4,6 +4,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tracemalloc
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import suppress
 from copy import deepcopy
@@ -184,6 +185,29 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path, dict]:
     (config,) = sweep.configs(grid)
     path = next(out.glob("runs/*.json"))
     return config, path, json.loads(path.read_text())
+
+
+@pytest.mark.parametrize("size", [60_000_000, 2**36])
+def test_a_file_larger_than_a_run_can_write_is_not_read(
+    kept: tuple[Config, Path, dict], tmp_path: Path, size: int
+) -> None:
+    """60 MB may become 1.6 GB of empty lists."""
+    path = tmp_path / "large.json"
+    path.touch()
+    os.truncate(path, size)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"must be a file of at most \d{8} bytes$"):
+        running._kept(kept[0], path)
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+
+
+def test_a_row_takes_less_than_is_allowed_for_it() -> None:
+    """The longest there is: no name, no float and no seed has more letters."""
+    row = {"sampler": "centralized", "seed": 2**63, "epoch": 999_999}
+    row |= {"loss": -1.2345678901234567e-300, "test_accuracy": -1.2345678901234567e-300}
+    text = json.dumps({"epochs": [row] * 100}, indent=2)
+    assert len(text) < 100 * running.MOST_BYTES[1]
 
 
 values = st.recursive(
