@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csgraph
+from scipy.sparse.csgraph import maximum_flow
 
 from pslref.partition import extended_dirichlet
 from pslref.sampling import global_batch_sizes, targets
@@ -234,3 +236,17 @@ def test_which_assignment_suits_which_costs(rng: np.random.Generator) -> None:
     assert by_load[1] < 0.9 * by_load[0]
     slowest = targets(counts, 128, rng, delays=speed)
     assert epoch_time(slowest, nothing, speed) > 1.2 * by_load[0]
+
+
+def test_scipy_is_handed_indices_of_32_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1.13 and 1.14 take no others."""
+    dtypes = set()
+
+    def watched(network, source, sink):
+        dtypes.update((network.indices.dtype, network.indptr.dtype))
+        return maximum_flow(network, source, sink)
+
+    monkeypatch.setattr(csgraph, "maximum_flow", watched)
+    class_counts = np.array([[2, 0], [0, 1]])
+    balanced(np.array([[2, 1]]), class_counts, np.zeros(2), np.zeros(2))
+    assert dtypes == {np.dtype(np.int32)}
