@@ -404,7 +404,7 @@ def replaced(path: Path, name: str, content: bytes, compression: int = zipfile.Z
         (npy("(1, 1, 2)"), "must have"),
         (npy("(1, 1, 2)", bytes(17)), "must have"),
         (npy("(1, 1, 'x')"), "shape is not valid"),
-        (npy("(" * 900), "EOF in multi-line"),
+        (npy("(" * 900), "is no checkpoint that can be used: "),  # Pythons differ in the reason
         (npy(f"({'1' * 9000},)"), "Cannot parse header"),
         (b"\x93NUMPY\x02\x00", "another .npy version"),
         (b"\x93NUMPY\x01\x00\xff\xff", "EOF"),
