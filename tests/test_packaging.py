@@ -47,7 +47,8 @@ def test_programs_run_by_hand_are_in_tools_and_tests_holds_none(tracked: list[st
         assert not re.search("^if __name__", text, re.MULTILINE), path
         name = Path(path).stem
         if not name.startswith("test_") and name != "conftest":
-            assert any(name in other for other in in_tests.values() if other != text), path
+            others = (other for other in in_tests.values() if other != text)
+            assert any(re.search(rf"\b{name}\b", other) for other in others), path
 
 
 @pytest.fixture(scope="module")
