@@ -68,8 +68,15 @@ class Panel:
 
 
 def drawn(figure: Figure) -> list[Panel]:
-    """The panels of a figure, from left to right and from top to bottom."""
+    """The panels of a figure, from left to right and from top to bottom; nothing is cut off."""
     figure.draw_without_rendering()
+    (left, bottom, right, top), (width, height) = (
+        figure.get_tightbbox().extents,
+        figure.get_size_inches(),
+    )
+    assert min(left, bottom) >= -0.01
+    assert right <= width + 0.01
+    assert top <= height + 0.01
     panels = [axes for axes in figure.axes if axes.axison]
     everywhere = {**_entries(figure.legends), **_entries(axes.get_legend() for axes in panels)}
     return [_panel(axes, _entries([axes.get_legend()]) or everywhere) for axes in panels]

@@ -360,6 +360,7 @@ def test_a_checkpoint_is_never_overwritten_by_another_run(tmp_path: Path) -> Non
         ({"every": 1}, "checkpoint = None: must be a folder"),
         ({"resume": True}, "checkpoint = None: must be a folder"),
         ({"checkpoint": Path(__file__)}, "checkpoint = .*: must be a folder that can be written"),
+        ({"out": Path(__file__)}, "out = .*: must be a folder that can be written"),
     ],
 )
 def test_train_refuses_what_it_cannot_do(options: dict, sentence: str) -> None:

@@ -25,7 +25,9 @@ def loss_and_time() -> Picture:
 
 
 def test_curves_draw_every_line_where_it_is_and_name_the_axes() -> None:
-    left, right = drawn(loss_and_time().figure)
+    picture = loss_and_time()
+    left, right = drawn(picture.figure)
+    assert picture.figure.get_size_inches() == pytest.approx((8, 3.9))
     assert (left.title, left.xlabel, left.ylabel) == ("Loss", "step", "nats")
     assert (right.title, right.xlabel, right.ylabel) == ("Time", "δ", "seconds")
     assert (left.xscale, left.yscale) == (right.xscale, "linear") == ("linear", "linear")
@@ -35,6 +37,7 @@ def test_curves_draw_every_line_where_it_is_and_name_the_axes() -> None:
     assert left.lines.keys() == lines.keys()
     for name, y in lines.items():
         np.testing.assert_array_equal(left.lines[name], [range(1, len(y) + 1), y])
+        np.testing.assert_array_equal(picture.data["Loss"][name], left.lines[name])
     np.testing.assert_equal(right.lines, {"wall": np.array([[0, 0.5], [10, 100]])})
     assert left.all_is_seen()
     assert right.all_is_seen()
@@ -76,7 +79,10 @@ def test_lines_differ_without_colour() -> None:
 
 def test_shades_draw_each_cell_as_dark_as_the_root_of_its_number_and_only_zero_white() -> None:
     tables = {"FLS": [[0, 1], [2, 100]], "UGS": [[4, 0, 0], [0, 0, 3]]}
-    left, right, bar = drawn(plots.shades(tables, "step", "client", "samples").figure)
+    picture = plots.shades(tables, "step", "client", "samples")
+    left, right, bar = drawn(picture.figure)
+    assert picture.figure.get_size_inches() == pytest.approx((10, 3.6))
+    np.testing.assert_equal(picture.data, {name: np.array(table) for name, table in tables.items()})
     assert [(panel.title, panel.xlabel, panel.ylabel) for panel in (left, right)] == [
         ("FLS", "step", "client"), ("UGS", "step", ""),
     ]  # fmt: skip
@@ -159,6 +165,7 @@ def test_compare_draws_mean_and_range_over_the_seeds_and_the_deviation_of_the_fi
     ]
     picture = plots.compare(epochs, steps)
     left, right = drawn(picture.figure)
+    assert picture.figure.get_size_inches() == pytest.approx((10, 4))
     assert left.xlabel == "epoch"
     assert left.ylabel == "test accuracy in %, mean and range over seeds"
     assert right.xlabel == "step of the first epoch, first seed"
@@ -186,6 +193,8 @@ def test_compare_draws_mean_and_range_over_the_seeds_and_the_deviation_of_the_fi
             if (r["sampler"], r["seed"]) == (sampler, 7)
         ]
         np.testing.assert_array_equal(right.lines[sampler].T, deviation)
+        np.testing.assert_allclose(np.mean(picture.data[sampler][0], axis=0), mean)
+        np.testing.assert_array_equal(picture.data[sampler][1], right.lines[sampler][1])
         assert left.looks[sampler] == right.looks[sampler]
         assert left.looks[sampler][0] == to_hex(STYLES[sampler]["color"])
 
@@ -202,7 +211,9 @@ def test_deviation_draws_the_exact_line_in_its_band_and_the_bounds_that_say_some
         {"sampler": sampler, "num_steps": 5, "serfling": serfling, "l1_bound": l1_bound}
         for sampler, (serfling, l1_bound) in bounds.items()
     ]
-    panels = drawn(plots.deviation(steps, summary).figure)
+    picture = plots.deviation(steps, summary)
+    panels = drawn(picture.figure)
+    assert picture.figure.get_size_inches() == pytest.approx((10.2, 6.4))
     assert [panel.title for panel in panels] == list(bounds)
     assert [panel.ylabel for panel in panels] == ["batch deviation Δ", "", "", "batch deviation Δ"]
     levels = [
@@ -216,6 +227,7 @@ def test_deviation_draws_the_exact_line_in_its_band_and_the_bounds_that_say_some
         x = [row["step"] + 1 for row in rows]
         line, band = panel.lines["expected, exact"], panel.bands["95 % of simulations"]
         np.testing.assert_array_equal(line, [x, [row["expected"] for row in rows]])
+        np.testing.assert_array_equal(picture.data[sampler], line[1])
         np.testing.assert_array_equal(band.T, [(r["step"] + 1, r["low"], r["high"]) for r in rows])
         assert panel.levels == expected
         assert panel.legend == ["95 % of simulations", "expected, exact", *expected]
@@ -238,7 +250,9 @@ def test_stragglers_draws_the_mean_over_the_seeds_of_each_schedule(rng) -> None:
         for _ in range(3)
         for schedule in schedules
     ]
-    (panel,) = drawn(plots.stragglers(rows).figure)
+    picture = plots.stragglers(rows)
+    (panel,) = drawn(picture.figure)
+    assert picture.figure.get_size_inches() == pytest.approx((8, 4.8))
 
     def points(**fixed: object) -> list[tuple[float, float]]:
         """Time and deviation of those schedules, in their order."""
@@ -264,10 +278,12 @@ def test_stragglers_draws_the_mean_over_the_seeds_of_each_schedule(rng) -> None:
     np.testing.assert_allclose(
         panel.lines.pop("no schedule is faster"), [[bound, bound], panel.ylim]
     )
+    assert panel.looks.pop("no schedule is faster")[:2] == ("#000000", ":")
     assert panel.lines.keys() == expected.keys()
     notes = []
     for name, (places, texts) in expected.items():
         np.testing.assert_allclose(panel.lines[name].T, places)
+        np.testing.assert_allclose(picture.data[name], places)
         notes += zip(texts, places if texts else [], strict=True)
         assert panel.looks[name][0] == STYLES[name.split(",")[0]]["color"]
     assert [text for text, *_ in panel.notes] == [text for text, _ in notes]
@@ -277,7 +293,9 @@ def test_stragglers_draws_the_mean_over_the_seeds_of_each_schedule(rng) -> None:
     assert panel.xlabel == "epoch time, in delays of the fastest possible client"
     assert panel.ylabel == "mean expected batch deviation Δ"
     assert panel.xlim[0] == panel.ylim[0] == 0
-    assert panel.all_is_seen()
+    x, y = np.concatenate(list(panel.lines.values()), axis=1).max(axis=1)
+    assert panel.xlim[1] > 1.05 * x  # so that there is room for the notes
+    assert panel.ylim[1] > 1.1 * y
 
 
 HOSTILE = {
@@ -337,3 +355,9 @@ def test_another_suffix_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"suffix of the picture = .*must be one of \.png, \.pdf"):
         plots.save(loss_and_time(), tmp_path / name)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_picture_has_its_size(tmp_path: Path) -> None:
+    plots.save(loss_and_time(), tmp_path / "new" / "loss.png")
+    assert [path.name for path in tmp_path.rglob("*")] == ["new", "loss.png"]
+    assert mpl.image.imread(tmp_path / "new" / "loss.png").shape[:2] == (390, 800)

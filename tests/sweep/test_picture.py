@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from matplotlib.colors import to_hex
 
 from pslref.plots import STYLES
@@ -35,6 +36,9 @@ def test_accuracy_against_clients_in_a_panel_for_each_partition() -> None:
     (legend,) = shown.figure.legends
     samplers = [text.get_text() for text in legend.get_texts()]
     assert samplers == ["centralized", "fls", "ugs"]
+    assert legend.get_window_extent().x0 > shown.figure.axes[-1].get_window_extent().x1
+    assert shown.figure.get_size_inches() == pytest.approx((8.6, 3.4))
+    assert panels[0].ylim == panels[1].ylim
     for panel in panels:
         assert panel.xlabel == "clients K"
         assert panel.xticks == {0: "128", 1: "16"}
