@@ -7,7 +7,8 @@ import signal
 import stat
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -95,23 +96,25 @@ def test_what_another_process_still_writes_is_not_cleared(tmp_path: Path) -> Non
     assert (tmp_path / "a").read_text() == "whole"
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_a_new_file_that_was_cleared_before_it_was_locked_is_made_anew(
+@pytest.mark.parametrize("when", ["before", "while", "after"])
+def test_a_new_file_that_is_cleared_before_it_could_be_locked_is_made_anew(
     tmp_path: Path, monkeypatch: Patch, when: str
 ) -> None:
     locked, new = files._locked, []
 
-    def clear(path: Path, flags: int):
+    @contextmanager
+    def late(path: Path, flags: int) -> Iterator[bool | None]:
         new.append(path)
-        if len(new) == 1 and when == "before":
+        cleared = when if len(new) == 1 else "never"
+        if cleared == "before":
             path.unlink()
-        lock = locked(path, flags)
-        if len(new) == 1 and when == "after":
-            lock.__enter__()
-            path.unlink()
-        return lock if len(new) > 1 or when == "before" else locked(tmp_path, os.O_RDONLY)
+        other = path if cleared == "while" else tmp_path
+        with locked(other, os.O_RDONLY), locked(path, flags) as state:
+            if cleared == "after":
+                path.unlink()
+            yield state
 
-    monkeypatch.setattr(files, "_locked", clear)
+    monkeypatch.setattr(files, "_locked", late)
     with files.replacing(tmp_path / "a") as temporary:
         assert len(new) == 2
         assert temporary == new[1]
