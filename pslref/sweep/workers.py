@@ -37,7 +37,10 @@ NOT_STARTED = (
 
 @contextmanager
 def processes(jobs: int) -> Iterator[Callable[[], Executor]]:
-    """Pools of `jobs` processes on this machine, each with one thread for its matrix products."""
+    """Pools of `jobs` processes on this machine, each with one thread for its matrix products.
+
+    A pool raises ValueError if its processes cannot start, as in a script that is not guarded.
+    """
     check.integer("jobs", jobs, 1, 1024)
     for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ[name] = "1"  # read by the processes when they start
