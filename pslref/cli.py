@@ -267,14 +267,10 @@ def sweep(
 
     values = sweep.checked((sweep.read(grid) if grid else {}) | given)
     with terminal.progress() as progress:
-        task = progress.add_task("runs", total=len(sweep.configs(values)))
-
-        def show(workers: int) -> None:
-            progress.update(task, description=f"runs (workers: {workers})")
-
+        show = partial(progress.update, progress.add_task("runs", total=len(sweep.configs(values))))
         place = sweep.processes(jobs) if scheduler is None else sweep.cluster(scheduler, show)
         with place as executor:
-            rows = sweep.run(values, out, executor, partial(progress.advance, task), figures)
+            rows = sweep.run(values, out, executor, lambda: show(advance=1), figures)
     failed = [row["error"] for row in rows if row["error"]]
     if json_:
         terminal.print_json(config=values, results=rows)

@@ -80,11 +80,11 @@ def _live_as_long_as_the_sweep() -> None:
 
 @contextmanager
 def cluster(
-    address: str, show: Callable[[int], object] = lambda count: None
+    address: str, show: Callable[..., object] = lambda description: None
 ) -> Iterator[Callable[[], Executor]]:
     """The workers of the Dask scheduler at this address, such as tcp://127.0.0.1:8786.
 
-    `show` is called every second with the number of workers, for a progress bar.
+    `show(description="runs (workers: 2)")` is called every second, for a progress bar.
     """
     try:
         from distributed import Client
@@ -110,13 +110,13 @@ def cluster(
 
 
 def _watch(
-    client: "Client", address: str, show: Callable[[int], object], left: threading.Event
+    client: "Client", address: str, show: Callable[..., object], left: threading.Event
 ) -> None:
     without = 0
     with suppress(Exception):  # the scheduler is gone: the rows say that
         while not left.wait(1):
             count = len(client.nthreads())  # type: ignore[no-untyped-call]
-            show(count)
+            show(description=f"runs (workers: {count})")
             without = 0 if count else without + 1
             if without == PATIENCE:
                 text = f"waiting for workers of the scheduler: `dask worker {address}` starts one"

@@ -60,8 +60,8 @@ def test_progress_says_how_many_workers_a_scheduler_has(
     pslref, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     @contextmanager
-    def cluster(address: str, show: Callable[[int], None]):
-        show(0)
+    def cluster(address: str, show: Callable[..., None]):
+        show(description="runs (workers: 0)")
         yield lambda: ThreadPoolExecutor(1)
 
     shown = io.StringIO()

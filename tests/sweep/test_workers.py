@@ -139,18 +139,18 @@ def test_a_scheduler_without_workers_is_waited_for_visibly(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """And goes on as soon as it has one."""
-    counts, sentences = [], queue.SimpleQueue()
+    shown, sentences = [], queue.SimpleQueue()
     monkeypatch.setattr(workers, "PATIENCE", 1)
     monkeypatch.setattr(warnings, "warn", lambda text, **_: sentences.put(text))
     with (
         ThreadPoolExecutor(1) as pool,
         LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as empty,
-        sweep.cluster(empty.scheduler_address, counts.append) as executor,
+        sweep.cluster(empty.scheduler_address, lambda **what: shown.append(what)) as executor,
     ):
         found = pool.submit(outcomes, ["2 + 2"], executor)
         told = f"waiting for workers of the scheduler: `dask worker {empty.scheduler_address}`"
         assert sentences.get(timeout=30).startswith(told)
-        assert set(counts) == {0}
+        assert shown[0] == {"description": "runs (workers: 0)"}
         empty.scale(1)
         assert found.result(timeout=60) == {"2 + 2": 4}
 
