@@ -26,12 +26,13 @@ bench: .venv/bench
 	$(BIN)/python -m benchmarks.step
 
 tutorials: .venv/tutorials
-	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/tutorials/01-a-network-cut-in-two.ipynb
+	$(BIN)/jupyter lab --allow-root --LabApp.default_url=/lab/tree/tutorials/01-a-network-cut-in-two.ipynb
 
 notebooks: .venv/tested
 	$(BIN)/python -m tools.notebooks
 
 .venv/installed: pyproject.toml
+	@echo "Installing pslref and what it needs into .venv."
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	touch $@
@@ -46,6 +47,7 @@ notebooks: .venv/tested
 	touch $@
 
 .venv/tutorials: .venv/installed
+	@echo "Installing JupyterLab into .venv; this takes a minute or two."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[tutorials]'
 	touch $@
 

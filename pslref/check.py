@@ -7,6 +7,7 @@ import operator
 import reprlib
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from importlib import import_module
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ else:  # the names alone: help() would show the unions they stand for, in a thou
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
+OTHER_NAMES = {"gpsl": "ugs"}  # what the paper's later versions say
 MOST_SAMPLES = 3_000_000_000  # so that batch_size * n_k fits into int64
 MOST_NUMBERS = 2**28  # in one array: 2 GiB; asked before it is made
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
@@ -83,9 +85,18 @@ def one_of(name: str, value: object, allowed: Iterable[str]) -> str:
     names = list(allowed)
     if isinstance(value, str) and value in names:
         return value
-    near = get_close_matches(str(value), names, n=1)
+    meant = str(value).lower()
+    near = get_close_matches(OTHER_NAMES.get(meant, meant), names, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     raise wrong(name, value, f"must be one of {', '.join(names)}{hint}")
+
+
+def installed(module: str, what: str) -> None:
+    """Refuse to do `what` without an optional package."""
+    try:
+        import_module(module)
+    except ModuleNotFoundError:
+        raise ValueError(f"{what} needs {module}: pip install {module}") from None
 
 
 def generator(name: str, value: object) -> None:

@@ -1,5 +1,6 @@
 """What a run is asked to do; light to import, since the command line shows its defaults."""
 
+import os
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -56,15 +57,19 @@ class Config:
         "published",
         "published or any: whether the data sets' files must be what their authors published.",
     )
-    partition: str = _option("severe", "iid, mild or severe: who holds which samples.")
+    partition: str = _option(
+        "severe",
+        "Who holds which samples: iid (shuffled and dealt out evenly); mild and severe (each "
+        "client holds 5 or 2 of the classes, in uneven amounts).",
+    )
     clients: int = _option(64, "K, the number of clients.")
     batch_size: int = _option(64, "B, the global batch size.")
     sampler: tuple[str, ...] = _option(
         SAMPLERS,
         "What forms the batches, with commas: centralized; fls and fpls (fixed local batches, "
-        "equal or proportional); ugs (uniform global sampling); lds (latent Dirichlet sampling); "
-        "targets and stratified (class targets: the class mix of each batch drawn as by ugs, or "
-        "the same in all).",
+        "equal or proportional); ugs (uniform global sampling, also called GPSL); lds (latent "
+        "Dirichlet sampling); targets and stratified (class targets: the class mix of each batch "
+        "drawn as by ugs, or the same in all).",
     )
     model: str = _option("mlp", "mlp or cnn.")
     hidden: tuple[int, ...] = _option(
@@ -111,6 +116,7 @@ class Config:
         folder = self.data_dir
         if not isinstance(folder, str) or not folder or "\0" in folder:
             raise check.wrong("data_dir", folder, "must be the name of a folder")
+        self._keep("data_dir", os.path.expanduser(folder))
         for name in ("sampler", "hidden"):
             check.kind(name, getattr(self, name), tuple)
         for name in self.sampler:

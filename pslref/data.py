@@ -269,12 +269,9 @@ def download(name: str, data_dir: str | Path = "data") -> list[Path]:
     if check.one_of("name", name, NAMES) == "digits":
         raise check.wrong("name", name, "must be another: this one is part of pslref")
     files.check_outputs(("data_dir", Path(data_dir), [place for _, place, _ in SOURCES[name]]))
-    try:
-        import pooch  # type: ignore[import-untyped]
-    except ModuleNotFoundError:
-        raise ValueError(
-            f"to download {name}, pslref needs pooch: pip install 'pslref[data]'"
-        ) from None
+    check.installed("pooch", f"downloading {name}")
+    import pooch  # type: ignore[import-untyped]
+
     paths = [Path(data_dir, place) for _, place, _ in SOURCES[name]]
     for (url, _, checksum), path in zip(SOURCES[name], paths, strict=True):
         try:

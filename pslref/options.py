@@ -1,5 +1,6 @@
 """Options of the command line, one for each field of Config, and what they mean."""
 
+import os
 from collections.abc import Callable
 from dataclasses import fields
 from inspect import Parameter, Signature, signature
@@ -18,10 +19,13 @@ FIELDS = {field.name: field for field in fields(Config)}
 
 
 def path(text: str) -> Path:
-    """A path that is not empty, as of an unset variable: Python would take the current folder."""
+    """A path that is not empty, as of an unset variable: Python would take the current folder.
+
+    A ~ is the home folder, also where a shell leaves it, as in --out=~/results.
+    """
     if not text:
         raise ValueError
-    return Path(text)
+    return Path(os.path.expanduser(text))
 
 
 ALLOWED: dict[Callable[[str], object], str] = {

@@ -149,7 +149,8 @@ def by_name(name: str, labels: ArrayLike, num_clients: int, rng: np.random.Gener
     classes, alpha = PRESETS[name]
     least = -(-_checked(num_clients, labels)[2] // classes)
     if num_clients < least:
-        raise check.wrong("clients", num_clients, f"must be {least} or more, if {name}")
+        why = f"each client holds {classes} of the classes, and none may be left over"
+        raise check.wrong("clients", num_clients, f"must be {least} or more, if {name}: {why}")
     return extended_dirichlet(labels, num_clients, classes, alpha, rng)
 
 

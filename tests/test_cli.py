@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pslref import cli
+from pslref.config import Config
 
 ROOT = Path(__file__).parents[1]
 SMALL = ["compare", "--clients", "8", "--epochs", "1", "--hidden", "8"]
@@ -81,11 +82,43 @@ def test_figures_that_cannot_be_drawn_are_refused_before_the_work(
     code, _, err = pslref(*options, "--figures", "jpg")
     assert code == 2
     assert err.startswith("pslref: figures = 'jpg': must be one of png, pdf, svg")
+    monkeypatch.delattr(sys.modules["pslref"], "plots")
     monkeypatch.setitem(sys.modules, "pslref.plots", None)  # as if a matplotlibrc forbade it
-    monkeypatch.delattr("pslref.plots", raising=False)
     with pytest.raises(ImportError):
         CliRunner().invoke(cli.app, options, catch_exceptions=False)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_tilde_is_the_home_folder_also_where_the_shell_leaves_it(
+    pslref, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert pslref("schedule", "--clients", "8", "--out=~/a/b")[0] == 0
+    assert (tmp_path / "a" / "b" / "schedule.csv").exists()
+    code, out, _ = pslref("oracle", "export", "~/vectors")
+    assert code == 0
+    assert out.startswith(str(tmp_path / "vectors"))
+    for command in (["schedule", "--dataset", "cifar10"], ["data", "get", "digits"]):
+        _, _, err = pslref(*command, "--data-dir=~/c")
+        assert "~" not in err
+    assert Config(data_dir="~/c").data_dir == str(tmp_path / "c")
+
+
+@pytest.mark.parametrize("name", ["gpsl", "GPSL", "UGS"])
+def test_another_name_of_a_sampler_is_hinted_at(pslref, name: str) -> None:
+    code, _, err = pslref("compare", "--sampler", name)
+    assert code == 2
+    assert err.endswith("(did you mean 'ugs'?)\n")
+
+
+def test_the_splits_say_what_they_are(pslref) -> None:
+    shown = " ".join(pslref("compare", "--help")[1].split())
+    assert "mild and severe (each client holds 5 or 2 of the classes" in shown
+    _, _, err = pslref("compare", "--clients", "4")
+    assert err == (
+        "pslref: clients = 4: must be 5 or more, if severe: each client holds 2 of the classes, "
+        "and none may be left over\n"
+    )
 
 
 def test_schedule_prints_every_sample_once(pslref, tmp_path: Path) -> None:

@@ -533,4 +533,4 @@ def test_digits_need_no_download() -> None:
 def test_without_pooch_a_download_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pooch", None)
     message = refusal(lambda: data.download("cifar10"))
-    assert message == "to download cifar10, pslref needs pooch: pip install 'pslref[data]'"
+    assert message == "downloading cifar10 needs pooch: pip install pooch"

@@ -156,3 +156,20 @@ def test_it_can_be_installed_beside_flower(theirs: str) -> None:
     (ours,) = (each for each in map(Requirement, dependencies) if each.name == wanted.name)
     both = ours.specifier & wanted.specifier
     assert list(both.filter(RELEASES[wanted.name])) == RELEASES[wanted.name]
+
+
+def test_nobody_is_sent_to_a_package_index_for_pslref() -> None:
+    """It is in none; it is installed from a checkout."""
+    for path in [
+        ROOT / "README.md",
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "pslref").rglob("*.py"),
+    ]:
+        assert not re.search(r"pip install '?pslref", path.read_text(encoding="utf-8")), path
+
+
+def test_the_tutorials_open_as_root_and_say_that_they_are_being_installed() -> None:
+    dry = ["make", "--dry-run", "--always-make", "tutorials"]
+    out = subprocess.run(dry, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert 'echo "Installing JupyterLab' in out
+    assert "jupyter lab --allow-root" in out

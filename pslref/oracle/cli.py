@@ -88,7 +88,9 @@ def check(
 
 @app.command()
 def schedules(
-    file: Annotated[Path, typer.Argument(help="CSV or JSON, as docs/oracle.md describes.")],
+    file: Annotated[
+        Path, typer.Argument(help="CSV or JSON, as docs/oracle.md describes.", parser=path)
+    ],
     law: Annotated[str, option("ugs, fls, fpls or lds.")],
     batch_size: Annotated[int, option("B, the global batch size.", of=int)],
     sizes: Annotated[str | None, option("n_k of every client, separated by commas.")] = None,
@@ -133,7 +135,9 @@ def schedules(
 
 
 @app.command()
-def export(folder: Annotated[Path, typer.Argument(help="Where to write them.")]) -> None:
+def export(
+    folder: Annotated[Path, typer.Argument(help="Where to write them.", parser=path)],
+) -> None:
     """Write the test vectors and their JSON Schema to a folder.
 
     Example: pslref oracle export vectors
@@ -145,7 +149,9 @@ def export(folder: Annotated[Path, typer.Argument(help="Where to write them.")])
 
 
 @app.command()
-def generate(folder: Annotated[Path, typer.Argument(help="Where to write them.")]) -> None:
+def generate(
+    folder: Annotated[Path, typer.Argument(help="Where to write them.", parser=path)],
+) -> None:
     """Make the test vectors anew, and validate them (needs jsonschema).
 
     Example: pslref oracle generate pslref/oracle/vectors

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pslref import check
 from pslref.files import check_outputs, replacing
 from pslref.oracle import growth
 from pslref.oracle.backends import as_arrays
@@ -26,8 +27,10 @@ def generate(folder: Path) -> list[Path]:
     """Write all files of vectors and their schema; each is validated first.
 
     Raises:
+        ValueError: without jsonschema.
         jsonschema.ValidationError: if a file does not fit the schema.
     """
+    check.installed("jsonschema", "generating vectors")
     import jsonschema
 
     check_outputs(("folder", folder, NAMES))

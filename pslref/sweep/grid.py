@@ -38,7 +38,7 @@ def read(path: Path) -> Row:
     """The fields of a TOML file, each with a value or a list of values."""
     text = files.content("grid", path, MOST_BYTES)
     try:
-        return tomllib.loads(text.decode())
+        return tomllib.loads(text.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise check.wrong("grid", str(path), f"must be a TOML file: {error}") from None
 

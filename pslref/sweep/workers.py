@@ -86,10 +86,9 @@ def cluster(
 
     `show(description="runs (workers: 2)")` is called every second, for a progress bar.
     """
-    try:
-        from distributed import Client
-    except ModuleNotFoundError:
-        raise ValueError("scheduler needs Dask: pip install 'pslref[cluster]'") from None
+    check.installed("distributed", "--scheduler")
+    from distributed import Client
+
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # the rows say it shorter
     try:
         with ThreadPoolExecutor(1) as pool:  # a notebook's own thread has a loop already

@@ -145,3 +145,12 @@ def test_export_writes_vectors_and_schema(oracle, tmp_path: Path) -> None:
     assert len(out.splitlines()) == 6
     cases = vectors.read((tmp_path / "new" / "laws.json").read_text(encoding="utf-8"))
     assert [case.id for case in cases] == [case.id for case in vectors.shipped()[-len(cases) :]]
+
+
+def test_vectors_cannot_be_generated_without_jsonschema(
+    pslref, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "jsonschema", None)
+    code, out, err = pslref("oracle", "generate", str(tmp_path))
+    sentence = "pslref: generating vectors needs jsonschema: pip install jsonschema\n"
+    assert (code, out, err) == (2, "", sentence)

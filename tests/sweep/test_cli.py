@@ -25,7 +25,7 @@ seeds = 1
 def test_options_win_over_the_file_and_make_the_same_sweep(
     pslref, tmp_path: Path, reference: Path
 ) -> None:
-    (tmp_path / "grid.toml").write_text(TOML)
+    (tmp_path / "grid.toml").write_text(TOML, encoding="utf-8-sig")  # as some editors do
     over = ["--grid", str(tmp_path / "grid.toml"), "--sampler", "centralized,ugs", "--epochs", "8"]
     code, out, err = pslref("sweep", *over, "--out", str(tmp_path / "out"), "--jobs", "2")
     assert (code, err) == (0, "")

@@ -224,10 +224,10 @@ def test_who_listens_and_says_nothing_is_not_waited_for(monkeypatch: pytest.Monk
             pass
 
 
-def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_dask_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with (
-        pytest.raises(ValueError, match=r"pip install 'pslref\[cluster\]'"),
+        pytest.raises(ValueError, match="--scheduler needs distributed: pip install distributed"),
         sweep.cluster("tcp://127.0.0.1:1"),
     ):
         pass
