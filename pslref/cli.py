@@ -73,7 +73,7 @@ def compare(
 ) -> None:
     """Train the same network with every sampler and compare accuracy and batch deviation.
 
-    Example: pslref compare --partition severe --clients 16 --seeds 3 --out results
+    Example: pslref compare --partition severe --clients 64 --seeds 5 --out results
     """
     from pslref import experiments
 
