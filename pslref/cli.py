@@ -287,7 +287,7 @@ def sweep(
 @data_app.command("get")
 def data_get(
     name: Annotated[str, typer.Argument(help="fashion-mnist or cifar10.")],
-    data_dir: Annotated[Path, option("Folder for the files.", of=path)] = Path(Config.data_dir),
+    data_dir: Annotated[str, option("Folder for the files.", of=path)] = Config.data_dir,
 ) -> None:
     """Download a data set from its authors' site into DATA_DIR.
 

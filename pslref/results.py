@@ -14,7 +14,7 @@ TIME = "simulated_time"  # a run that is not split has none
 TABLES = {  # the columns of each, after those that say which run it is
     "runs": (
         *("test_accuracy", "mean_deviation", "max_deviation", "num_steps", TIME),
-        *("megabytes", "empty_clients"),
+        *("megabytes", "empty_clients", "test_images"),
     ),
     "epochs": ("epoch", "loss", "test_accuracy"),
     "steps": ("step", "loss", "deviation"),
@@ -27,7 +27,7 @@ RANGES: dict[str, tuple[type, float, float]] = {  # of the columns, and of those
     **dict.fromkeys(("epoch", "step", "empty_clients"), (int, 0, check.MOST_SAMPLES)),
     **dict.fromkeys(("bytes_up", "bytes_down"), (int, 0, 2**63 - 1)),
     **dict.fromkeys(("step_bytes_up", "step_bytes_down"), (int, 0, 2**63 - 1)),
-    "num_steps": (int, 1, check.MOST_SAMPLES),
+    **dict.fromkeys(("num_steps", "test_images"), (int, 1, check.MOST_SAMPLES)),
 }
 
 
