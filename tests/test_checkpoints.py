@@ -361,6 +361,9 @@ def test_epochs_of_more_or_fewer_steps_than_the_sampler_takes_are_refused(good: 
     with np.load(good) as found:
         epochs, steps = found["history.epochs"], found["history.steps"]
     assert (epochs["num_steps"].tolist(), len(steps)) == ([3], 3)
+    assert "history.epochs: must have 3 steps each" in refused(
+        rewritten(good, history__steps=steps[:2])
+    )
     for length in (1, 2, 4):
         epochs["num_steps"] = length
         forged = rewritten(good, history__epochs=epochs, history__steps=np.resize(steps, length))

@@ -310,6 +310,16 @@ def test_what_no_run_can_have_found_is_refused(
         running._kept(config, path)
 
 
+def test_a_centralized_run_has_no_time(tmp_path: Path) -> None:
+    (config,) = sweep.configs(sweep.checked(FEW | {"sampler": "centralized"}))
+    outcome = running.execute(config, versions.MADE_BY)
+    outcome["row"]["simulated_time"] = 1.0
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(outcome | {"sha256": running._digest(outcome)}))
+    with pytest.raises(ValueError, match="holds what its run cannot have found"):
+        running._kept(config, path)
+
+
 @pytest.mark.parametrize("table", ["epochs", "steps"])
 def test_a_row_too_many_or_too_few_is_refused(kept: tuple[Config, Path, dict], table: str) -> None:
     config, path, outcome = kept
