@@ -126,7 +126,7 @@ MISTAKES = [
     ("''", "No such command ''"),
     ("data put", "No such command 'put'"),
     ("oracle chekc", "No such command 'chekc'"),
-    ("--version", "No such option: --version"),
+    ("--seed", "No such option: --seed"),
     ("--clients 3", "No such option: --clients"),
     ("compare --nonsense", "No such option: --nonsense"),
     ("compare --sam ugs", "No such option: --sam (Possible options: --sampler"),
