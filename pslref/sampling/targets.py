@@ -82,7 +82,7 @@ def targets(
 
     Raises:
         ValueError: for an argument outside its range, one that the assignment needs or does not
-            know, or a (T, K, M) array of more than 2 GiB.
+            know, or a (T, K, M) array of more than 2 GiB; for "balanced" Σ_k min(n_k, B) above 2²⁸.
     """
     counts = check.class_counts("class_counts", class_counts)
     total, (num_clients, num_classes) = int(counts.sum()), counts.shape

@@ -47,14 +47,15 @@ def hypergeometric_pmf(
         P(j), float64, with a relative error below 1e-9 up to N = 10⁹ as long as P > 1e-290.
 
     Raises:
-        ValueError: for arguments that are negative or not whole, and K, n or N too large.
+        ValueError: for arguments that are negative or not whole, and K, n or N too large, or more
+            than 2²⁸ probabilities.
     """
     j = check.integers("count", count, ndim=None)
     total = check.integers("population", population, ndim=None)
     marked = check.integers("marked", marked, ndim=None)
     drawn = check.integers("draws", draws, ndim=None)
-    cells = math.prod(np.broadcast_shapes(j.shape, total.shape, marked.shape, drawn.shape))
-    check.integer("numbers in all four together", cells, 0, check.MOST_NUMBERS)
+    shape = np.broadcast_shapes(j.shape, total.shape, marked.shape, drawn.shape)
+    check.integer("numbers in all four together", math.prod(shape), 0, check.MOST_NUMBERS)
     if (total < np.maximum(marked, drawn)).any() or (total > check.MOST_SAMPLES).any():
         allowed = f"must be at least marked and draws, and at most {check.MOST_SAMPLES}"
         raise check.wrong("population", population, allowed)

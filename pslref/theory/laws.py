@@ -70,7 +70,8 @@ def class_count_pmf(
         (B_t + 1,) float64.
 
     Raises:
-        ValueError: as `class_count_mean`, and for a step or class that does not exist.
+        ValueError: as `class_count_mean`, and for a step or class that does not exist, or a step
+            of more than 2²⁸ samples.
     """
     b, n = _matched(schedule, class_counts)
     row = b[check.integer("step", step, 0, len(b) - 1)]
@@ -111,7 +112,7 @@ def expected_deviation(schedule: Schedule, class_counts: ArrayLike) -> FloatArra
         class and participant that holds this class and others.
 
     Raises:
-        ValueError: as `class_count_mean`.
+        ValueError: as `class_count_mean`, and for a step of more than 2²⁸ samples.
     """
     b, n = _matched(schedule, class_counts)
     check.integer("samples in a step", int(b.sum(axis=1).max()), 1, check.MOST_NUMBERS)
@@ -163,7 +164,7 @@ def uniform_deviation_std(class_totals: ArrayLike, batch_size: int) -> float:
 
     Args:
         class_totals: (M,) samples N_m of each class, at all clients together.
-        batch_size: B, 1 ≤ B ≤ N.
+        batch_size: B, 1 ≤ B ≤ N, at most 2²⁸.
 
     Returns:
         The standard deviation. The work is O(B) for each pair of different totals. It is a
