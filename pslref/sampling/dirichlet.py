@@ -78,7 +78,7 @@ def lds(
     steps = lds_steps(
         counts, batch_size, rng, reestimate=reestimate, remainder=remainder, **options
     )
-    return Schedule.from_steps(steps, -(-int(counts.sum()) // batch_size), len(counts))
+    return Schedule.from_steps(steps, -(-int(counts.sum()) // int(batch_size)), len(counts))
 
 
 def lds_steps(
