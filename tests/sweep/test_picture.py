@@ -38,7 +38,6 @@ def test_accuracy_against_clients_in_a_panel_for_each_partition() -> None:
     assert samplers == ["centralized", "fls", "ugs"]
     assert legend.get_window_extent().x0 > shown.figure.axes[-1].get_window_extent().x1
     assert shown.figure.get_size_inches() == pytest.approx((8.6, 3.4))
-    assert panels[0].ylim == panels[1].ylim
     for panel in panels:
         assert panel.xlabel == "clients K"
         assert panel.xticks == {0: "128", 1: "16"}
@@ -79,6 +78,7 @@ def test_without_clients_the_first_field_that_varies_is_on_the_axis() -> None:
     panels = drawn(shown.figure)
     assert [panel.xlabel for panel in panels] == ["batch_size"] * 4
     assert [panel.ylabel != "" for panel in panels] == [True, False, False, True]
+    assert len({panel.ylim for panel in panels}) == 1  # so that panels can be compared
     assert panels[1].title == "model = mlp\ndtype = float64"
     for i, panel in enumerate(panels):
         np.testing.assert_allclose(panel.bars["ugs"][:2], [[0, 1], [i, 4 + i]])
