@@ -3,17 +3,14 @@
 import sys
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from pslref import options, terminal
+from pslref import options, printed, terminal
 from pslref.config import SAMPLERS, Config
 from pslref.options import PathOption, option, path
 from pslref.oracle.cli import app as oracle_app
-
-if TYPE_CHECKING:
-    from pslref.runs import Run
 
 app = typer.Typer(
     invoke_without_command=True,
@@ -80,15 +77,14 @@ def compare(
     lost = [] if faults is None else options.numbers("faults", faults, float)
     with terminal.progress() as progress:
         total = len(experiments.runs_of(config, lost)) * config.epochs
-        task = progress.add_task("training", total=total)
-        advance = partial(progress.advance, task)
+        advance = partial(progress.advance, progress.add_task("training", total=total))
         results = experiments.compare(config, lost, out=out, figures=figures, after_epoch=advance)
     if json_:
         terminal.print_json(config=experiments.described(config, lost), results=results.runs)
         return
     rows = experiments.summary(results.runs)
-    terminal.print_table(map(terminal.with_faults if lost else terminal.comparison, rows))
-    print(terminal.MEASURED)
+    terminal.print_table(map(printed.with_faults if lost else printed.comparison, rows))
+    print(printed.MEASURED)
     empty = max(row["empty_clients"] for row in results.runs)
     if empty:
         print(f"Up to {empty} of {config.clients} clients hold no samples.")
@@ -133,10 +129,10 @@ def train(
     with terminal.progress() as progress, terminal.stop_signals() as received:
         task = progress.add_task("training", total=config.epochs)
 
-        def show(run: "Run", epochs_done: float) -> None:
+        def show(run: Any, epochs_done: float) -> None:
             progress.update(task, completed=epochs_done)
             if epochs_done.is_integer() and not json_:
-                print(terminal.epoch(run.results().epochs[-1]), flush=True)
+                print(printed.epoch(run.results().epochs[-1]), flush=True)
 
         run = experiments.train(
             config,
@@ -153,8 +149,8 @@ def train(
     if json_:
         terminal.print_json(config=asdict(run.config), results=results.runs, epochs=results.epochs)
         return
-    terminal.print_table(map(terminal.comparison, experiments.summary(results.runs)))
-    print(terminal.MEASURED)
+    terminal.print_table(map(printed.comparison, experiments.summary(results.runs)))
+    print(printed.MEASURED)
     terminal.print_written(out, "weights.npz, results.csv, epochs.csv, steps.csv, config.json")
 
 
@@ -191,8 +187,8 @@ def deviation(
     if json_:
         terminal.print_json(config=asdict(config), summary=summary, steps=steps)
         return
-    terminal.print_table(map(terminal.deviation, summary))
-    print(terminal.EXPECTED)
+    terminal.print_table(map(printed.deviation, summary))
+    print(printed.EXPECTED)
     terminal.print_written(out, f"deviation.{figures}, deviation.csv, summary.csv, config.json")
 
 
@@ -236,8 +232,8 @@ def stragglers(
     if json_:
         terminal.print_json(config=planning.straggler_config(config, grid), results=rows)
         return
-    terminal.print_table(map(terminal.straggler, planning.mean_over_seeds(rows)))
-    print(f"{terminal.EXPECTED} All are means over the seeds.")
+    terminal.print_table(map(printed.straggler, planning.mean_over_seeds(rows)))
+    print(f"{printed.EXPECTED} All are means over the seeds.")
     terminal.print_written(out, f"stragglers.{figures}, stragglers.csv, config.json")
 
 
@@ -276,8 +272,8 @@ def sweep(
         terminal.print_json(config=values, results=rows)
     else:
         varying = sweep.varying(rows)
-        terminal.print_table(terminal.sweep(row, varying) for row in sweep.summary(rows))
-        print(terminal.MEASURED)
+        terminal.print_table(printed.sweep(row, varying) for row in sweep.summary(rows))
+        print(printed.MEASURED)
         terminal.print_written(out, f"sweep.{figures}, sweep.csv, epochs.csv, config.json, runs")
     if failed:
         print(f"pslref: {len(failed)} of {len(rows)} runs failed: {failed[0]}", file=sys.stderr)

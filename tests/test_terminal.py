@@ -326,25 +326,3 @@ def test_a_narrow_terminal_cuts_no_number(pslref, monkeypatch: pytest.MonkeyPatc
     assert "fls" in whole[1]
     monkeypatch.setenv("COLUMNS", "10")
     assert pslref(*PRINTING[1]) == whole
-
-
-@pytest.mark.parametrize(
-    "shown",
-    [
-        terminal.comparison,
-        terminal.with_faults,
-        terminal.deviation,
-        terminal.straggler,
-        lambda row: terminal.sweep(row, []),
-    ],
-)
-def test_no_mean_is_rounded_above_its_maximum(shown) -> None:
-    row = {"mean_deviation": 0.0248, "max_deviation": 0.0249, "tail_deviation": 0.0248}
-    names = (
-        *("test_accuracy", "faults", "unreachable", "num_steps", "first_empty"),
-        *("simulated_time", "megabytes", "epoch_time", "time_saved", "seeds"),
-    )
-    none = dict.fromkeys(("std", "low", "delta", "slack", "assign"))
-    cells = shown({"sampler": "ugs"} | dict.fromkeys(names, 1) | none | row)
-    assert float(cells["mean Δ"]) <= float(cells["max Δ"])
-    assert float(cells.get("last tenth", 0)) <= float(cells["max Δ"])

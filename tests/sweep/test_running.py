@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from pslref import runs, sweep, terminal, versions
+from pslref import printed, runs, sweep, versions
 from pslref.config import Config
 from pslref.data import load
 from pslref.sweep import running
@@ -55,13 +55,13 @@ def test_a_row_is_what_compare_finds_and_the_tables_hold_all_of_it(tmp_path: Pat
     assert [row["sampler"] for row in rows[:4]] == ["centralized", "centralized", "ugs", "ugs"]
     epochs = list(csv.DictReader((tmp_path / "epochs.csv").read_text().splitlines()))
     written = list(csv.DictReader((tmp_path / "sweep.csv").read_text().splitlines()))
-    for row, printed, epoch in zip(rows, written, epochs, strict=True):
+    for row, in_csv, epoch in zip(rows, written, epochs, strict=True):
         partition, clients = row["partition"] or "mild", row["clients"] or 9
         config = Config(partition=partition, clients=clients, hidden=(16,), epochs=1)
         results = runs.run(config, load("digits"), row["sampler"], row["seed"])
         assert row.items() >= results.runs[0].items()
         assert row["error"] is None
-        assert printed == {k: "" if v is None else str(v) for k, v in row.items()}
+        assert in_csv == {k: "" if v is None else str(v) for k, v in row.items()}
         assert epoch.keys() == set(row) - set(results.runs[0]) - {"error"} | {
             "sampler", "seed", "epoch", "loss", "test_accuracy",
         }  # fmt: skip
@@ -238,7 +238,7 @@ def test_a_file_that_was_forged_to_fit_is_taken_whole_or_refused(
     with suppress(ValueError):
         taken = running._kept(config, path)
         row = taken["row"] | columns(config) | {"error": None}
-        assert terminal.sweep(*sweep.summary([row]), [])
+        assert printed.sweep(*sweep.summary([row]), [])
 
 
 def test_a_run_of_another_version_is_not_mixed_in(
