@@ -15,6 +15,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import pslref
+from pslref.versions import MADE_BY
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -74,7 +75,8 @@ def test_the_wheel_works_outside_the_checkout(wheel: Path, tmp_path: Path) -> No
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
     program = (
-        "import pslref; print(pslref.__file__); print(pslref.data.load('digits').x_train.shape)"
+        "import pslref; print(pslref.__file__); print(pslref.data.load('digits').x_train.shape); "
+        "from pslref.versions import MADE_BY; print(MADE_BY['source'])"
     )
     found = subprocess.run(
         [sys.executable, "-P", "-c", program],
@@ -84,7 +86,8 @@ def test_the_wheel_works_outside_the_checkout(wheel: Path, tmp_path: Path) -> No
         capture_output=True,
         text=True,
     ).stdout.splitlines()
-    assert found == [str(tmp_path / "site" / "pslref" / "__init__.py"), "(1442, 8, 8, 1)"]
+    file = str(tmp_path / "site" / "pslref" / "__init__.py")
+    assert found == [file, "(1442, 8, 8, 1)", MADE_BY["source"]]
 
 
 def test_an_editable_install_is_found_from_the_folder_above_the_clone(tmp_path: Path) -> None:
