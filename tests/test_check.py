@@ -132,7 +132,9 @@ TOO_LARGE = {
         HUGE[: 2**15, :1], HUGE[0, : 2**15], 1, 1
     ),
     "class_count_pmf": lambda rng: theory.class_count_pmf(ONE_STEP, [[5, MANY - 5]], 0, 0),
-    "expected_deviation": lambda rng: theory.expected_deviation(ONE_STEP, [[5, MANY - 5]]),
+    "expected_deviation": lambda rng: theory.expected_deviation(
+        sampling.Schedule([[MANY // 2]]), [[MANY // 2] * 2]
+    ),
     "prescribed": lambda rng: theory.class_count_mean(
         sampling.Schedule([[2**15]], np.ones((1, 1, 2**15), int)), np.ones((1, 2**15), int)
     ),

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 from scipy.stats import ttest_ind
 
-from pslref import planning, plots, theory
+from pslref import data, planning, plots, theory
 from pslref.config import SAMPLERS, Config
 from pslref.partition import extended_dirichlet
 from pslref.sampling import Schedule, fls
@@ -44,7 +44,7 @@ def test_deviation_rows_are_exact_and_tables_and_picture_hold_them(
 def test_the_band_leaves_out_one_simulation_in_forty_on_either_side(sampler: str) -> None:
     steps, _ = planning.deviation(replace(PLAN, sampler=(sampler,)))
     streams = planning.random_streams(0)
-    part, delays = planning.scenario(PLAN, planning.data.load("digits"), streams)
+    part, delays = planning.scenario(PLAN, data.load("digits"), streams)
     schedule = planning.draw_schedule(PLAN, sampler, part.class_counts, delays, streams["schedule"])
     simulated = planning.simulate(schedule, part, streams["clients"], 200)
     assert len(simulated) == 200

@@ -13,7 +13,7 @@ from typing import TextIO
 
 import pytest
 
-from pslref import checkpoints, cli, terminal
+from pslref import checkpoints, cli, printed, terminal
 
 ROOT = Path(__file__).parents[1]
 CLI = [sys.executable, str(ROOT / "cli.py")]
@@ -288,7 +288,7 @@ def test_a_signal_that_comes_again_a_second_later_ends_at_once(
 
 
 def test_a_signal_without_a_checkpoint_ends_after_the_step(pslref, monkeypatch) -> None:
-    monkeypatch.setattr(terminal, "epoch", lambda row: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(printed, "epoch", lambda row: signal.raise_signal(signal.SIGTERM))
     code, _, err = pslref("train", "--clients", "5")
     assert (code, err) == (143, "pslref: SIGTERM: stopped\n")
 

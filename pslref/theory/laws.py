@@ -112,10 +112,10 @@ def expected_deviation(schedule: Schedule, class_counts: ArrayLike) -> FloatArra
         class and participant that holds this class and others.
 
     Raises:
-        ValueError: as `class_count_mean`, and for a step of more than 2²⁸ samples.
+        ValueError: as `class_count_mean`, and where a class may have more than 2²⁸ counts in a
+            step.
     """
     b, n = _matched(schedule, class_counts)
-    check.integer("samples in a step", int(b.sum(axis=1).max()), 1, check.MOST_NUMBERS)
     n_k, p = n.sum(axis=1), n.sum(axis=0) / n.sum()
     client_pmf = cache(_client_pmf)  # the same n_k, n_km and b_tk come back in many steps
     distinct, step_of = np.unique(b, axis=0, return_inverse=True)
@@ -213,6 +213,8 @@ def _class_count_law(
 ) -> tuple[int, FloatArray]:
     """The least possible count of a class, and the probabilities from there upwards."""
     low, high = np.maximum(0, b - (n_k - n_km)), np.minimum(b, n_km)
+    number = int((high - low).sum()) + 1
+    check.integer("counts that a class may have in a step", number, 1, check.MOST_NUMBERS)
     pmf = np.ones(1)
     for k in np.flatnonzero(low < high):  # the other clients have no choice
         pmf = np.convolve(pmf, client_pmf(int(n_k[k]), int(n_km[k]), int(b[k])))

@@ -264,10 +264,10 @@ def lds_with(rng: np.random.Generator, num: int, reestimate: bool = True, **chan
         **{name: change(getattr(right, name)) for name, change in changed.items()}
     )
     wrong = wrong._replace(alpha=np.where(sizes > 0, np.maximum(wrong.alpha, 1e-250), 0))
-    batches = global_batch_sizes(int(sizes.sum()), 4)
+    num_steps = -(-int(sizes.sum()) // 4)
     return [
         Schedule.from_steps(
-            _steps(sizes, batches, wrong, reestimate, rng), batches.size, len(sizes)
+            _steps(sizes, 4, "short", wrong, reestimate, rng), num_steps, len(sizes)
         ).batch_sizes
         for _ in range(num)
     ]
