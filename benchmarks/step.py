@@ -10,7 +10,7 @@ from benchmarks import report
 from benchmarks.peers import ClientModules, Fused
 from pslref import nn, partition, sampling
 from pslref.nn import Conv2d, Linear, Network
-from pslref.split import Simulation
+from pslref.split import Epoch, Simulation
 
 BATCH_SIZE = 128
 LEARNING_RATE = 0.05
@@ -45,11 +45,12 @@ def contestants(net: Network, num_clients: int, num_steps: int) -> Contestants:
 
     def walking(execution: str) -> Callable[[int], float]:
         walked = simulation(execution)
-        steps = walked.walk(schedule)
+        epoch = Epoch(walked)
+        steps = epoch.walk(lambda _: schedule)
 
         def step(t: int) -> float:
             next(steps)
-            return walked.rows[t][0]
+            return epoch.rows[t][1]
 
         return step
 

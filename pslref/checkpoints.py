@@ -82,8 +82,11 @@ def resume(path: Path, run: Run) -> None:
         ValueError: naming the file and what is wrong with it.
     """
     likes = run.state()
-    samples = run.dataset.y_train.size  # at least one in a step
-    most = dict.fromkeys(likes, run.config.epochs * samples) | {"walked": samples}
+    samples = run.dataset.y_train.size  # at least one in a step that is committed
+    steps = samples + len(run.outages)  # an outage aborts one step at most
+    most = dict.fromkeys(likes, run.config.epochs * samples) | dict.fromkeys(
+        ("walked", "step_times"), steps
+    )
     with _opened(path) as archive:
         run.restore(
             {name: _member(archive, name, like, most[name]) for name, like in likes.items()}

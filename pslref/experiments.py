@@ -11,9 +11,9 @@ import numpy as np
 from pslref import check, checkpoints, files, versions
 from pslref.check import FloatArray
 from pslref.config import Config
-from pslref.faulty_runs import FaultyRun
 from pslref.results import Results, Row
-from pslref.runs import Run, dataset_of, finished
+from pslref.runs import Run, run
+from pslref.scenario import dataset_of
 from pslref.split import Diverged
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def compare(
     Args:
         config: what to run.
         faults: shares of the clients, 0 to 1; each run is made once for each of them, losing that
-            share for good (`FaultyRun`). Its rows name the share, the samples per epoch that
+            share for good (`Run`). Its rows name the share, the samples per epoch that
             were `unreachable`, and the steps `aborted`.
         out: a folder for results.csv, epochs.csv, steps.csv, config.json and compare.png, or
             faults.png; the tables are written anew after every run.
@@ -57,11 +57,7 @@ def compare(
     results = Results()
     for seed, sampler, lost in runs_of(config, faults):
         try:
-            if lost is None:
-                run = Run(config, dataset, sampler, seed)
-            else:
-                run = FaultyRun(config, dataset, sampler, seed, lost)
-            results.add(finished(run, after_epoch))
+            results.add(run(config, dataset, sampler, seed, lost, after_epoch))
         except Diverged as error:
             raise Diverged(f"sampler {sampler}, seed {seed}, {error}") from None
         if out is not None:

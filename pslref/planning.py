@@ -11,8 +11,9 @@ from pslref import check, files, sampling, theory, versions
 from pslref.check import FloatArray
 from pslref.config import Config
 from pslref.partition import Partition
-from pslref.runs import dataset_of, draw_schedule, random_streams, run, scenario
+from pslref.runs import run
 from pslref.sampling import Schedule
+from pslref.scenario import dataset_of, draw_schedule, random_streams, scenario
 from pslref.split import epoch_time
 
 Row = dict[str, Any]

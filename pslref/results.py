@@ -27,6 +27,7 @@ RANGES: dict[str, tuple[type, float, float]] = {  # of the columns, and of those
     **dict.fromkeys(("epoch", "step", "empty_clients"), (int, 0, check.MOST_SAMPLES)),
     **dict.fromkeys(("bytes_up", "bytes_down"), (int, 0, 2**63 - 1)),
     **dict.fromkeys(("step_bytes_up", "step_bytes_down"), (int, 0, 2**63 - 1)),
+    **dict.fromkeys(("num_aborted", "num_unused"), (int, 0, check.MOST_SAMPLES)),
     **dict.fromkeys(("num_steps", "test_images"), (int, 1, check.MOST_SAMPLES)),
 }
 

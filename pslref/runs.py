@@ -2,56 +2,75 @@
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 
-from pslref import data, nn, partition, sampling, split
-from pslref.check import FloatArray, IntArray
+from pslref import sampling, split
+from pslref.check import IntArray
 from pslref.config import Config
 from pslref.data import Dataset
 from pslref.partition import Partition
 from pslref.results import RANGES, Results, Row, check_column
 from pslref.sampling import Schedule
-from pslref.split import Diverged, EpochRecord, Simulation, epoch_time, straggler_delays
+from pslref.scenario import draw_schedule, network, random_streams, scenario
+from pslref.split import Diverged, Epoch, EpochRecord, Outage, Simulation, draw_outages, step_time
 from pslref.split.messages import Array
 
-EPOCH = [("num_steps", np.int64), ("test_accuracy", np.float64), ("time", np.float64)]
+FIXED = ("fls", "fpls")  # whose local batches stay as they are when clients are lost
+EPOCH = [
+    *(("num_steps", np.int64), ("num_aborted", np.int64), ("num_unused", np.int64)),
+    *(("test_accuracy", np.float64), ("time", np.float64)),
+]
 STEP = [
     *(("loss", np.float64), ("deviation", np.float64)),
     *(("step_bytes_up", np.int64), ("step_bytes_down", np.int64)),
 ]
-# One random stream each; a new purpose comes last, so that the others' streams stay.
-PURPOSES = ("partition", "weights", "schedule", "clients", "delays", "faults")
 
 
 class Run:
     """Training with one sampler and one seed; it can be left between any two steps.
+
+    A share of the clients that hold samples may be lost for good (method.md 1.1). It is rounded to
+    whole clients, and one always stays. Each goes at a uniformly drawn step of the run, half of
+    them within that step; steps are counted as they would be without faults, T to an epoch. A
+    larger share adds clients to those of a smaller one, and every sampler loses the same ones,
+    after the same share of its run. A centralized run has no client to lose.
 
     Args:
         config: what to run.
         dataset: the data that it names.
         sampler: what forms the batches, one of `config.SAMPLERS`.
         seed: of all its random streams.
+        lost: the share of the clients that goes, 0 to 1; None if that is no question.
 
     Attributes:
         simulation: the clients and the server.
+        epoch: the current one, and the last when the run is finished.
         records: what each epoch that is over did, with its `accuracies` on the test set and its
             `times`.
     """
 
-    simulation_class = Simulation
-
-    def __init__(self, config: Config, dataset: Dataset, sampler: str, seed: int) -> None:
+    def __init__(
+        self,
+        config: Config,
+        dataset: Dataset,
+        sampler: str,
+        seed: int,
+        lost: float | None = None,
+    ) -> None:
         self.config, self.dataset, self.sampler, self.seed = config, dataset, sampler, seed
         self.labels: Row = {"sampler": sampler, "seed": seed}  # of every row of the results
+        if lost is not None:
+            self.labels["faults"] = lost
         streams = random_streams(seed)
         self.part, self.delays = scenario(config, dataset, streams)
         if sampler == "centralized":  # one client that holds everything
             self.part = Partition([np.arange(len(dataset.y_train))], dataset.y_train)
             self.delays = np.zeros(1)
         self.empty_clients = int(np.sum(self.part.sizes == 0))
-        self.schedule_stream = streams["schedule"]
-        self.simulation = self.simulation_class(
+        self.stream = streams["schedule"]
+        self.simulation = Simulation(
             network(config, dataset, streams["weights"]),
             config.cut,
             dataset.x_train,
@@ -63,9 +82,26 @@ class Run:
             rng=streams["clients"],
             execution=config.execution,
         )
+        self.outages: list[Outage] = []
+        self.steps_per_epoch = 0
+        if sampler in FIXED or lost:
+            counts, rng = self.part.class_counts, deepcopy(self.stream)
+            full = draw_schedule(config, sampler, counts, self.delays, rng)
+            self.steps_per_epoch, self.local = full.num_steps, full.batch_sizes[0]
+        if lost:
+            holders, num_steps = np.flatnonzero(self.part.sizes), config.epochs * full.num_steps
+            drawn = draw_outages(holders.size, num_steps, streams["faults"], lost)
+            self.outages = [replace(o, client=int(holders[o.client])) for o in drawn]
         self.records: list[EpochRecord] = []
         self.accuracies: list[float] = []
         self.times: list[float] = []
+        self._begin_epoch(0)
+
+    def _begin_epoch(self, step: int) -> None:
+        """At this step of the run, or at a later one where it would begin without faults."""
+        first_step = max(step, len(self.records) * self.steps_per_epoch)
+        self.epoch = Epoch(self.simulation, self.outages, first_step)
+        self.step_times: list[float] = []  # of the current epoch
 
     def steps(self) -> Iterator[float]:
         """Train, a step with each iteration, yielding how many epochs are done: 1, 1.04, 1.09, ...
@@ -73,36 +109,39 @@ class Run:
         Raises:
             Diverged: with the epoch, the step and its loss; the steps before it are committed.
         """
-        while len(self.records) < self.config.epochs:
-            # The stream moves on when the epoch is over. Until then a run that is left and taken
-            # up again draws the same schedule from it.
-            stream = deepcopy(self.schedule_stream)
-            counts = self.part.class_counts
-            schedule = draw_schedule(self.config, self.sampler, counts, self.delays, stream)
-            if not self.simulation.rows:
-                self.simulation.start_epoch()
+        costs = self.config.sample_cost * self.delays
+        while not self.finished:
             try:
-                for done in self.simulation.walk(schedule):
-                    if done < schedule.num_steps:
-                        yield len(self.records) + done / schedule.num_steps
-                self.keep(self.simulation.end_epoch(), schedule)
+                for counts in self.epoch.walk(self.plan):
+                    self.step_times.append(step_time(counts, self.delays, costs))
+                    done = 1 - self.simulation.num_unused / len(self.dataset.y_train)
+                    if done < 1:
+                        yield len(self.records) + done
+                accuracy = self.simulation.evaluate(self.dataset.x_test, self.dataset.y_test)
             except Diverged as error:
                 raise Diverged(f"epoch {len(self.records)}, {error}") from None
-            self.schedule_stream = stream
+            self.records.append(self.epoch.record())
+            self.times.append(float(np.sum(self.step_times)))
+            self.accuracies.append(accuracy)
+            self._begin_epoch(self.epoch.next_step)
             yield float(len(self.records))
 
-    def keep(self, record: EpochRecord, schedule: Schedule) -> None:
-        """Keep what an epoch did, the time that its schedule takes, and the accuracy after it."""
-        costs = self.config.sample_cost * self.delays
-        accuracy = self.simulation.evaluate(self.dataset.x_test, self.dataset.y_test)
-        self.records.append(record)
-        self.times.append(epoch_time(schedule, self.delays, costs))
-        self.accuracies.append(accuracy)
+    def plan(self, reachable: IntArray) -> Schedule:
+        """A schedule of what can be reached, (K, M); FLS and FPLS keep their local batches."""
+        # A run that is left and taken up again draws the same schedule from it.
+        self.drawn_from = deepcopy(self.stream)
+        if self.sampler in FIXED:
+            return sampling.until_empty(reachable.sum(axis=1), self.local)
+        config = self.config
+        if self.outages:
+            config = replace(config, batch_size=min(config.batch_size, int(reachable.sum())))
+        return draw_schedule(config, self.sampler, reachable, self.delays, self.stream)
 
     @property
     def num_steps(self) -> int:
-        """The steps done, over all epochs."""
-        return sum(len(record.loss) for record in self.records) + len(self.simulation.rows)
+        """The steps done, over all epochs, with those that were not committed."""
+        past = sum(len(record.loss) + record.num_aborted for record in self.records)
+        return past + len(self.epoch.rows)
 
     @property
     def finished(self) -> bool:
@@ -114,19 +153,27 @@ class Run:
 
         Returns:
             Fresh arrays: those of `split.state`; "schedule.generator", as `split.packed`, before
-            it drew the schedule of the current epoch; "history.epochs" and "history.steps", a row
-            for every epoch that is over and for every step of these.
+            it drew the schedule that is being walked; "step_times" of the current epoch;
+            "history.epochs" and "history.steps", a row for every epoch that is over and for every
+            committed step of these.
         """
         lengths = [len(record.loss) for record in self.records]
         steps = np.zeros(sum(lengths), STEP)
         for name, kind in STEP:
             parts = [getattr(record, name) for record in self.records]
             steps[name] = np.concatenate([np.zeros(0, kind), *parts])
-        return split.state(self.simulation) | {
-            "schedule.generator": split.packed([self.schedule_stream]),
-            "history.epochs": np.array(
-                list(zip(lengths, self.accuracies, self.times, strict=True)), EPOCH
+        epochs = [
+            (len(record.loss), record.num_aborted, record.num_unused, accuracy, time)
+            for record, accuracy, time in zip(
+                self.records, self.accuracies, self.times, strict=True
+            )
+        ]
+        return split.state(self.epoch) | {
+            "schedule.generator": split.packed(
+                [self.drawn_from if self.epoch.rows else self.stream]
             ),
+            "step_times": np.array(self.step_times, np.float64),
+            "history.epochs": np.array(epochs, EPOCH),
             "history.steps": steps,
         }
 
@@ -145,23 +192,47 @@ class Run:
         for table in ("history.epochs", "history.steps", "walked"):
             for name in set(arrays[table].dtype.names or ()) & RANGES.keys():
                 check_column(table, name, arrays[table][name].tolist())
-        split.unpack([self.schedule_stream], arrays["schedule.generator"])
-        stream, counts = deepcopy(self.schedule_stream), self.part.class_counts
+        check_column("step_times", "time", arrays["step_times"].tolist())
+        split.unpack([self.stream], arrays["schedule.generator"])
+        self.drawn_from = deepcopy(self.stream)
+        lengths = epochs["num_steps"].tolist()
+        if not self.outages:  # then one schedule is the whole of an epoch
+            self._check_steps(lengths, walked)
+        if sum(lengths) != len(steps):
+            raise ValueError("history.epochs: must have the steps of history.steps")
+        split.restore(self.epoch, arrays)
+        self.step_times = arrays["step_times"].tolist()
+        if len(self.step_times) != len(self.epoch.rows):
+            raise ValueError("step_times: must be one for each row of walked")
+        self.records = [
+            EpochRecord(
+                rows["loss"].copy(),
+                rows["deviation"].copy(),
+                rows["step_bytes_up"].copy(),
+                rows["step_bytes_down"].copy(),
+                aborted,
+                unused,
+            )
+            for rows, aborted, unused in zip(
+                np.split(steps, np.cumsum(lengths, dtype=int))[:-1],
+                epochs["num_aborted"].tolist(),
+                epochs["num_unused"].tolist(),
+                strict=True,
+            )
+        ]
+        self.accuracies = epochs["test_accuracy"].tolist()
+        self.times = epochs["time"].tolist()
+
+    def _check_steps(self, lengths: list[int], walked: Array) -> None:
+        """Refuse epochs of other lengths than a schedule's, and steps of other batch sizes."""
+        stream, counts = deepcopy(self.stream), self.part.class_counts
         current = draw_schedule(self.config, self.sampler, counts, self.delays, stream)
-        lengths = epochs["num_steps"].tolist()  # of one sampler, all epochs have as many steps
-        if {*lengths} - {current.num_steps} or sum(lengths) != len(steps):
-            allowed = f"must have {current.num_steps} steps each, those of history.steps"
+        if {*lengths} - {current.num_steps}:
+            allowed = f"must have {current.num_steps} steps each"
             raise ValueError(f"history.epochs: {allowed}")
         sizes = walked["class_counts"].sum(axis=1)
         if sizes.tolist() != current.batch_sizes.sum(axis=1)[: len(sizes)].tolist():
             raise ValueError("walked: must have the batch sizes of the schedule")
-        split.restore(self.simulation, arrays)
-        self.records = [
-            EpochRecord(*(rows[name].copy() for name, _ in STEP))
-            for rows in np.split(steps, np.cumsum(lengths, dtype=int))[:-1]
-        ]
-        self.accuracies = epochs["test_accuracy"].tolist()
-        self.times = epochs["time"].tolist()
 
     def results(self) -> Results:
         """The rows of what has been done, at least one epoch."""
@@ -188,6 +259,14 @@ class Run:
             "empty_clients": self.empty_clients,
             "test_images": len(self.dataset.y_test),
         }
+        if "faults" in self.labels:  # then the epochs differ
+            sent = [record.bytes_up + record.bytes_down for record in self.records]
+            row |= {
+                "num_steps": float(np.mean([len(record.loss) for record in self.records])),
+                "megabytes": 0.0 if alone else float(np.mean(sent)) / 1e6,
+                "unreachable": float(np.mean([record.num_unused for record in self.records])),
+                "aborted": sum(record.num_aborted for record in self.records),
+            }
         return Results([row], epochs, steps)
 
 
@@ -196,85 +275,12 @@ def run(
     dataset: Dataset,
     sampler: str,
     seed: int,
+    lost: float | None = None,
     after_epoch: Callable[[], object] = lambda: None,
 ) -> Results:
-    """Train with one sampler and one seed."""
-    return finished(Run(config, dataset, sampler, seed), after_epoch)
-
-
-def finished(run: Run, after_epoch: Callable[[], object] = lambda: None) -> Results:
-    """Train to the end."""
+    """Train with one sampler and one seed, to the end."""
+    run = Run(config, dataset, sampler, seed, lost)
     for epochs_done in run.steps():
         if epochs_done.is_integer():
             after_epoch()
     return run.results()
-
-
-def dataset_of(config: Config) -> Dataset:
-    """The data set that the config names."""
-    return data.load(config.dataset, config.data_dir, np.dtype(config.dtype), config.files)
-
-
-def random_streams(seed: int) -> dict[str, np.random.Generator]:
-    """An independent stream for each purpose: another sampler never changes the partition."""
-    children = np.random.SeedSequence(seed).spawn(len(PURPOSES))
-    return dict(zip(PURPOSES, map(np.random.default_rng, children), strict=True))
-
-
-def scenario(
-    config: Config, dataset: Dataset, streams: dict[str, np.random.Generator]
-) -> tuple[Partition, FloatArray]:
-    """Who holds which samples, and the (K,) delays of the clients."""
-    rng = streams["partition"]
-    part = partition.by_name(config.partition, dataset.y_train, config.clients, rng)
-    delays = straggler_delays(
-        config.clients, streams["delays"], config.fraction, config.slowdown, config.jitter
-    )
-    return part, delays
-
-
-def network(config: Config, dataset: Dataset, rng: np.random.Generator) -> nn.Network:
-    """The uncut network that the config asks for."""
-    shape, dtype = dataset.x_train.shape[1:], np.dtype(config.dtype)
-    if config.model == "cnn":
-        return nn.cnn(shape, dataset.num_classes, rng=rng, dtype=dtype)
-    widths = [int(np.prod(shape)), *config.hidden, dataset.num_classes]
-    return nn.mlp(widths, rng=rng, dtype=dtype)
-
-
-def draw_schedule(
-    config: Config,
-    sampler: str,
-    class_counts: IntArray,
-    delays: FloatArray,
-    rng: np.random.Generator,
-) -> Schedule:
-    """The schedule of one epoch, drawn anew for each; centralized is UGS with one client."""
-    sizes = class_counts.sum(axis=1)
-    if sampler == "fls":
-        return sampling.fls(sizes, config.batch_size)
-    if sampler == "fpls":
-        return sampling.fpls(sizes, config.batch_size)
-    if sampler == "lds":
-        return sampling.lds(
-            class_counts,
-            config.batch_size,
-            rng,
-            remainder=config.remainder,
-            delays=delays,
-            delta=config.delta,
-            concentration=config.concentration,
-        )
-    if sampler in ("targets", "stratified"):
-        return sampling.targets(
-            class_counts,
-            config.batch_size,
-            rng,
-            delays=delays,
-            draw="hypergeometric" if sampler == "targets" else "stratified",
-            assign=config.assign,
-            sample_costs=config.sample_cost * delays if config.assign == "balanced" else None,
-            slack=config.slack,
-            remainder=config.remainder,
-        )
-    return sampling.ugs(sizes, config.batch_size, rng, config.remainder)

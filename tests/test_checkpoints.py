@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pslref import checkpoints, data, experiments, files, versions
+from pslref import checkpoints, data, experiments, files, runs, versions
 from pslref.config import SAMPLERS, Config
 from pslref.data import Dataset
 from pslref.runs import Run
@@ -59,6 +59,24 @@ def test_a_run_that_is_left_after_every_step_ends_as_one_that_is_not(
     assert everything(run) == everything(whole)
 
 
+@pytest.mark.parametrize("sampler", SAMPLERS[1:])
+def test_so_does_a_run_that_loses_clients(sampler: str, tmp_path: Path) -> None:
+    def lossy() -> Run:
+        config = replace(CONFIG, clients=8, batch_size=256)
+        return Run(config, DIGITS, sampler, 1, 0.8)
+
+    whole, run = lossy(), lossy()
+    for _ in whole.steps():
+        pass
+    assert whole.results().runs[0]["aborted"] > 0 < whole.results().runs[0]["unreachable"]
+    while not run.finished:
+        next(run.steps())
+        checkpoints.write(tmp_path / "c", run)
+        run = lossy()
+        checkpoints.resume(tmp_path / "c", run)
+    assert everything(run) == everything(whole)
+
+
 def test_float32_and_convolutions_go_on_to_the_bit_too(tmp_path: Path) -> None:
     config = replace(CONFIG, model="cnn", dtype="float32", partition="iid", batch_size=8)
     whole, run = started(config, images(4, 4)), started(config, images(4, 4))
@@ -81,13 +99,11 @@ def test_a_checkpoint_is_a_plain_npz_with_every_half_and_the_config(tmp_path: Pa
         header = json.loads(found["header"].tobytes())
         assert (header["format"], header["version"]) == ("pslref checkpoint", 2)
         assert header["config"] == json.loads(json.dumps(asdict(CONFIG)))
-        for k, half in enumerate(run.simulation.client_networks):
+        velocity = run.simulation.server.optimizer.velocity
+        for half in (run.simulation.server_network, *run.simulation.client_networks):
             for name, weights in half.parameters().items():
-                assert (found[f"client.weights.{name}"][k] == weights).all()
-                velocity = run.simulation.clients[k].optimizer.velocity[name]
-                assert (found[f"client.velocity.{name}"][k] == velocity).all()
-        for name, weights in run.simulation.server_network.parameters().items():
-            assert (found[f"server.weights.{name}"] == weights).all()
+                assert (found[f"weights.{name}"] == weights).all()
+                assert (found[f"velocity.{name}"] == velocity[name]).all()
 
 
 def test_a_config_that_differs_is_refused_by_name(tmp_path: Path) -> None:
@@ -129,7 +145,7 @@ def left_in_mid_epoch() -> Run:
     run = started(TINY, images(2, 1))
     for _, _ in zip(range(4), run.steps(), strict=False):
         pass
-    assert (len(run.records), len(run.simulation.rows)) == (1, 1)
+    assert (len(run.records), len(run.epoch.rows)) == (1, 1)
     return run
 
 
@@ -251,28 +267,37 @@ def test_a_foreign_header_is_refused(good: Path, header: object, sentence: str) 
     assert sentence in refused(rewritten(good, header=header))
 
 
-WALKED = [("loss", float), ("bytes_up", int), ("bytes_down", int), ("class_counts", int, (2,))]
+WALKED = [
+    *(("committed", bool), ("loss", float), ("bytes_up", int), ("bytes_down", int)),
+    ("class_counts", int, (2,)),
+]
 
 
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"server__weights__3.weight": None}, "it has no server.weights.3.weight"),
-        ({"server__weights__3.weight": np.full((1, 1, 2), np.nan)}, "that is not finite"),
-        ({"client__velocity__1.bias": np.full((2, 1), np.inf)}, "that is not finite"),
-        ({"server__weights__3.weight": np.zeros((1, 2, 2))}, "must be float64 (1, 1, 2)"),
-        ({"server__weights__3.weight": np.zeros((1, 1, 2), "f4")}, "is float32 (1, 1, 2): must be"),
-        ({"server__weights__3.weight": np.zeros((1, 1, 2), ">f8")}, "is >f8 (1, 1, 2): must be"),
-        ({"server__weights__3.weight": np.zeros((1, 1, 2), object)}, "is object (1, 1, 2)"),
-        ({"client__weights__1.weight": np.zeros((1, 2, 1))}, "must be float64 (2, 2, 1)"),
+        ({"weights__3.weight": None}, "it has no weights.3.weight"),
+        ({"weights__3.weight": np.full((1, 2), np.nan)}, "that is not finite"),
+        ({"velocity__1.bias": np.full(1, np.inf)}, "that is not finite"),
+        ({"weights__3.weight": np.zeros((2, 2))}, "must be float64 (1, 2)"),
+        ({"weights__3.weight": np.zeros((1, 2), "f4")}, "is float32 (1, 2): must be"),
+        ({"weights__3.weight": np.zeros((1, 2), ">f8")}, "is >f8 (1, 2): must be"),
+        ({"weights__3.weight": np.zeros((1, 2), object)}, "is object (1, 2)"),
+        ({"weights__1.weight": np.zeros((1, 2))}, "must be float64 (2, 1)"),
         ({"client__left": np.arange(24)[::-1].copy()}, "samples of client 0"),
         ({"client__left": np.full(24, 24)}, "samples of client 0"),
         ({"client__left": np.full(24, -2)}, "samples of client 0"),
         ({"client__left": np.full(24, 3)}, "samples of client"),
         ({"walked": np.zeros(49, WALKED)}, "walked is"),
-        ({"walked": np.array([(np.nan, 1, 1, (1, 1))], WALKED)}, "that is not finite"),
+        ({"walked": np.array([(True, np.nan, 1, 1, (1, 1))], WALKED)}, "that is not finite"),
         ({"history__epochs": np.zeros(1, [("num_steps", int)])}, "history.epochs is"),
         ({"history__steps": np.zeros((0, 4))}, "history.steps is float64 (0, 4)"),
+        ({"step_times": np.zeros(2)}, "step_times: must be one for each row of walked"),
+        ({"planned_at": np.array([2])}, "planned_at: must be from 0 to 1"),
+        ({"planned_at": np.array([-1])}, "planned_at: must be from 0 to 1"),
+        ({"planned_for": np.full((2, 2), 25)}, "planned_for: must be at most what each client"),
+        ({"planned_for": np.full((2, 2), -1)}, "planned_for: must be at most what each client"),
+        ({"next_step": np.array([0])}, "next_step: must be 1 or more"),
     ],
 )
 def test_arrays_that_are_not_this_runs_are_refused(
@@ -285,7 +310,7 @@ def test_arrays_that_are_not_this_runs_are_refused(
     "lengths", [[0, 3], [4, -1], [4], [2**63 - 1], [3, 2**62, 2**62, 2**62, 2**62]]
 )
 def test_epochs_that_do_not_have_the_steps_are_refused(good: Path, lengths: list[int]) -> None:
-    epochs = np.zeros(len(lengths), [("num_steps", int), ("test_accuracy", float), ("time", float)])
+    epochs = np.zeros(len(lengths), runs.EPOCH)
     epochs["num_steps"] = lengths
     assert "history.epochs" in refused(rewritten(good, history__epochs=epochs))
 
@@ -361,7 +386,7 @@ def test_epochs_of_more_or_fewer_steps_than_the_sampler_takes_are_refused(good: 
     with np.load(good) as found:
         epochs, steps = found["history.epochs"], found["history.steps"]
     assert (epochs["num_steps"].tolist(), len(steps)) == ([3], 3)
-    assert "history.epochs: must have 3 steps each" in refused(
+    assert "history.epochs: must have the steps of history.steps" in refused(
         rewritten(good, history__steps=steps[:2])
     )
     for length in (1, 2, 4):
@@ -402,11 +427,11 @@ def replaced(path: Path, name: str, content: bytes, compression: int = zipfile.Z
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (npy("(10000000000000, 1, 2)"), "is float64 (10000000000000, 1, 2): must be"),
-        (npy("(-1, 1, 2)"), "is float64 (-1, 1, 2): must be"),
-        (npy("(1, 1, 2)"), "must have"),
-        (npy("(1, 1, 2)", bytes(17)), "must have"),
-        (npy("(1, 1, 'x')"), "shape is not valid"),
+        (npy("(10000000000000, 2)"), "is float64 (10000000000000, 2): must be"),
+        (npy("(-1, 2)"), "is float64 (-1, 2): must be"),
+        (npy("(1, 2)"), "must have"),
+        (npy("(1, 2)", bytes(17)), "must have"),
+        (npy("(1, 'x')"), "shape is not valid"),
         (npy("(" * 900), "is no checkpoint that can be used: "),  # Pythons differ in the reason
         (npy(f"({'1' * 9000},)"), "Cannot parse header"),
         (b"\x93NUMPY\x02\x00", "another .npy version"),
@@ -415,7 +440,7 @@ def replaced(path: Path, name: str, content: bytes, compression: int = zipfile.Z
     ],
 )
 def test_sizes_that_lie_are_not_believed(good: Path, content: bytes, sentence: str) -> None:
-    assert sentence in refused(replaced(good, "server.weights.3.weight", content))
+    assert sentence in refused(replaced(good, "weights.3.weight", content))
 
 
 def test_more_steps_than_an_epoch_can_have_are_not_read(good: Path) -> None:
@@ -427,15 +452,13 @@ def test_more_steps_than_an_epoch_can_have_are_not_read(good: Path) -> None:
 
 
 def test_bombs_do_not_go_off(good: Path) -> None:
-    bomb = npy("(1, 1, 2)", bytes(2**26))
-    deflated = replaced(good, "server.weights.3.weight", bomb, zipfile.ZIP_DEFLATED)
+    bomb = npy("(1, 2)", bytes(2**26))
+    deflated = replaced(good, "weights.3.weight", bomb, zipfile.ZIP_DEFLATED)
     assert deflated.stat().st_size < 2**17
     assert "uncompressed" in refused(deflated)
-    honest = npy("(1, 1, 2)", bytes(16))
+    honest = npy("(1, 2)", bytes(16))
     for compression in (zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2):
-        assert "uncompressed" in refused(
-            replaced(good, "server.weights.3.weight", honest, compression)
-        )
+        assert "uncompressed" in refused(replaced(good, "weights.3.weight", honest, compression))
 
 
 def test_a_directory_that_never_ends_is_not_read(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from scipy.stats import binom, binomtest, ttest_1samp, ttest_rel
 
-from pslref import checkpoints, data, experiments, plots, runs
+from pslref import checkpoints, data, experiments, plots, scenario
 from pslref.config import SAMPLERS, Config
 from pslref.split import Diverged
 from tests.drawn import assert_same, drawn, table
@@ -278,7 +278,7 @@ def test_train_does_what_compare_does_and_keeps_the_weights(tmp_path: Path) -> N
         "config.json", "epochs.csv", "results.csv", "steps.csv", "weights.npz",
     ]  # fmt: skip
     dataset = data.load("digits")
-    net = runs.network(ONE, dataset, np.random.default_rng(0))
+    net = scenario.network(ONE, dataset, np.random.default_rng(0))
     with np.load(tmp_path / "train" / "weights.npz", allow_pickle=False) as weights:
         for name, array in net.parameters().items():
             array[...] = weights[name]

@@ -26,21 +26,22 @@ MAP = {
     "printed": set(),
     "plots": {"pictures"},
     "results": {"config"},
-    "runs": {"config", "data", "nn", "partition", "results", "sampling", "split"},
-    "faulty_runs": {"config", "data", "results", "runs", "sampling", "split"},
+    "scenario": {"config", "data", "nn", "partition", "sampling", "split"},
+    "runs": {"config", "data", "partition", "results", "sampling", "scenario", "split"},
     "checkpoints": {"config", "runs"},
-    "experiments": {
-        "checkpoints",
+    "experiments": {"checkpoints", "config", "plots", "results", "runs", "scenario", "split"},
+    "planning": {
         "config",
         "data",
-        "faulty_runs",
+        "partition",
         "plots",
-        "results",
         "runs",
+        "sampling",
+        "scenario",
         "split",
+        "theory",
     },
-    "planning": {"config", "data", "partition", "plots", "runs", "sampling", "split", "theory"},
-    "sweep": {"config", "data", "pictures", "plots", "results", "runs"},
+    "sweep": {"config", "data", "pictures", "plots", "results", "runs", "scenario"},
     "oracle": {"nn", "options", "partition", "sampling", "split", "terminal", "theory"},
     "terminal": set(),
     "__main__": {"cli"},
@@ -57,7 +58,7 @@ MAP = {
         "terminal",
     },
 }
-SEEDED = {"runs.py", "oracle/cli.py", "oracle/pytest.py"}  # where a seed becomes a stream
+SEEDED = {"scenario.py", "oracle/cli.py", "oracle/pytest.py"}  # where a seed becomes a stream
 ANYBODYS = {"check", "files", "versions"}
 
 

@@ -21,7 +21,7 @@ from pslref.data import Dataset
 from pslref.oracle import judge
 from pslref.partition import Partition
 from pslref.sampling import Schedule
-from pslref.split import FaultySimulation, Outage, Simulation
+from pslref.split import Outage, Simulation
 
 HUGE = 10**5000  # Python does not write it out
 NOTHING = [None, "", "x", b"1", (), {}, object(), np.datetime64(3, "s"), 1j]
@@ -253,14 +253,12 @@ def rows() -> Iterator[Row]:
         *WHOLE_NUMBERS[:-3], [[1], [1, 2]], [0, 0], [3, 0], [1], [10**18] * 2, [[1, 1], [0, 9]],
         [[0, 0], [0, 0]], [[1, 1, 1]] * 2,
     ]  # fmt: skip
-    for kind in (Simulation, FaultySimulation):
-        name = kind.__name__
-        yield Row(
-            lambda kind=kind, **k: simulation(kind).step(**k),
-            {"batch_sizes": [1, 1]},
-            {"batch_sizes": local},
-            f"{name}.step",
-        )
+    yield Row(
+        lambda **k: simulation().step(**k),
+        {"batch_sizes": [1, 1]},
+        {"batch_sizes": local},
+        "step",
+    )
     walks = [Schedule(rows) for rows in ([[1, 1, 1]], [[9, 1]], [[1, 1], [0, 0]])]
     yield Row(
         lambda schedule: simulation().run_epoch(schedule),

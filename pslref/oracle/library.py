@@ -12,7 +12,7 @@ from pslref.oracle.ops import LAYERS, OPS, STEP
 from pslref.oracle.replay import InOrder, RecordedClients, RecordedShuffle
 from pslref.partition import Partition
 from pslref.sampling import dirichlet
-from pslref.split.training import Simulation
+from pslref.split import Simulation
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -171,7 +171,7 @@ def _handed_out(i: Values, steps: Array, labels: Array) -> Values:
     streams = np.random.Generator(np.random.PCG64(i["seed"])).spawn(steps.shape[1])
     images = np.zeros((labels.size, 1))
     clients = [
-        split.Client(k, nn.Network([]), nn.SGD(1.0), images, labels, own, rng)
+        split.Client(k, nn.Network([]), images, labels, own, rng)
         for k, rng in enumerate(streams)
         for own in [np.flatnonzero(i["owners"] == k)]
     ]
@@ -236,13 +236,17 @@ def _watch(simulation: Simulation) -> Values:
 
         setattr(watched, method, call)
 
-    def at_the_cut(result: tuple[float, Array], smashed: Array, labels: Array) -> None:
-        seen.update(smashed=smashed, loss=result[0], cut_gradient=result[1])
+    def at_the_cut(
+        result: tuple[float, list[split.CutGradient]], sent: list[split.SmashedBatch]
+    ) -> None:
+        seen["loss"] = result[0]
+        seen["smashed"] = np.concatenate([message.activations for message in sent])
+        seen["cut_gradient"] = np.concatenate([message.gradient for message in result[1]])
 
-    watch(simulation.server, "loss_and_gradient", at_the_cut)
+    watch(simulation.server, "step", at_the_cut)
+    watch(simulation.server, "update", lambda _, total: seen.update(summed_gradients=total))
     for client in simulation.clients:
         watch(client, "backward", lambda g, _: seen["client_gradients"].update({g.client: g}))
-        watch(client, "update", lambda _, total: seen.update(summed_gradients=total))
     return seen
 
 

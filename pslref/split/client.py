@@ -1,10 +1,10 @@
-"""Client: holds its own samples and a copy of the client half; draws, forward, backward, update."""
+"""Client: holds its own samples and a copy of the client half; draws, forward, backward."""
 
 import numpy as np
 
 from pslref.check import IntArray
-from pslref.nn import SGD, Network
-from pslref.split.messages import Array, ClientGradient, CutGradient, SmashedBatch
+from pslref.nn import Network
+from pslref.split.messages import Array, ClientGradient, ClientHalf, CutGradient, SmashedBatch
 
 
 class Client:
@@ -13,7 +13,6 @@ class Client:
     Args:
         client: its number k.
         network: its copy of the client half.
-        optimizer: its own optimizer; all clients' start equal and see equal gradients.
         x: (N, ...) images of everybody; the client looks only at its own.
         y: (N,) labels, likewise.
         indices: (n_k,) its own samples, as indices into x and y.
@@ -24,7 +23,6 @@ class Client:
         self,
         client: int,
         network: Network,
-        optimizer: SGD,
         x: Array,
         y: IntArray,
         indices: IntArray,
@@ -32,14 +30,13 @@ class Client:
     ) -> None:
         self.client = client
         self.network = network
-        self.optimizer = optimizer
         self.x, self.y, self.indices = x, y, indices
         self.rng = rng
         self.start_epoch()
 
     def start_epoch(self) -> None:
         """Shuffle the client's samples anew; all of them are unused again."""
-        self.left = self.indices[self.rng.permutation(self.indices.size)]
+        self.left = self.left_before = self.indices[self.rng.permutation(self.indices.size)]
 
     def draw(self, counts: int | IntArray) -> IntArray:
         """The next samples of the shuffled order: never the same one twice in an epoch.
@@ -63,26 +60,24 @@ class Client:
                 f"batch_sizes[{self.client}] = {counts}: must be at most what the client has left "
                 f"in this epoch, {self.left.size} samples"
             )
-        self.left = rest
+        self.left_before, self.left = self.left, rest
         return drawn
 
-    def forward(self, counts: int | IntArray) -> SmashedBatch:
-        """Draw a local batch and run it up to the cut."""
-        self.batch = self.draw(counts)
-        activations, self.cache = self.network.forward(self.x[self.batch])
-        return SmashedBatch(self.client, activations, self.y[self.batch])
+    def put_back(self) -> None:
+        """What the last draw took is unused again, in the order in which it was."""
+        self.left = self.left_before
+
+    def receive(self, message: ClientHalf) -> None:
+        """Take over the current weights."""
+        for name, w in self.network.parameters().items():
+            w[...] = message.weights[name]
+
+    def forward(self, batch: IntArray) -> SmashedBatch:
+        """Run these samples up to the cut."""
+        activations, self.cache = self.network.forward(self.x[batch])
+        return SmashedBatch(self.client, activations, self.y[batch])
 
     def backward(self, message: CutGradient) -> ClientGradient:
         """Backpropagate from the cut, through the activations of the forward pass: g_k."""
         _, gradients = self.network.backward(message.gradient, self.cache, input_gradient=False)
         return ClientGradient(self.client, gradients)
-
-    def update(self, total: dict[str, Array]) -> None:
-        """Apply Σ_k g_k; every client does, also one that sat the step out."""
-        self.optimizer.update(self.network.parameters(), total)
-
-    def catch_up(self, current: "Client") -> None:
-        """Take over the weights and velocities of a client that missed no update."""
-        for name, w in current.network.parameters().items():
-            self.network.parameters()[name][...] = w
-        self.optimizer.velocity = {name: v.copy() for name, v in current.optimizer.velocity.items()}

@@ -9,6 +9,17 @@ Array = NDArray[Any]  # float32 or float64, as the network is
 
 
 @dataclass(frozen=True)
+class ClientHalf:
+    """Server to client: the current client half, before the client's forward pass.
+
+    Attributes:
+        weights: by parameter name.
+    """
+
+    weights: dict[str, Array]
+
+
+@dataclass(frozen=True)
 class SmashedBatch:
     """Client to server: the activations at the cut layer ('smashed data') with their labels.
 

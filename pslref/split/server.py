@@ -1,46 +1,50 @@
-"""Server: runs its half on the concatenated smashed data, and updates it when a step commits."""
+"""Server: runs its half on the concatenated smashed data, and updates both halves."""
 
 from collections.abc import Iterable, Sequence
+from functools import reduce
 
 import numpy as np
 
 from pslref.nn import SGD, Network, cross_entropy
-from pslref.split.messages import Array, ClientGradient, CutGradient, SmashedBatch
+from pslref.split.messages import Array, ClientGradient, ClientHalf, CutGradient, SmashedBatch
 
 
 class Server:
     """The server of parallel split learning. (method.md 1)
 
+    It also keeps the current client half, since all clients' are equal, and sends it to who takes
+    part next.
+
     Args:
-        network: the server half.
-        optimizer: its optimizer.
+        net: the uncut network.
+        cut: the number of layers in the client half.
+        optimizer: updates both halves.
     """
 
-    def __init__(self, network: Network, optimizer: SGD) -> None:
-        self.network = network
-        self.optimizer = optimizer
+    def __init__(self, net: Network, cut: int, optimizer: SGD) -> None:
+        self.net, self.optimizer = net, optimizer
+        self.client_half, self.network = net.cut(cut)  # they share the arrays of `net`
+
+    def send(self) -> ClientHalf:
+        """The current client half."""
+        return ClientHalf(self.client_half.parameters())
 
     def step(self, smashed: Sequence[SmashedBatch]) -> tuple[float, list[CutGradient]]:
         """The mean loss over all B_t samples, and to each client its rows of the gradient."""
         activations = np.concatenate([message.activations for message in smashed])
         labels = np.concatenate([message.labels for message in smashed])
-        loss, gradient = self.loss_and_gradient(activations, labels)
+        logits, cache = self.network.forward(activations)
+        loss, gradient = cross_entropy(logits, labels)
+        at_cut, self.gradients = self.network.backward(gradient, cache)
         ends = np.cumsum([message.labels.size for message in smashed])
-        rows = np.split(gradient, ends[:-1])
+        rows = np.split(at_cut, ends[:-1])
         return loss, [
             CutGradient(message.client, row) for message, row in zip(smashed, rows, strict=True)
         ]
 
-    def loss_and_gradient(self, activations: Array, labels: Array) -> tuple[float, Array]:
-        """Forward, mean cross-entropy, backward; the update waits for `update`."""
-        logits, cache = self.network.forward(activations)
-        loss, gradient = cross_entropy(logits, labels)
-        gradient, self.gradients = self.network.backward(gradient, cache)
-        return loss, gradient
-
-    def update(self) -> None:
-        """Commit the step: apply the gradients of the last forward pass to the server half."""
-        self.optimizer.update(self.network.parameters(), self.gradients)
+    def update(self, total: dict[str, Array]) -> None:
+        """Commit the step: apply Σ_k g_k to the client half, the last gradients to its own."""
+        self.optimizer.update(self.net.parameters(), total | self.gradients)
 
 
 def summed(answers: Iterable[ClientGradient]) -> dict[str, Array]:
@@ -48,11 +52,8 @@ def summed(answers: Iterable[ClientGradient]) -> dict[str, Array]:
 
     Each is added as it comes, while the CPU's cache still holds it.
     """
-    total: dict[str, Array] = {}
-    for answer in answers:
-        for name, gradient in answer.gradients.items():
-            if name in total:
-                total[name] += gradient
-            else:
-                total[name] = gradient.copy()
-    return total
+
+    def added(total: dict[str, Array], gradients: dict[str, Array]) -> dict[str, Array]:
+        return {name: total[name] + gradient for name, gradient in gradients.items()}
+
+    return reduce(added, (answer.gradients for answer in answers))

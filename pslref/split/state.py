@@ -1,4 +1,4 @@
-"""All that the future of a simulation depends on, between two steps, as named arrays."""
+"""All that the future of an epoch depends on, between two steps, as named arrays."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,62 +7,59 @@ import numpy as np
 
 from pslref.check import IntArray
 from pslref.split.client import Client
+from pslref.split.epoch import Epoch
 from pslref.split.messages import Array
-from pslref.split.server import Server
-from pslref.split.training import Simulation
+from pslref.split.simulation import Simulation
 
 USED = -1  # in the place of a sample that its client has used in the current epoch
 
 
-def state(simulation: Simulation) -> dict[str, Array]:
-    """Everything that a simulation of the same arguments needs to go on to the bit.
+def state(epoch: Epoch) -> dict[str, Array]:
+    """Everything that an epoch of a simulation of the same arguments needs to go on to the bit.
 
     Returns:
-        Fresh arrays. "server.weights.NAME", (1, ...), for every parameter of the server, and
-        "client.weights.NAME", (H, ...), of the clients: H = K if they have a half each, H = 1 if
-        they share one; with momentum also "...velocity.NAME". "client.generators", as `packed`.
-        "client.left", (N,): client after client its unused samples in their order, then -1 for
-        every used one. "walked": a row for every step walked in the current epoch.
+        Fresh arrays. "weights.NAME" for every parameter of the whole network, and with momentum
+        "velocity.NAME". "client.generators", as `packed`. "client.left", (N,): client after
+        client its unused samples in their order, then -1 for every used one. "walked": a row for
+        every step of the current epoch; "planned_for" and "planned_at": what could be reached
+        when its last plan was made, and after how many steps that was; "next_step": of the run.
     """
     arrays: dict[str, Array] = {}
-    for side, owners in _halves(simulation).items():
-        for name, weights in owners[0].network.parameters().items():
-            arrays[f"{side}.weights.{name}"] = np.array(
-                [o.network.parameters()[name] for o in owners]
-            )
-            if owners[0].optimizer.momentum:
-                zero = np.zeros_like(weights)
-                arrays[f"{side}.velocity.{name}"] = np.array(
-                    [owner.optimizer.velocity.get(name, zero) for owner in owners]
-                )
+    simulation = epoch.simulation
+    optimizer = simulation.server.optimizer
+    for name, weights in simulation.net.parameters().items():
+        arrays[f"weights.{name}"] = weights.copy()
+        if optimizer.momentum:
+            zero = np.zeros_like(weights)
+            arrays[f"velocity.{name}"] = optimizer.velocity.get(name, zero).copy()
     arrays["client.generators"] = packed([client.rng for client in simulation.clients])
     left = arrays["client.left"] = np.full(simulation.y.size, USED, np.int64)
     for client, places in _places(simulation, left):
         places[: client.left.size] = client.left
-    counts = ("class_counts", np.int64, simulation.class_probs.shape)
-    columns = [("loss", np.float64), ("bytes_up", np.int64), ("bytes_down", np.int64), counts]
-    arrays["walked"] = np.array(simulation.rows, columns)
+    arrays["walked"] = epoch.walked
+    arrays["planned_for"] = epoch.planned_for.copy()
+    arrays["planned_at"] = np.array([epoch.planned_at])
+    arrays["next_step"] = np.array([epoch.next_step])
     return arrays
 
 
-def restore(simulation: Simulation, arrays: dict[str, Array]) -> None:
-    """Put a simulation where another of the same arguments was when `state` was called.
+def restore(epoch: Epoch, arrays: dict[str, Array]) -> None:
+    """Put an epoch, and its simulation, where others of the same arguments were at `state`.
 
     Args:
-        simulation: one that has taken no step.
+        epoch: one that has not begun.
         arrays: what `state` returned, in the same types and shapes.
 
     Raises:
         ValueError: if the unused samples of a client are not its own, each once, or others than
             those that the steps walked have left.
     """
-    for side, owners in _halves(simulation).items():
-        for row, owner in enumerate(owners):
-            for name, weights in owner.network.parameters().items():
-                weights[...] = arrays[f"{side}.weights.{name}"][row]
-                if owner.optimizer.momentum:
-                    velocity = arrays[f"{side}.velocity.{name}"][row]
-                    owner.optimizer.velocity[name] = velocity.copy()
+    simulation = epoch.simulation
+    optimizer = simulation.server.optimizer
+    for name, weights in simulation.net.parameters().items():
+        weights[...] = arrays[f"weights.{name}"]
+        if optimizer.momentum:
+            optimizer.velocity[name] = arrays[f"velocity.{name}"].copy()
     unpack([client.rng for client in simulation.clients], arrays["client.generators"])
     for client, places in _places(simulation, arrays["client.left"]):
         client.left = places[places != USED]
@@ -73,11 +70,23 @@ def restore(simulation: Simulation, arrays: dict[str, Array]) -> None:
             )
     walked, left = arrays["walked"], np.concatenate([client.left for client in simulation.clients])
     used = np.delete(simulation.y, left)
-    by_class = np.bincount(used, minlength=simulation.class_probs.size)
+    by_class = np.bincount(used, minlength=simulation.num_classes)
     counts = walked["class_counts"]
     if len(walked) and ((counts < 0).any() or (counts.sum(axis=0) != by_class).any()):
         raise ValueError(f"walked: must have the {used.size} samples that are used, by class")
-    simulation.rows = [tuple(row) for row in walked]
+    epoch.rows = [tuple(row) for row in walked.tolist()]
+    m = simulation.num_classes
+    held = [np.bincount(simulation.y[c.indices], minlength=m) for c in simulation.clients]
+    epoch.planned_for = arrays["planned_for"].copy()
+    if (epoch.planned_for < 0).any() or (epoch.planned_for > np.array(held)).any():
+        raise ValueError("planned_for: must be at most what each client holds")
+    epoch.planned_at, epoch.next_step = (
+        int(arrays[name][0]) for name in ("planned_at", "next_step")
+    )
+    if not 0 <= epoch.planned_at <= len(walked):
+        raise ValueError(f"planned_at: must be from 0 to {len(walked)}")
+    if epoch.next_step < len(walked):
+        raise ValueError(f"next_step: must be {len(walked)} or more")
 
 
 def packed(generators: Sequence[np.random.Generator]) -> Array:
@@ -101,14 +110,6 @@ def unpack(generators: Sequence[np.random.Generator], rows: Array) -> None:
         state["state"]["state"] = upper << 64 | lower
         state["has_uint32"], state["uinteger"] = rest >> 32 & 1, rest % 2**32
         generator.bit_generator.state = state
-
-
-def _halves(simulation: Simulation) -> dict[str, Sequence[Client | Server]]:
-    each = simulation.execution == "clients"
-    return {
-        "server": [simulation.server],
-        "client": simulation.clients if each else simulation.clients[:1],
-    }
 
 
 def _places(simulation: Simulation, left: IntArray) -> list[tuple[Client, IntArray]]:

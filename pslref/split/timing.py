@@ -3,7 +3,7 @@
 import numpy as np
 
 from pslref import check
-from pslref.check import ArrayLike, FloatArray
+from pslref.check import ArrayLike, FloatArray, IntArray
 from pslref.sampling import Schedule
 
 
@@ -66,10 +66,14 @@ def step_times(
     d = check.per_client("delays", delays, schedule.num_clients)
     s = check.per_client("sample_costs", sample_costs, schedule.num_clients)
     server = check.real("server_time", server_time, 0)
-    slowest = [
-        (d[clients] + counts * s[clients]).max(initial=0.0) for clients, counts in schedule.steps()
-    ]
+    slowest = [step_time(counts, d, s) for counts in schedule.batch_sizes]
     return np.array(slowest, np.float64) + server
+
+
+def step_time(counts: IntArray, delays: FloatArray, sample_costs: FloatArray) -> float:
+    """max over b_tk > 0 of (d_k + b_tk · s_k), for one step's (K,) local batch sizes b_tk."""
+    k = np.flatnonzero(counts)
+    return float((delays[k] + counts[k] * sample_costs[k]).max(initial=0.0))
 
 
 def epoch_time(

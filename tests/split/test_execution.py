@@ -120,8 +120,7 @@ def test_float32_meets_no_float64_on_the_way(execution: str, rng: np.random.Gene
                 layer.parameters = watched
     simulation.run_epoch(ugs(part.sizes, 7, rng))
     simulation.run_epoch(targets(part.class_counts, 7, rng, assign="random"))
-    halves = [simulation.server, *simulation.clients]
-    velocity = [v for half in halves for v in half.optimizer.velocity.values()]
+    velocity = simulation.server.optimizer.velocity.values()
     arrays = [*simulation.net.parameters().values(), *simulation.server.gradients.values()]
     assert {array.dtype for array in [*arrays, *velocity]} == {np.dtype(np.float32)}
 

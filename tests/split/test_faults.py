@@ -3,6 +3,7 @@
 from collections import Counter
 from fractions import Fraction
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -18,11 +19,14 @@ from pslref.split import (
     Client,
     ClientGradient,
     Diverged,
-    FaultySimulation,
+    Epoch,
+    EpochRecord,
     Outage,
+    Server,
     Simulation,
     draw_outages,
 )
+from pslref.split.faults import away
 from pslref.theory import class_count_pmf
 from tests.law import departures, smallest_shift
 
@@ -74,53 +78,36 @@ def centralized(before: dict[str, np.ndarray], net: Network, x, y) -> dict[str, 
     return after
 
 
-class Watched(FaultySimulation):
+class Watched(Simulation):
     """Asserts, around every step, all that must hold whoever fails when."""
-
-    batch_size: int | None = None  # None where batches keep no size
 
     def start_epoch(self) -> None:
         super().start_epoch()
         self.used: list[int] = []
 
     def whole(self) -> dict[str, np.ndarray]:
-        return self.half(self.current) | state(self.server.network, self.server.optimizer.velocity)
+        return state(self.net, self.server.optimizer.velocity)
 
-    def half(self, client: Client) -> dict[str, np.ndarray]:
-        return state(client.network, client.optimizer.velocity)
-
-    def step(self, batch_sizes, absent=(), failing=()) -> float:
-        missing = {*absent, *failing}
-        there = [k for k in range(len(self.clients)) if k not in absent]
-        participants = set(np.flatnonzero(np.reshape(batch_sizes, (len(self.clients), -1)).any(1)))
-        before, halves = self.whole(), [self.half(client) for client in self.clients]
-        unused = [client.left.tolist() for client in self.clients]
+    def take(self, counts, lost=()) -> float:
+        participants = set(np.flatnonzero(np.reshape(counts, (len(self.clients), -1)).any(1)))
+        before, unused = self.whole(), [client.left.tolist() for client in self.clients]
         last = self.last_batch
-        if self.batch_size is not None:
-            reachable = sum(len(unused[k]) for k in there)
-            assert np.sum(batch_sizes) == min(self.batch_size, reachable)
         try:
-            loss = super().step(batch_sizes, absent, failing)
+            loss = super().take(counts, lost)
         except Aborted:
-            assert participants & missing
+            assert participants & {*lost}
             assert same(self.whole(), before)
             assert [client.left.tolist() for client in self.clients] == unused
             assert self.last_batch is last
             raise
-        else:
-            assert not participants & missing
-            batch = self.last_batch.tolist()
-            assert batch == [i for k in sorted(participants) for i in self.taken(unused, k)]
-            self.used += batch
-            assert np.isfinite(loss)
-            expected = centralized(before, self.net, self.x[batch], self.y[batch])
-            for name, value in self.whole().items():
-                np.testing.assert_allclose(value, expected[name], rtol=1e-10, atol=1e-13)
-        finally:
-            if self.execution == "clients":
-                current = self.half(self.current)
-                assert all(same(self.half(self.clients[k]), current) for k in set(there) - missing)
-                assert all(same(self.half(self.clients[k]), halves[k]) for k in absent)
+        assert not participants & {*lost}
+        batch = self.last_batch.tolist()
+        assert batch == [i for k in sorted(participants) for i in self.taken(unused, k)]
+        self.used += batch
+        assert np.isfinite(loss)
+        expected = centralized(before, self.net, self.x[batch], self.y[batch])
+        for name, value in self.whole().items():
+            np.testing.assert_allclose(value, expected[name], rtol=1e-10, atol=1e-13)
         everything = self.used + [i for client in self.clients for i in client.left.tolist()]
         assert sorted(everything) == list(range(len(self.y)))
         return loss
@@ -128,6 +115,40 @@ class Watched(FaultySimulation):
     def taken(self, unused: list[list[int]], k: int) -> list[int]:
         """What client k had and has no more, in the order in which it had it."""
         return [i for i in unused[k] if i not in set(self.clients[k].left.tolist())]
+
+
+class Done(NamedTuple):
+    """What an epoch with outages did."""
+
+    record: EpochRecord
+    attempted: Schedule
+    committed: np.ndarray
+    unreachable: np.ndarray
+    next_step: int
+
+
+def faulty_epoch(simulation, plan, outages, first_step: int = 0) -> Done:
+    """Walk it, and assert that every step is the next one of a plan for what can be reached."""
+    epoch, planned, attempted = Epoch(simulation, outages, first_step), [], []
+
+    def watched(reachable: np.ndarray) -> Schedule:
+        there = simulation.unused
+        there[list(away(outages, epoch.next_step)[0])] = 0
+        assert (reachable == there).all()
+        schedule = plan(reachable)
+        planned[:] = schedule.batch_sizes.tolist()
+        return schedule
+
+    for counts in epoch.walk(watched):
+        assert counts.tolist() == planned.pop(0)
+        attempted.append(counts)
+    return Done(
+        epoch.record(),
+        Schedule(np.array(attempted, np.int64).reshape(-1, len(simulation.clients))),
+        epoch.walked["committed"],
+        simulation.unused.sum(axis=1),
+        epoch.next_step,
+    )
 
 
 def setting(num_clients: int, num_samples: int, seed: int):
@@ -145,10 +166,9 @@ def run(
     rng, x, y, part = setting(num_clients, num_samples, seed)
     net = mlp([4, 3, CLASSES], rng=rng)
     simulation = simulation_class(net, 3, x, y, part, rng=rng, execution=execution, **SGD)
-    simulation.batch_size = None if sampler == "fixed" else batch_size
     plan, step, epochs = planner(sampler, batch_size, rng), 0, []
     for _ in range(2):
-        epoch = simulation.run_faulty_epoch(plan, outages, step)
+        epoch = faulty_epoch(simulation, plan, outages, step)
         for_good = {o.client for o in outages if o.end is None and o.has_begun(epoch.next_step)}
         assert set(np.flatnonzero(epoch.unreachable)) <= for_good
         committed = epoch.attempted.batch_sizes[epoch.committed]
@@ -208,81 +228,85 @@ def test_pooled_and_clients_execution_agree(sampler) -> None:
         np.testing.assert_allclose(value, pooled.net.parameters()[name], rtol=1e-10, atol=1e-13)
 
 
-class ForgetsWeights(FaultySimulation):
-    def step(self, batch_sizes, absent=(), failing=()):
-        for k in self.missing.difference(absent):
-            self.clients[k].catch_up = lambda current, sgd=self.clients[k].optimizer: vars(
-                sgd
-            ).update(velocity=dict(current.optimizer.velocity))
-        return super().step(batch_sizes, absent, failing)
+class ForgetsWeights(Simulation):
+    """Of those who sat the last step out."""
+
+    def take(self, counts, lost=()):
+        took_part = getattr(self, "took_part", range(len(self.clients)))
+        for k, client in enumerate(self.clients):
+            vars(client).pop("receive", None)
+            if k not in took_part:
+                client.receive = lambda half: None
+        self.took_part = np.flatnonzero(np.reshape(counts, (len(counts), -1)).any(axis=1))
+        return super().take(counts, lost)
 
 
-class ForgetsVelocities(FaultySimulation):
-    def step(self, batch_sizes, absent=(), failing=()):
-        velocities = [client.optimizer.velocity for client in self.clients]
-        for k in self.missing.difference(absent):
-            self.clients[k].catch_up(self.current)
-            self.clients[k].optimizer.velocity = velocities[k]
-        self.missing = set()
-        return super().step(batch_sizes, absent, failing)
+class ForgetsVelocities(Simulation):
+    def take(self, counts, lost=()):
+        if lost:
+            self.server.optimizer.velocity = {}
+        return super().take(counts, lost)
 
 
-class CommitsPartialGradients(FaultySimulation):
-    def step(self, batch_sizes, absent=(), failing=()):
-        for k in failing:
+class CommitsPartialGradients(Simulation):
+    def take(self, counts, lost=()):
+        for k in lost:
             zeros = {n: 0 * w for n, w in self.clients[k].network.parameters().items()}
             nothing = ClientGradient(k, zeros)
             self.clients[k].backward = lambda _, nothing=nothing: nothing
-        return super().step(batch_sizes, absent, failing)
-
-    def _commit(self, participants, total):
-        self.missing -= {client.client for client in participants}
-        super()._commit(participants, total)
+        return super().take(counts)
 
 
-class TakesTheMean(FaultySimulation):
-    def _commit(self, participants, total):
-        super()._commit(participants, {name: g / len(participants) for name, g in total.items()})
+class TakesTheMean(Simulation):
+    def take(self, counts, lost=()):
+        number = np.reshape(counts, (len(counts), -1)).any(axis=1).sum()
+        self.server.update = lambda total: Server.update(
+            self.server, {name: g / number for name, g in total.items()}
+        )
+        return super().take(counts, lost)
 
 
-class UpdatesTheServerAnyway(FaultySimulation):
-    def _commit(self, participants, total):
-        if any(client.client in self.missing for client in participants):
-            self.server.update()
-        super()._commit(participants, total)
+class UpdatesTheServerAnyway(Simulation):
+    def take(self, counts, lost=()):
+        try:
+            return super().take(counts, lost)
+        except Aborted:
+            for name, w in self.server_network.parameters().items():
+                w -= SGD["learning_rate"] * self.server.gradients[name]
+            raise
 
 
-class UpdatesTheAbsent(FaultySimulation):
-    def _commit(self, participants, total):
-        self.missing &= {client.client for client in participants}
-        super()._commit(participants, total)
+class CommitsWithoutTheLost(Simulation):
+    def take(self, counts, lost=()):
+        return super().take(counts)
 
 
-class LosesSamples(FaultySimulation):
+class LosesSamples(Simulation):
     """Of those who survive a step that is not committed."""
 
     def put_back(self, client: Client) -> np.ndarray:
-        return client.left[~np.isin(client.left, client.batch)]
+        return client.left
 
-    def step(self, batch_sizes, absent=(), failing=()):
-        try:
-            return super().step(batch_sizes, absent, failing)
-        except Aborted:
-            asked = np.reshape(batch_sizes, (len(self.clients), -1)).any(axis=1)
-            for client in self.clients:
-                if asked[client.client] and client.client not in failing:
-                    client.left = self.put_back(client)
-            raise
+    def take(self, counts, lost=()):
+        for client in self.clients:
+            if client.client not in lost:
+                client.put_back = lambda own=client: setattr(own, "left", self.put_back(own))
+        return super().take(counts, lost)
 
 
 class DoublesSamples(LosesSamples):
     def put_back(self, client: Client) -> np.ndarray:
-        return np.concatenate([client.left, client.batch])
+        return np.concatenate([client.left_before, client.left_before])
+
+
+class ShufflesAgain(LosesSamples):
+    def put_back(self, client: Client) -> np.ndarray:
+        return client.left_before[::-1]
 
 
 BROKEN = [
     *(ForgetsWeights, ForgetsVelocities, CommitsPartialGradients, TakesTheMean),
-    *(UpdatesTheServerAnyway, UpdatesTheAbsent, LosesSamples, DoublesSamples),
+    *(UpdatesTheServerAnyway, CommitsWithoutTheLost, LosesSamples, DoublesSamples, ShufflesAgain),
 ]
 
 
@@ -301,31 +325,27 @@ def test_those_outages_break_nothing_that_is_right() -> None:
 @pytest.mark.parametrize("sampler", PLANS)
 def test_without_outages_it_is_a_plain_epoch(execution, sampler) -> None:
     results = []
-    for simulation_class in (Simulation, FaultySimulation):
+    for plain in (True, False):
         rng, x, y, part = setting(6, 60, 1)
         net = mlp([4, 3, CLASSES], rng=rng)
-        simulation = simulation_class(net, 3, x, y, part, rng=rng, execution=execution, **SGD)
+        simulation = Simulation(net, 3, x, y, part, rng=rng, execution=execution, **SGD)
         plan = planner(sampler, 7, rng)
         for _ in range(2):
-            if simulation_class is Simulation:
+            if plain:
                 record = simulation.run_epoch(plan(part.class_counts))
             else:
-                epoch = simulation.run_faulty_epoch(plan, [])
-                assert epoch.committed.all()
-                assert not epoch.unreachable.any()
-                record = epoch.record
+                record = faulty_epoch(simulation, plan, []).record
+        assert record.num_aborted == record.num_unused == 0
         results.append((state(simulation.net, {}), record.loss, record.deviation, record.bytes_up))
     (weights, *numbers), (same_weights, *same_numbers) = results
     assert same(weights, same_weights)
     assert all(map(np.array_equal, numbers, same_numbers))
 
 
-def untrained(y, part: Partition, rng: np.random.Generator) -> FaultySimulation:
+def untrained(y, part: Partition, rng: np.random.Generator) -> Simulation:
     """Whose steps cost next to nothing."""
     net = Network([Flatten(), ReLU()])
-    return FaultySimulation(
-        net, 1, np.zeros((y.size, 3)), y, part, 0.1, rng=rng, execution="pooled"
-    )
+    return Simulation(net, 1, np.zeros((y.size, 3)), y, part, 0.1, rng=rng, execution="pooled")
 
 
 def law_of_batches(owners: list[int], batch_size: int, outages: list[Outage]):
@@ -367,18 +387,18 @@ def test_replanned_ugs_is_uniform_over_what_can_be_reached(rng, alpha: float) ->
     part = Partition([np.flatnonzero(np.equal(owners, k)) for k in range(3)], y)
     simulation = untrained(y, part, rng)
     batches: list[tuple[int, ...]] = []
-    step = simulation.step
+    take = simulation.take
 
     def recording(*arguments) -> float:
-        loss = step(*arguments)
+        loss = take(*arguments)
         batches.append(tuple(sorted(simulation.last_batch.tolist())))
         return loss
 
-    simulation.step = recording
+    simulation.take = recording
     seen: Counter[object] = Counter()
     for _ in range(900):
         batches.clear()
-        simulation.run_faulty_epoch(planner("ugs", 2, rng), outages)
+        faulty_epoch(simulation, planner("ugs", 2, rng), outages)
         seen[tuple(batches)] += 1
     assert smallest_shift(1 / 60, 900, len(law), alpha) < 0.05
     assert not departures(seen, {batch: float(p) for batch, p in law.items()}, alpha)
@@ -400,7 +420,7 @@ def test_batch_deviation_follows_the_law_of_what_can_be_reached(sampler, rng, al
     outages = [Outage(0, 1, within=True), Outage(3, 1, 2)]
     seen: Counter[object] = Counter()
     for _ in range(300):
-        epoch = simulation.run_faulty_epoch(plan, outages)
+        epoch = faulty_epoch(simulation, plan, outages)
         seen[round(float(epoch.record.deviation[2]), 9)] += 1
     if sampler == "ugs":
         assert set(epoch.attempted.batch_sizes.sum(axis=1)[:-1]) == {4}
@@ -421,7 +441,7 @@ def test_the_server_waits_for_those_who_will_be_back(rng) -> None:
     y = np.arange(9) % 3
     simulation = untrained(y, Partition([[0, 1, 2], [3, 4, 5], [6, 7, 8]], y), rng)
     outages = [Outage(0, 0, 10**9), Outage(1, 0, 5), Outage(2, 0), Outage(1, 6, 8, within=True)]
-    epoch = simulation.run_faulty_epoch(planner("ugs", 2, rng), outages)
+    epoch = faulty_epoch(simulation, planner("ugs", 2, rng), outages)
     rows = [[0, 2, 0], [0, 1, 0], [0, 1, 0], [2, 0, 0], [1, 0, 0]]
     assert epoch.attempted.batch_sizes.tolist() == rows
     assert epoch.committed.tolist() == [True, False, True, True, True]
@@ -432,7 +452,7 @@ def test_the_server_waits_for_those_who_will_be_back(rng) -> None:
 def test_an_epoch_that_nobody_can_take_has_no_steps(rng) -> None:
     y = np.arange(4) % 2
     simulation = untrained(y, Partition([[0, 1], [2, 3]], y), rng)
-    epoch = simulation.run_faulty_epoch(planner("ugs", 2, rng), [Outage(0, 3), Outage(1, 1)], 4)
+    epoch = faulty_epoch(simulation, planner("ugs", 2, rng), [Outage(0, 3), Outage(1, 1)], 4)
     assert epoch.unreachable.tolist() == [2, 2]
     assert epoch.next_step == 4
     assert epoch.attempted.num_steps == epoch.committed.size == epoch.record.loss.size == 0
@@ -443,19 +463,20 @@ def test_a_step_may_ask_somebody_who_is_not_there(rng) -> None:
     y = np.arange(4) % 2
     simulation = untrained(y, Partition([[0, 1], [2, 3]], y), rng)
     with pytest.raises(Aborted, match=r"the gradients of clients \[1\] never arrived"):
-        simulation.step([1, 1], absent=[1])
-    simulation.step([2, 0], failing=[1])
-    simulation.step([0, 2])
-    with pytest.raises(ValueError, match=r"absent or failing client = 2: must be .* from 0 to 1"):
-        simulation.step([0, 0], failing=[2])
+        simulation.step([1, 1], lost=[1])
+    simulation.step([2, 0], lost=[1])
+    simulation.step([0, 1])
+    with pytest.raises(ValueError, match=r"lost client = 2: must be .* from 0 to 1"):
+        simulation.step([0, 1], lost=[2])
 
 
 def test_a_step_that_diverges_gives_its_samples_back(rng) -> None:
     _, x, y, part = setting(3, 20, 0)
-    simulation = FaultySimulation(mlp([4, 3, CLASSES], rng=rng), 3, x, y, part, 1e200, rng=rng)
+    simulation = Simulation(mlp([4, 3, CLASSES], rng=rng), 3, x, y, part, 1e200, rng=rng)
+    epoch = Epoch(simulation)
     with pytest.raises(Diverged, match=r"step [1-9]\d*: the loss is (nan|inf)"):
-        simulation.run_faulty_epoch(planner("ugs", 4, rng), [])
-    assert simulation.unused.sum() == 20 - 4 * len(simulation.rows)
+        list(epoch.walk(planner("ugs", 4, rng)))
+    assert simulation.num_unused == 20 - 4 * len(epoch.rows)
 
 
 @pytest.mark.parametrize(
@@ -477,10 +498,10 @@ def test_an_outage_of_nobody_and_plans_that_cannot_be_kept_are_refused(rng) -> N
     y = np.arange(4) % 2
     simulation = untrained(y, Partition([[0, 1], [2, 3]], y), rng)
     with pytest.raises(ValueError, match=r"outage's client = 2: must be .* from 0 to 1"):
-        simulation.run_faulty_epoch(planner("ugs", 2, rng), [Outage(2, 0)])
+        faulty_epoch(simulation, planner("ugs", 2, rng), [Outage(2, 0)])
     for rows in ([[1, 1]], [[2, 0], [1, 0]], [[1, 0, 0]], [[0, 0]], np.zeros((0, 2), int)):
-        with pytest.raises(ValueError, match=r"plan's sizes = .*must be at most \[2 0\]"):
-            simulation.run_faulty_epoch(lambda _, rows=rows: Schedule(rows), [Outage(1, 0)])
+        with pytest.raises(ValueError, match=r"schedule.sizes.* = .*must be"):
+            faulty_epoch(simulation, lambda _, rows=rows: Schedule(rows), [Outage(1, 0)])
 
 
 def test_drawn_outages_are_what_was_asked_for(rng: np.random.Generator) -> None:

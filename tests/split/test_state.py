@@ -1,6 +1,7 @@
 """What is left of a simulation between two steps, and that it is all."""
 
 from collections.abc import Iterator
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from pslref.nn import mlp
 from pslref.partition import Partition
 from pslref.sampling import Schedule, targets, ugs
-from pslref.split import Simulation, packed, restore, state, unpack
+from pslref.split import Epoch, Outage, Simulation, packed, restore, state, unpack
 
 CLASSES = 3
 COUNTS = np.array([[3, 0, 2], [0, 0, 0], [1, 6, 1]])
@@ -34,8 +35,8 @@ def another(execution: str, momentum: float) -> Simulation:
     return simulation
 
 
-def everything(simulation: Simulation) -> dict[str, bytes]:
-    return {name: array.tobytes() for name, array in state(simulation).items()}
+def everything(epoch: Epoch) -> dict[str, bytes]:
+    return {name: array.tobytes() for name, array in state(epoch).items()}
 
 
 def schedules() -> Iterator[Schedule]:
@@ -54,66 +55,95 @@ def test_another_simulation_goes_on_from_it_to_the_bit(execution, momentum, step
     plans = schedules()
     one, other = a_simulation(execution, momentum), another(execution, momentum)
     one.run_epoch(next(plans))
-    one.start_epoch()
+    begun, taken_up = Epoch(one), Epoch(other)
     plan = next(plans)
-    walk = one.walk(plan)
+    walk = begun.walk(lambda _: plan)
     for _ in range(steps):
         next(walk)
-    restore(other, state(one))
-    assert everything(other) == everything(one)
+    restore(taken_up, state(begun))
+    assert everything(taken_up) == everything(begun)
     records = []
-    for simulation in (one, other):
-        for _ in simulation.walk(plan) if steps < plan.num_steps else ():
-            pass
-        records.append(simulation.end_epoch())
+    for epoch in (begun, taken_up):
+        list(epoch.walk(lambda _: plan))
+        records.append(epoch.record())
     for name in ("loss", "deviation", "step_bytes_up", "step_bytes_down"):
         assert getattr(records[0], name).tobytes() == getattr(records[1], name).tobytes()
     plan = next(plans)
     losses = [simulation.run_epoch(plan).loss.tolist() for simulation in (one, other)]
     assert losses[0] == losses[1]
-    assert everything(other) == everything(one)
+    assert everything(Epoch(one)) == everything(Epoch(other))
 
 
-@pytest.mark.parametrize(("execution", "halves"), [("clients", 3), ("pooled", 1)])
-def test_its_arrays_by_name(execution, halves) -> None:
-    simulation = a_simulation(execution, 0.9)
-    rest = [client.left.tolist() for client in simulation.clients]
+@pytest.mark.parametrize("execution", ["clients", "pooled"])
+def test_with_clients_away_too(execution) -> None:
+    """After each of its steps: plans that are broken off, aborted steps, a client that is back."""
+    outages = [Outage(0, 1, within=True), Outage(2, 2, 4), Outage(2, 5, 9, within=True)]
+    sizes, streams = COUNTS.sum(axis=1), {}
+
+    def plan_from(name: str):
+        def plan(reachable):
+            streams[f"before {name}"] = deepcopy(streams[name])
+            return ugs(reachable.sum(axis=1), min(2, reachable.sum()), streams[name])
+
+        return plan
+
+    one = Epoch(a_simulation(execution, 0.9), outages)
+    streams["one"] = np.random.default_rng(3)
+    final, committed = [], []
+    for _ in one.walk(plan_from("one")):
+        other = Epoch(another(execution, 0.9), outages)
+        restore(other, state(one))
+        streams["other"] = deepcopy(streams["before one"])
+        list(other.walk(plan_from("other")))
+        final.append(everything(other))
+        committed.append(one.rows[-1][0])
+    assert False in committed
+    assert one.next_step > len(committed) > 0
+    assert sizes.sum() > one.simulation.num_unused > 0
+    assert all(state == everything(one) for state in final)
+
+
+@pytest.mark.parametrize("execution", ["clients", "pooled"])
+def test_its_arrays_by_name(execution) -> None:
+    epoch = Epoch(a_simulation(execution, 0.9))
     plan = ugs(COUNTS.sum(axis=1), 3, np.random.default_rng(0))
-    next(simulation.walk(plan))
-    arrays = state(simulation)
-    names = ["weights.1.bias", "weights.1.weight", "velocity.1.bias", "velocity.1.weight"]
+    walk = epoch.walk(lambda _: plan)
+    next(walk)
+    simulation, arrays = epoch.simulation, state(epoch)
+    names = ["1.bias", "1.weight", "3.bias", "3.weight"]
     assert arrays.keys() == {
-        *(f"client.{name}" for name in names),
-        *(f"server.{name.replace('1', '3')}" for name in names),
-        *("client.generators", "client.left", "walked"),
+        *(f"{kind}.{name}" for kind in ("weights", "velocity") for name in names),
+        *("client.generators", "client.left"),
+        *("walked", "planned_for", "planned_at", "next_step"),
     }
-    assert arrays["server.weights.3.weight"].shape == (1, 3, CLASSES)
-    assert arrays["client.weights.1.weight"].shape == (halves, 4, 3)
-    for client, weights in zip(simulation.clients, arrays["client.weights.1.weight"], strict=False):
-        assert (weights == client.network.parameters()["1.weight"]).all()
-    velocity = simulation.server.optimizer.velocity["3.bias"]
-    assert arrays["server.velocity.3.bias"].tolist() == [velocity.tolist()]
-    used = plan.batch_sizes[0]
-    left = [i for row, b in zip(rest, used, strict=True) for i in row[b:] + [-1] * b]
+    for name, weights in simulation.net.parameters().items():
+        assert (arrays[f"weights.{name}"] == weights).all()
+        velocity = simulation.server.optimizer.velocity[name]
+        assert (arrays[f"velocity.{name}"] == velocity).all()
+    used = plan.batch_sizes[0].tolist()
+    rest = [client.left.tolist() for client in simulation.clients]
+    left = [i for row, b in zip(rest, used, strict=True) for i in row + [-1] * b]
     assert arrays["client.left"].tolist() == left
-    (loss, up, down, counts) = arrays["walked"][0].tolist()
-    assert arrays["walked"].dtype.names == ("loss", "bytes_up", "bytes_down", "class_counts")
-    assert arrays["walked"].shape == (1,)
+    ((committed, loss, up, down, counts),) = arrays["walked"].tolist()
+    assert committed is True
     assert np.isfinite(loss)
     assert (up, down) == (3 * 3 * 8 + 3 * 8, 3 * 3 * 8)  # three samples, three float64, a label
     assert list(counts) == np.bincount(simulation.y[simulation.last_batch], minlength=3).tolist()
+    assert arrays["planned_for"].tolist() == COUNTS.tolist()
+    assert (arrays["planned_at"].tolist(), arrays["next_step"].tolist()) == ([0], [1])
 
 
 def test_before_the_first_step_velocities_are_0_and_without_momentum_there_are_none() -> None:
-    velocities = state(a_simulation("clients", 0.9))["client.velocity.1.weight"]
-    assert velocities.tolist() == np.zeros((3, 4, 3)).tolist()
-    assert not [name for name in state(a_simulation("clients", 0.0)) if "velocity" in name]
+    velocities = state(Epoch(a_simulation("clients", 0.9)))["velocity.1.weight"]
+    assert velocities.tolist() == np.zeros((4, 3)).tolist()
+    without = state(Epoch(a_simulation("clients", 0.0)))
+    assert not [name for name in without if "velocity" in name]
 
 
 def test_the_arrays_are_nobody_elses() -> None:
     """Neither those that are given out, nor those that are taken in."""
-    one, other = a_simulation("clients", 0.9), another("clients", 0.9)
-    one.step([1, 0, 1])
+    one, other = Epoch(a_simulation("clients", 0.9)), Epoch(another("clients", 0.9))
+    one.simulation.step([1, 0, 1])
     arrays, before = state(one), everything(one)
     restore(other, arrays)
     for array in arrays.values():
@@ -122,24 +152,24 @@ def test_the_arrays_are_nobody_elses() -> None:
 
 
 def test_samples_of_another_client_are_refused() -> None:
-    simulation = a_simulation("clients", 0.0)
-    arrays = state(simulation)
+    epoch = Epoch(a_simulation("clients", 0.0))
+    arrays = state(epoch)
     arrays["client.left"][[0, -1]] = arrays["client.left"][[-1, 0]]
     with pytest.raises(
         ValueError, match=r"^client.left: must be samples of client 0, each once, in its places$"
     ):
-        restore(simulation, arrays)
+        restore(epoch, arrays)
 
 
 def test_walked_steps_with_negative_counts_are_refused() -> None:
     """In their sum they are the samples that are used."""
-    simulation = a_simulation("clients", 0.0)
-    walk = simulation.walk(next(schedules()))
+    epoch, plan = Epoch(a_simulation("clients", 0.0)), next(schedules())
+    walk = epoch.walk(lambda _: plan)
     next(walk), next(walk)
-    arrays = state(simulation)
+    arrays = state(epoch)
     arrays["walked"]["class_counts"] += np.array([[9, 0, 0], [-9, 0, 0]])
     with pytest.raises(ValueError, match=r"^walked: must have the 6 samples that are used, by cl"):
-        restore(a_simulation("clients", 0.0), arrays)
+        restore(Epoch(a_simulation("clients", 0.0)), arrays)
 
 
 def test_a_packed_generator_is_its_state_in_three_words() -> None:

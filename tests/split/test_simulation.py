@@ -241,7 +241,7 @@ def test_float32_stays_float32(execution, rng) -> None:
     assert {value.dtype for value in simulation.net.parameters().values()} == {np.dtype("f4")}
     smashed = simulation.clients[int(np.argmax(part.sizes))]
     simulation.start_epoch()
-    assert smashed.forward(2).activations.dtype == np.float32
+    assert smashed.forward(smashed.draw(2)).activations.dtype == np.float32
 
 
 def test_the_callers_network_and_arrays_are_not_touched(rng: np.random.Generator) -> None:

@@ -1,0 +1,196 @@
+"""An epoch: a schedule walked step by step, planned again when a client goes or comes back."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pslref import check
+from pslref.check import FloatArray, IntArray
+from pslref.sampling import Schedule
+from pslref.split.faults import Outage, away, next_return
+from pslref.split.messages import Array
+from pslref.split.step import Aborted, Diverged
+from pslref.theory import batch_deviation
+
+if TYPE_CHECKING:
+    from pslref.split.simulation import Simulation
+
+# From the unused samples of the clients that are there, (K, M) by class and 0 for the others, to
+# a schedule that uses them up.
+Plan = Callable[[IntArray], Schedule]
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What one epoch did in its T committed steps.
+
+    Attributes:
+        loss: (T,) mean cross-entropy over each global batch, in nats, before the update.
+        deviation: (T,) batch deviation Δ_t, measured. (method.md 2)
+        step_bytes_up: (T,) bytes of activations and labels, clients to server.
+        step_bytes_down: (T,) bytes of gradients at the cut, server to clients.
+        num_aborted: steps that were begun and not committed.
+        num_unused: samples that stayed unused.
+    """
+
+    loss: FloatArray
+    deviation: FloatArray
+    step_bytes_up: IntArray
+    step_bytes_down: IntArray
+    num_aborted: int
+    num_unused: int
+
+    @property
+    def bytes_up(self) -> int:
+        """Bytes up, over the epoch."""
+        return int(self.step_bytes_up.sum())
+
+    @property
+    def bytes_down(self) -> int:
+        """Bytes down, over the epoch."""
+        return int(self.step_bytes_down.sum())
+
+
+class Epoch:
+    """One epoch of a simulation, which can be left between any two steps. (method.md 1.1)
+
+    Args:
+        simulation: the clients and the server.
+        outages: when which client is gone.
+        first_step: the step of the run with which the epoch begins.
+
+    Attributes:
+        rows: what each step did, one that was not committed too: whether it was, its loss, bytes
+            up and down, and the class counts of its batch.
+        next_step: of the run; steps go by while all who have samples are away.
+        planned_for: (K, M) what could be reached when the last plan was made.
+        planned_at: after how many steps that was.
+
+    Raises:
+        ValueError: for an outage of a client that does not exist.
+    """
+
+    def __init__(
+        self, simulation: "Simulation", outages: Sequence[Outage] = (), first_step: int = 0
+    ) -> None:
+        for outage in outages:
+            check.integer("outage's client", outage.client, 0, len(simulation.clients) - 1)
+        self.simulation, self.outages = simulation, outages
+        self.rows: list[tuple[bool, float, int, int, IntArray]] = []
+        self.next_step, self.planned_at = first_step, 0
+        self.planned_for = np.zeros((len(simulation.clients), simulation.num_classes), np.int64)
+
+    def walk(self, plan: Plan) -> Iterator[IntArray]:
+        """Take the steps that have not been taken, each with an iteration.
+
+        It begins with a shuffle of every client. The plan is made anew when a client has gone or
+        come back, and after a step that was not committed. The epoch ends when the last plan has
+        been walked, and no client that was away then and may come back has samples left. While
+        none of those who are there has any, the server waits: steps go by. (method.md 1.1)
+
+        Args:
+            plan: makes a schedule of what can be reached. An epoch that goes on asks it first for
+                the schedule that it made last.
+
+        Yields:
+            (K,) what every client was to bring to the step; `rows[-1]` says what came of it.
+
+        Raises:
+            ValueError: for a plan that asks for more than can be reached, or for nothing.
+            Diverged: with the step and its loss; the steps before it are committed.
+        """
+        planned: IntArray | None = None  # the steps to come
+        absent: frozenset[int] = frozenset()  # when they were planned
+        if self.rows:
+            taken = len(self.rows) - self.planned_at
+            planned = self._planned(plan)[taken:]
+            absent, _ = away(self.outages, self.next_step - taken)
+            if not self.rows[-1][0]:
+                planned = None
+        else:
+            self.simulation.start_epoch()
+        while True:
+            now, for_good = away(self.outages, self.next_step)
+            if planned is None or not len(planned) or now != absent:
+                unused = self.simulation.unused
+                wanted = set(range(len(unused))) if planned is None or len(planned) else absent
+                if not unused[list(wanted - for_good)].any():
+                    return
+                unused[list(now)] = 0
+                if not unused.any():
+                    self.next_step = next_return(self.outages, self.next_step)
+                    continue
+                self.planned_at, self.planned_for = len(self.rows), unused
+                planned, absent = self._planned(plan), now
+            counts, planned = planned[0], planned[1:]
+            going = {outage.client for outage in self.outages if outage.start == self.next_step}
+            if not self._take(counts, now | going):
+                planned = None
+            self.next_step += 1
+            yield counts if counts.ndim == 1 else counts.sum(axis=1)
+
+    def _planned(self, plan: Plan) -> IntArray:
+        """The steps of a plan for `planned_for`: (T, K), or (T, K, M) by class."""
+        schedule = plan(self.planned_for)
+        check.kind("schedule", schedule, Schedule)
+        name, steps = "schedule.sizes", schedule.batch_sizes
+        if schedule.local_class_counts is not None:
+            name = "schedule.local_class_counts.sum(axis=0)"
+            steps = schedule.local_class_counts
+        affordable(name, steps.sum(axis=0), self.planned_for)
+        if not schedule.batch_sizes.any(axis=1).all():
+            raise ValueError("schedule.batch_sizes: must have a participant in every step")
+        return steps
+
+    def _take(self, counts: IntArray, lost: Collection[int]) -> bool:
+        """Take the next step of an epoch and keep what it did; whether it was committed."""
+        try:
+            loss = self.simulation.take(counts, lost)
+        except Diverged as error:
+            raise Diverged(f"step {len(self.rows)}: {error}") from None
+        except Aborted:
+            self.rows.append((False, 0.0, 0, 0, np.zeros(self.simulation.num_classes, np.int64)))
+            return False
+        y, num_classes = self.simulation.y, self.simulation.num_classes
+        class_counts = np.bincount(y[self.simulation.last_batch], minlength=num_classes)
+        self.rows.append((True, loss, *self.simulation.last_bytes, class_counts))
+        return True
+
+    def record(self) -> EpochRecord:
+        """What the steps did."""
+        rows = self.walked
+        done = rows[rows["committed"]]
+        y, num_classes = self.simulation.y, self.simulation.num_classes
+        class_probs = np.bincount(y, minlength=num_classes) / y.size
+        return EpochRecord(
+            done["loss"],
+            batch_deviation(done["class_counts"], class_probs),
+            done["bytes_up"],
+            done["bytes_down"],
+            len(rows) - len(done),
+            self.simulation.num_unused,
+        )
+
+    @property
+    def walked(self) -> Array:
+        """The rows as a structured array."""
+        columns = [
+            *(("committed", bool), ("loss", np.float64)),
+            *(("bytes_up", np.int64), ("bytes_down", np.int64)),
+            ("class_counts", np.int64, (self.simulation.num_classes,)),
+        ]
+        return np.array(self.rows, columns)
+
+
+def affordable(name: str, counts: IntArray, unused: IntArray) -> None:
+    """Refuse counts, (K,) or by class (K, M), that unused samples, (K, M), don't cover."""
+    left = unused.sum(axis=1) if counts.ndim == 1 else unused[:, : counts.shape[1]]
+    if counts.shape != left.shape or not counts.any():
+        allowed = f"must be one number for each of {len(left)} clients"
+        raise check.wrong(name, counts, f"{allowed}, or for each of their classes, not all 0")
+    if np.any(counts > left):
+        first = np.argwhere(counts > left)[0].tolist()
+        allowed = f"must be at most {left[*first]}, what client {first[0]} has left"
+        raise check.wrong(f"{name}{first}", int(counts[*first]), allowed)

@@ -1,0 +1,107 @@
+"""One step of parallel split learning: section 1 of docs/method.md on one page."""
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from pslref.check import IntArray
+from pslref.split.client import Client
+from pslref.split.server import Server, summed
+
+
+class Diverged(ValueError):
+    """The loss of a step is not a finite number, and it was not committed; or a logit is not."""
+
+
+class Aborted(Exception):
+    """A participant's gradient never arrived; the step was not committed."""
+
+
+class Step(NamedTuple):
+    """What a committed step did.
+
+    Attributes:
+        loss: mean cross-entropy over the global batch, in nats, before the update.
+        batch: (B_t,) indices of its samples, in the order in which the server saw them.
+        bytes_up: activations and labels, clients to server.
+        bytes_down: gradients at the cut, server to clients.
+    """
+
+    loss: float
+    batch: IntArray
+    bytes_up: int
+    bytes_down: int
+
+
+def step(
+    clients: Sequence[Client],
+    server: Server,
+    counts: IntArray,
+    lost: Collection[int] = (),
+    *,
+    pooled: bool = False,
+) -> Step:
+    """Take one step; it is committed whole or not at all. [paper] (method.md 1)
+
+    In exact arithmetic it is one centralized SGD step on the pooled batch, whatever the local
+    batch sizes, at every cut [derived]. If it is not committed, no weight and no velocity has
+    changed, and all samples drawn for it are unused again, in the order in which they were.
+
+    Args:
+        clients: all K.
+        server: the server.
+        counts: (K,) the local batch sizes b_tk, not all 0; or (K, M) by class.
+        lost: numbers of clients that are not there to the end: their gradients never arrive.
+        pooled: one client half runs all participants' samples. All halves are equal, so the result
+            is the same to rounding, and much faster.
+
+    Raises:
+        Diverged: if the loss is not finite.
+        Aborted: if a participant is lost.
+    """
+    asked = counts.reshape(len(clients), -1).any(axis=1)
+    participants = [clients[k] for k in np.flatnonzero(asked).tolist()]
+
+    # 1. Each participant takes its next samples, runs the client half, and sends the activations
+    #    at the cut with the labels. Who missed updates gets the current half first; since the
+    #    server has updated it in every step, that is everybody.
+    batches = [client.draw(counts[client.client]) for client in participants]
+    batch = np.concatenate(batches)
+    if pooled:  # the one half is the server's own
+        smashed = [participants[0].forward(batch)]
+    else:
+        half = server.send()
+        for client in participants:
+            client.receive(half)
+        smashed = [c.forward(own) for c, own in zip(participants, batches, strict=True)]
+
+    # 2. The server runs its half on all of them, takes the mean loss over all B_t samples, and
+    #    returns to each client its own rows of the gradient at the cut.
+    loss, cut_gradients = server.step(smashed)
+
+    # 3. Each of these clients backpropagates: g_k. 4. The client gradients are summed, not
+    #    averaged: the loss is a mean over the global batch already.
+    total = summed(clients[message.client].backward(message) for message in cut_gradients)
+    try:
+        check_finite("loss", loss, server)
+        missing = [client.client for client in participants if client.client in lost]
+        if missing:
+            raise Aborted(f"the gradients of clients {missing} never arrived")
+    except (Diverged, Aborted):
+        for client in participants:
+            client.put_back()
+        raise
+
+    #    Now the step is committed: both halves are updated, so that every client's next forward
+    #    pass has the new weights, also that of a client which sat this step out.
+    server.update(total)
+    bytes_up, bytes_down = (sum(m.nbytes for m in sent) for sent in (smashed, cut_gradients))
+    return Step(loss, batch, bytes_up, bytes_down)
+
+
+def check_finite(name: str, number: float, server: Server) -> None:
+    """Raise `Diverged` for a number that is not finite."""
+    if not np.isfinite(number):
+        rate = server.optimizer.learning_rate
+        raise Diverged(f"the {name} is {number} with learning_rate = {rate}: must be smaller")
