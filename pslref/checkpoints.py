@@ -50,7 +50,7 @@ def check_config(path: Path, config: Config) -> None:
     """Refuse a file that is not a checkpoint of this config, of which only the header is read.
 
     To go on, what made it must be the same, and every field; but `data_dir` may differ and `epochs`
-    may be raised.
+    may be raised, unless clients are lost: when, depends on them.
 
     Raises:
         ValueError: naming the file and what is wrong with it, or what differs.
@@ -68,7 +68,7 @@ def check_config(path: Path, config: Config) -> None:
     if not isinstance(written, dict) or written.keys() != asked.keys():
         raise ValueError(f"{path} is of another pslref: must have a config of the same fields")
     written["data_dir"] = asked["data_dir"]
-    if type(written["epochs"]) is int and written["epochs"] < asked["epochs"]:
+    if type(written["epochs"]) is int and written["epochs"] < asked["epochs"] and not config.faults:
         written["epochs"] = asked["epochs"]
     check.same(f"{path} is of a run with", written, asked, "must be the same to go on")
 

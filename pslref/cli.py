@@ -54,16 +54,9 @@ TRAINING = (
 command = partial(options.command, app)
 
 
-@command(*SCHEDULE, *TRAINING)
+@command(*SCHEDULE, *TRAINING, "faults")
 def compare(
     config: Config,
-    faults: Annotated[
-        str | None,
-        option(
-            "Shares of clients to lose, such as 0,0.1,0.3: of those with samples so many, never "
-            "all, go for good, each at a uniformly drawn step of the run; the rest is replanned."
-        ),
-    ] = None,
     json_: Json = False,
     out: Out = None,
     figures: Figures = "png",
@@ -74,30 +67,29 @@ def compare(
     """
     from pslref import experiments
 
-    lost = [] if faults is None else options.numbers("faults", faults, float)
     with terminal.progress() as progress:
-        total = len(experiments.runs_of(config, lost)) * config.epochs
+        total = len(experiments.runs_of(config)) * config.epochs
         advance = partial(progress.advance, progress.add_task("training", total=total))
-        results = experiments.compare(config, lost, out=out, figures=figures, after_epoch=advance)
+        results = experiments.compare(config, out=out, figures=figures, after_epoch=advance)
     if json_:
-        terminal.print_json(config=experiments.described(config, lost), results=results.runs)
+        terminal.print_json(config=asdict(config), results=results.runs)
         return
     rows = experiments.summary(results.runs)
-    terminal.print_table(map(printed.with_faults if lost else printed.comparison, rows))
+    terminal.print_table(map(printed.with_faults if config.faults else printed.comparison, rows))
     print(printed.MEASURED)
     empty = max(row["empty_clients"] for row in results.runs)
     if empty:
         print(f"Up to {empty} of {config.clients} clients hold no samples.")
-    if lost:
+    if config.faults:
         print("Unreachable: samples, per epoch, that lost clients did not get to use.")
     else:
         print("Steps, time (in delays of the fastest possible client) and MB are per epoch.")
         print(experiments.verdict(rows))
-    figure = f"{'faults' if lost else 'compare'}.{figures}"
+    figure = f"{'faults' if config.faults else 'compare'}.{figures}"
     terminal.print_written(out, f"{figure}, results.csv, epochs.csv, steps.csv, config.json")
 
 
-@command(*SCHEDULE, *(name for name in TRAINING if name != "seeds"), sampler=("ugs",))
+@command(*SCHEDULE, *(name for name in TRAINING if name != "seeds"), "faults", sampler=("ugs",))
 def train(
     config: Config,
     checkpoint: Annotated[
@@ -120,7 +112,7 @@ def train(
 
     Ctrl-C and SIGTERM finish the step, write the checkpoint, and say how to go on. A run that goes
     on ends as it would have without the stop, to the bit. All options must be the same then, but
-    --data-dir may differ and --epochs may be raised.
+    --data-dir may differ and, without --faults, --epochs may be raised.
 
     Example: pslref train --sampler lds --clients 16 --checkpoint run --out results
     """
@@ -149,7 +141,8 @@ def train(
     if json_:
         terminal.print_json(config=asdict(run.config), results=results.runs, epochs=results.epochs)
         return
-    terminal.print_table(map(printed.comparison, experiments.summary(results.runs)))
+    shown = printed.with_faults if config.faults else printed.comparison
+    terminal.print_table(map(shown, experiments.summary(results.runs)))
     print(printed.MEASURED)
     terminal.print_written(out, "weights.npz, results.csv, epochs.csv, steps.csv, config.json")
 

@@ -1,7 +1,9 @@
 """What a run is asked to do; light to import, since the command line shows its defaults."""
 
+import math
 import os
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from typing import Any
 
@@ -12,131 +14,149 @@ SAMPLERS = ("centralized", "fls", "fpls", "ugs", "lds", "targets", "stratified")
 MOST_LAYERS = 1000
 MOST_WIDTH = 100_000
 MOST_WEIGHTS = 2**26  # of all hidden layers: of 512 MiB, and there are copies and gradients
-WHOLE = [  # ranges of whole numbers
-    ("clients", 1, 100_000),
-    ("batch_size", 1, check.MOST_SAMPLES),
-    ("cut", 1, None),
-    ("epochs", 1, 1_000_000),
-    ("seeds", 1, 10_000),
-    ("seed", 0, 2**63),
-]
-CHOICES = [
-    ("dataset", data.NAMES),
-    ("files", data.FILES),
-    ("partition", ["iid", "mild", "severe"]),
-    ("model", ["mlp", "cnn"]),
-    ("remainder", ["short", "even"]),
-    ("dtype", ["float32", "float64"]),
-    ("execution", ["pooled", "clients"]),
-    ("assign", ["slowest-first", "balanced", "random"]),
-]
-RANGES = [  # of real numbers, both ends allowed
-    ("momentum", 0, 1),
-    ("weight_decay", 0, 1e9),
-    ("fraction", 0, 1),
-    ("slowdown", 1, 1e9),
-    ("jitter", 0, 1e9),
-    ("sample_cost", 0, 1e9),
-    ("delta", 0, 1e9),
-    ("slack", 0, 2),
-]
 
 
-def _option(default: object, help: str) -> Any:
-    """A field with the help text of its command line option."""
-    return field(default=default, metadata={"help": help})
+def _field(
+    default: object, help: str, checked: Callable[[str, Any], object], of: type = str
+) -> Any:
+    """A field with its range and the help text of its command line option; of a tuple, its kind."""
+    return field(default=default, metadata={"help": help, "checked": checked, "of": of})
+
+
+def _whole(default: int, low: int, high: int | None, help: str) -> Any:
+    return _field(default, help, lambda name, value: check.integer(name, value, low, high))
+
+
+def _real(default: float, low: float, high: float, help: str, *, low_open: bool = False) -> Any:
+    def checked(name: str, value: object) -> float:
+        return check.real(name, value, low, high, low_open=low_open)
+
+    return _field(default, help, checked)
+
+
+def _choice(default: str, choices: Sequence[str], help: str) -> Any:
+    return _field(default, help, lambda name, value: check.one_of(name, value, choices))
+
+
+def _folder(name: str, value: object) -> str:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise check.wrong(name, value, "must be the name of a folder")
+    return os.path.expanduser(value)
+
+
+def _samplers(name: str, value: Any) -> tuple[str, ...]:
+    check.kind(name, value, tuple)
+    for sampler in value:
+        check.one_of(name, sampler, SAMPLERS)
+    if not 0 < len(value) == len(set(value)):
+        raise check.wrong(name, value, "must name at least one, and each once")
+    return tuple(value)
+
+
+def _widths(name: str, value: Any) -> tuple[int, ...]:
+    check.kind(name, value, tuple)
+    check.integer(f"{name} layers", len(value), 0, MOST_LAYERS)
+    widths = tuple(check.integer(name, width, 1, MOST_WIDTH) for width in value)
+    if sum(rows * columns for rows, columns in pairwise(widths)) > MOST_WEIGHTS:
+        allowed = f"must have at most {MOST_WEIGHTS} weights between these layers"
+        raise check.wrong(name, value, allowed)
+    return widths
+
+
+def _shares(name: str, value: Any) -> tuple[float, ...]:
+    check.kind(name, value, tuple)
+    shares = tuple(check.real(name, share, 0, 1) for share in value)
+    if len(set(shares)) < len(shares):
+        raise check.wrong(name, value, "must name each share once")
+    return shares
 
 
 @dataclass(frozen=True)
 class Config:
     """One comparison: every sampler with every seed, all else equal. Each field is an option."""
 
-    dataset: str = _option("digits", "digits (shipped), fashion-mnist or cifar10.")
-    data_dir: str = _option("data", "Folder that holds the data sets' files.")
-    files: str = _option(
+    dataset: str = _choice("digits", data.NAMES, "digits (shipped), fashion-mnist or cifar10.")
+    data_dir: str = _field("data", "Folder that holds the data sets' files.", _folder)
+    files: str = _choice(
         "published",
+        data.FILES,
         "published or any: whether the data sets' files must be what their authors published.",
     )
-    partition: str = _option(
+    partition: str = _choice(
         "severe",
+        ["iid", "mild", "severe"],
         "Who holds which samples: iid (shuffled and dealt out evenly); mild and severe (each "
         "client holds 5 or 2 of the classes, in uneven amounts).",
     )
-    clients: int = _option(64, "K, the number of clients.")
-    batch_size: int = _option(64, "B, the global batch size.")
-    sampler: tuple[str, ...] = _option(
+    clients: int = _whole(64, 1, 100_000, "K, the number of clients.")
+    batch_size: int = _whole(64, 1, check.MOST_SAMPLES, "B, the global batch size.")
+    sampler: tuple[str, ...] = _field(
         SAMPLERS,
         "What forms the batches, with commas: centralized; fls and fpls (fixed local batches, "
         "equal or proportional); ugs (uniform global sampling, also called GPSL); lds (latent "
         "Dirichlet sampling); targets and stratified (class targets: the class mix of each batch "
         "drawn as by ugs, or the same in all).",
+        _samplers,
     )
-    model: str = _option("mlp", "mlp or cnn.")
-    hidden: tuple[int, ...] = _option(
-        (64,), "Widths of the MLP's hidden layers, separated by commas."
+    model: str = _choice("mlp", ["mlp", "cnn"], "mlp or cnn.")
+    hidden: tuple[int, ...] = _field(
+        (64,), "Widths of the MLP's hidden layers, separated by commas.", _widths, int
     )
-    cut: int = _option(
-        3, "Layers in the client half; 3 is Flatten, Linear, ReLU or Conv, ReLU, pool."
+    cut: int = _whole(
+        3, 1, None, "Layers in the client half; 3 is Flatten, Linear, ReLU or Conv, ReLU, pool."
     )
-    learning_rate: float = _option(0.5, "Learning rate of SGD.")
-    momentum: float = _option(0.0, "Momentum of SGD.")
-    weight_decay: float = _option(0.0, "Weight decay of SGD.")
-    epochs: int = _option(10, "Passes over the training data.")
-    seeds: int = _option(5, "Number of seeds: SEED, SEED + 1, ...")
-    seed: int = _option(0, "First seed.")
-    remainder: str = _option(
-        "short", "short (one short last batch) or even (nearly equal batches)."
+    learning_rate: float = _real(0.5, 0, math.inf, "Learning rate of SGD.", low_open=True)
+    momentum: float = _real(0.0, 0, 1, "Momentum of SGD.")
+    weight_decay: float = _real(0.0, 0, 1e9, "Weight decay of SGD.")
+    epochs: int = _whole(10, 1, 1_000_000, "Passes over the training data.")
+    seeds: int = _whole(5, 1, 10_000, "Number of seeds: SEED, SEED + 1, ...")
+    seed: int = _whole(0, 0, 2**63, "First seed.")
+    remainder: str = _choice(
+        "short", ["short", "even"], "short (one short last batch) or even (nearly equal batches)."
     )
-    dtype: str = _option("float64", "float64 or float32.")
-    execution: str = _option(
-        "pooled", "pooled (one client half runs all samples) or clients (each its own; slower)."
+    dtype: str = _choice("float64", ["float32", "float64"], "float64 or float32.")
+    execution: str = _choice(
+        "pooled",
+        ["pooled", "clients"],
+        "pooled (one client half runs all samples) or clients (each its own; slower).",
     )
-    fraction: float = _option(0.125, "Probability that a client is a straggler.")
-    slowdown: float = _option(10.0, "A straggler's delay, in units of another client's.")
-    jitter: float = _option(0.2, "How far the clients' delays differ besides.")
-    sample_cost: float = _option(
-        0.0, "What each sample adds to a client's time in a step, in units of the client's delay."
+    fraction: float = _real(0.125, 0, 1, "Probability that a client is a straggler.")
+    slowdown: float = _real(10.0, 1, 1e9, "A straggler's delay, in units of another client's.")
+    jitter: float = _real(0.2, 0, 1e9, "How far the clients' delays differ besides.")
+    sample_cost: float = _real(
+        0.0,
+        0,
+        1e9,
+        "What each sample adds to a client's time in a step, in units of the client's delay.",
     )
-    delta: float = _option(1.0, "How strongly LDS reacts to delays, 0 or more.")
-    concentration: float = _option(
-        1.0, "c: how much LDS heeds delays and shares against the class mix."
+    delta: float = _real(1.0, 0, 1e9, "How strongly LDS reacts to delays, 0 or more.")
+    concentration: float = _real(
+        1.0,
+        0,
+        math.inf,
+        "c: how much LDS heeds delays and shares against the class mix.",
+        low_open=True,
     )
-    slack: float = _option(
-        0.0, "How far class targets may leave the pooled mix, 0 to 2; for slowest-first."
+    slack: float = _real(
+        0.0, 0, 2, "How far class targets may leave the pooled mix, 0 to 2; for slowest-first."
     )
-    assign: str = _option(
+    assign: str = _choice(
         "slowest-first",
+        ["slowest-first", "balanced", "random"],
         "Who brings the samples of class targets: slowest-first, balanced (heeds sample costs) or "
         "random.",
     )
+    faults: tuple[float, ...] = _field(
+        (),
+        "Shares of clients to lose, such as 0,0.1,0.3: of those with samples so many, never "
+        "all, go for good, each at a uniformly drawn step of the run; the rest is replanned.",
+        _shares,
+        float,
+    )
 
     def __post_init__(self) -> None:
-        for name, choices in CHOICES:
-            check.one_of(name, getattr(self, name), choices)
-        folder = self.data_dir
-        if not isinstance(folder, str) or not folder or "\0" in folder:
-            raise check.wrong("data_dir", folder, "must be the name of a folder")
-        self._keep("data_dir", os.path.expanduser(folder))
-        for name in ("sampler", "hidden"):
-            check.kind(name, getattr(self, name), tuple)
-        for name in self.sampler:
-            check.one_of("sampler", name, SAMPLERS)
-        if not 0 < len(self.sampler) == len(set(self.sampler)):
-            raise check.wrong("sampler", self.sampler, "must name at least one, and each once")
-        for name, low, high in WHOLE:
-            self._keep(name, check.integer(name, getattr(self, name), low, high))
-        check.integer("hidden layers", len(self.hidden), 0, MOST_LAYERS)
-        hidden = [check.integer("hidden", width, 1, MOST_WIDTH) for width in self.hidden]
-        self._keep("hidden", tuple(hidden))
-        if sum(rows * columns for rows, columns in pairwise(hidden)) > MOST_WEIGHTS:
-            allowed = f"must have at most {MOST_WEIGHTS} weights between these layers"
-            raise check.wrong("hidden", self.hidden, allowed)
-        for name, least, most in RANGES:
-            self._keep(name, check.real(name, getattr(self, name), least, most))
-        for name in ("learning_rate", "concentration"):
-            self._keep(name, check.real(name, getattr(self, name), 0, low_open=True))
+        for each in fields(self):
+            value = each.metadata["checked"](each.name, getattr(self, each.name))
+            object.__setattr__(self, each.name, value)  # 1 as 1.0: equal configs are written alike
         if self.slack > 0 and self.assign != "slowest-first":
             raise check.wrong("slack", self.slack, "must be 0 unless assign = 'slowest-first'")
-
-    def _keep(self, name: str, value: object) -> None:
-        object.__setattr__(self, name, value)  # 1 as 1.0, so that equal configs are written alike

@@ -11,7 +11,7 @@ import numpy as np
 from pslref import check, checkpoints, files, versions
 from pslref.check import FloatArray
 from pslref.config import Config
-from pslref.results import Results, Row
+from pslref.results import Results, Row, grouped, mean, spread
 from pslref.runs import Run, run
 from pslref.scenario import dataset_of
 from pslref.split import Diverged
@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 
 TABLES = ("config.json", "results.csv", "epochs.csv", "steps.csv")
 MOST_RUNS = 100_000
+MEANS = (
+    *("test_accuracy", "mean_deviation", "num_steps", "simulated_time", "megabytes"),
+    "unreachable",
+)
 
 
 def compare(
     config: Config,
-    faults: Sequence[float] = (),
     *,
     out: Path | None = None,
     figures: str = "png",
@@ -34,10 +37,9 @@ def compare(
     """Train one network with each sampler; all samplers of one seed share partition and weights.
 
     Args:
-        config: what to run.
-        faults: shares of the clients, 0 to 1; each run is made once for each of them, losing that
-            share for good (`Run`). Its rows name the share, the samples per epoch that
-            were `unreachable`, and the steps `aborted`.
+        config: what to run. With `faults` each run is made once for each share of clients to
+            lose (`Run`); its rows name the share, the samples per epoch that were `unreachable`,
+            and the steps `aborted`.
         out: a folder for results.csv, epochs.csv, steps.csv, config.json and compare.png, or
             faults.png; the tables are written anew after every run.
         figures: png, pdf or svg.
@@ -48,22 +50,21 @@ def compare(
         Diverged: if a loss stops being finite; the runs before it are written.
     """
     check.one_of("figures", figures, files.FIGURES)
-    drawn = f"{'faults' if faults else 'compare'}.{figures}"
+    drawn = f"{'faults' if config.faults else 'compare'}.{figures}"
     files.check_outputs(("out", out, [*TABLES, drawn]))
     if out is not None:  # it takes long; now, since a matplotlibrc may forbid it
         from pslref import plots
-    asked = described(config, faults)
     dataset = dataset_of(config)
     results = Results()
-    for seed, sampler, lost in runs_of(config, faults):
+    for seed, sampler, lost in runs_of(config):
         try:
             results.add(run(config, dataset, sampler, seed, lost, after_epoch))
         except Diverged as error:
             raise Diverged(f"sampler {sampler}, seed {seed}, {error}") from None
         if out is not None:
-            _write(out, asked, results)
+            _write(out, config, results)
     if out is not None:
-        if faults:
+        if config.faults:
             picture = _accuracy_and_deviation(summary(results.runs))
         else:
             picture = plots.compare(results.epochs, results.steps)
@@ -71,25 +72,17 @@ def compare(
     return results
 
 
-def runs_of(config: Config, faults: Sequence[float]) -> list[tuple[int, str, float | None]]:
+def runs_of(config: Config) -> list[tuple[int, str, float | None]]:
     """The runs of `compare`: seed, sampler, share of clients lost; centralized has none to lose."""
-    count = config.seeds * len(config.sampler) * max(1, len(faults))
+    faults: Sequence[float | None] = config.faults or [None]
+    count = config.seeds * len(config.sampler) * len(faults)
     check.integer("seeds * samplers * faults", count, 1, MOST_RUNS)
     return [
         (seed, sampler, lost)
         for seed in range(config.seed, config.seed + config.seeds)
         for sampler in config.sampler
-        for lost in (([0.0] if sampler == "centralized" else faults) if faults else [None])
+        for lost in ([0.0] if config.faults and sampler == "centralized" else faults)
     ]
-
-
-def described(config: Config, faults: Sequence[float]) -> Row:
-    """What `compare` was asked, as it is written; refuses faults that are no shares."""
-    for share in faults:
-        check.real("faults", share, 0, 1)
-    if len(set(faults)) < len(faults):
-        raise check.wrong("faults", faults, "must name each share once")
-    return asdict(config) | ({"faults": list(faults)} if faults else {})
 
 
 def _accuracy_and_deviation(rows: Sequence[Row]) -> "plots.Picture":
@@ -148,6 +141,8 @@ def train(
     """
     if len(config.sampler) != 1:
         raise check.wrong("sampler", config.sampler, "must name one sampler to train with")
+    if len(config.faults) > 1:
+        raise check.wrong("faults", config.faults, "must be one share to train with")
     config = replace(config, seeds=1)
     if every is not None:
         check.integer("every", every, 1)
@@ -159,7 +154,8 @@ def train(
         ("out", out, [*TABLES, "weights.npz"]), ("checkpoint", checkpoint, [checkpoints.NAME])
     )
     dataset = dataset_of(config)
-    run = Run(config, dataset, config.sampler[0], config.seed)
+    lost = config.faults[0] if config.faults else None
+    run = Run(config, dataset, config.sampler[0], config.seed, lost)
     with files.held(checkpoint, "checkpoint"):
         _take_up(run, path, resume)
         for epochs_done in run.steps():
@@ -171,7 +167,7 @@ def train(
             if stopped:
                 break
     if out is not None and run.finished:
-        _write(out, asdict(config), run.results())
+        _write(out, config, run.results())
         files.write_npz(out / "weights.npz", run.simulation.net.parameters())
     return run
 
@@ -193,8 +189,8 @@ def _take_up(run: Run, path: Path | None, resume: bool) -> None:
         checkpoints.resume(path, run)  # checked again: nobody else can write one now
 
 
-def _write(out: Path, asked: Row, results: Results) -> None:
-    files.write_json(out / "config.json", asked | {"made_by": versions.MADE_BY})
+def _write(out: Path, config: Config, results: Results) -> None:
+    files.write_json(out / "config.json", asdict(config) | {"made_by": versions.MADE_BY})
     files.write_csv(out / "results.csv", results.runs)
     files.write_csv(out / "epochs.csv", results.epochs)
     files.write_csv(out / "steps.csv", results.steps)
@@ -207,35 +203,20 @@ def summary(runs: Sequence[Row]) -> list[Row]:
     over seeds of accuracy minus that of centralized with the same seed; `low` and `high` bound it
     at 95 %, as `interval` does. What one seed cannot tell is None.
     """
-    groups: dict[tuple[str, float | None], list[Row]] = {}
-    for row in runs:
-        groups.setdefault((row["sampler"], row.get("faults")), []).append(row)
     centralized = [row["test_accuracy"] for row in runs if row["sampler"] == "centralized"]
     rows = []
-    for (sampler, faults), group in groups.items():
-        accuracy = np.array([row["test_accuracy"] for row in group])
-        row = {
-            "sampler": sampler,
-            "faults": faults,
+    for group in grouped(runs, "sampler", "faults"):
+        row: Row = {
+            "sampler": group[0]["sampler"],
+            "faults": group[0].get("faults"),
             "seeds": len(group),
-            "test_accuracy": float(accuracy.mean()),
-            "std": float(accuracy.std(ddof=1)) if len(group) > 1 else None,
-            "difference": None,
-            "low": None,
-            "high": None,
-            "mean_deviation": float(np.mean([row["mean_deviation"] for row in group])),
+            "std": spread(group, "test_accuracy"),
+            **dict.fromkeys(("difference", "low", "high")),
+            **{name: mean(group, name) for name in MEANS},
             "max_deviation": max(row["max_deviation"] for row in group),
-            "num_steps": float(np.mean([row["num_steps"] for row in group])),
-            "simulated_time": None
-            if sampler == "centralized"
-            else float(np.mean([row["simulated_time"] for row in group])),
-            "megabytes": float(np.mean([row["megabytes"] for row in group])),
-            "unreachable": None
-            if faults is None
-            else float(np.mean([row["unreachable"] for row in group])),
         }
-        if sampler != "centralized" and centralized:
-            differences = accuracy - centralized
+        if row["sampler"] != "centralized" and centralized:
+            differences = np.array([row["test_accuracy"] for row in group]) - centralized
             row["difference"] = float(differences.mean())
             if len(group) > 1:
                 row["low"], row["high"] = interval(differences, group[0]["test_images"])

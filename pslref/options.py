@@ -85,7 +85,7 @@ def _one(name: str, defaults: dict[str, object]) -> Parameter:
     """The command line option of a field of Config; of a tuple, with commas or repeated."""
     default = defaults.get(name, FIELDS[name].default)
     if isinstance(default, tuple):
-        return _named(name, list[str], [",".join(map(str, default))])
+        return _named(name, list[str], [",".join(map(str, default))] if default else [])
     return _named(name, type(default), default)
 
 
@@ -106,16 +106,21 @@ def _config(given: dict[str, Any]) -> Config:
     """The config of a command's options; of a tuple these are texts with commas."""
     for name, value in given.items():
         if isinstance(value, list):
-            text = ",".join(value)
-            given[name] = tuple(text.split(",") if name == "sampler" else numbers(name, text, int))
+            given[name] = _several_of(name, ",".join(value)) if value else ()
     return Config(**given)
+
+
+def _several_of(name: str, text: str) -> tuple[Any, ...]:
+    kind = FIELDS[name].metadata["of"]
+    return tuple(text.split(",") if kind is str else numbers(name, text, kind))
 
 
 def _values(given: dict[str, str | None]) -> dict[str, list[Any]]:
     """The values of those fields that were given; of hidden, which is one network, the widths."""
     grid: dict[str, list[Any]] = {}
     for name, text in given.items():
-        kind = int if name == "hidden" else type(FIELDS[name].default)
+        default = FIELDS[name].default
+        kind = FIELDS[name].metadata["of"] if isinstance(default, tuple) else type(default)
         if text is not None:
             texts = [text] if name == "data_dir" else text.split(",")
             grid[name] = numbers(name, text, kind) if kind in (int, float) else texts

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -11,12 +10,11 @@ from pslref import check, files, sampling, theory, versions
 from pslref.check import FloatArray
 from pslref.config import Config
 from pslref.partition import Partition
+from pslref.results import Row, grouped, mean
 from pslref.runs import run
 from pslref.sampling import Schedule
 from pslref.scenario import dataset_of, draw_schedule, random_streams, scenario
 from pslref.split import epoch_time
-
-Row = dict[str, Any]
 
 TARGETS = ("targets", "stratified")
 NO_BOUNDS: Row = {"serfling": None, "l1_bound": None}
@@ -248,20 +246,10 @@ def straggler_config(config: Config, grid: Sequence[tuple[str, Config]]) -> Row:
 
 def mean_over_seeds(rows: Sequence[Row]) -> list[Row]:
     """The rows of `stragglers`, one for each schedule, with the means of their numbers."""
-    groups: dict[tuple[object, ...], list[Row]] = {}
-    for row in rows:
-        key = tuple(row[name] for name in ("sampler", "delta", "concentration", "slack", "assign"))
-        groups.setdefault(key, []).append(row)
     names = ("mean_deviation", "max_deviation", "tail_deviation", "epoch_time", "time_saved")
     return [
-        group[0]
-        | {name: float(np.mean([row[name] for row in group])) for name in names}
-        | {
-            "test_accuracy": None
-            if group[0]["test_accuracy"] is None
-            else float(np.mean([row["test_accuracy"] for row in group]))
-        }
-        for group in groups.values()
+        group[0] | {name: mean(group, name) for name in (*names, "test_accuracy")}
+        for group in grouped(rows, "sampler", "delta", "concentration", "slack", "assign")
     ]
 
 

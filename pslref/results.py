@@ -1,9 +1,11 @@
 """The tables of results: what stands in them, and what cannot."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from pslref import check
 from pslref.config import Config
@@ -45,6 +47,25 @@ class Results:
         self.runs += other.runs
         self.epochs += other.epochs
         self.steps += other.steps
+
+
+def grouped(rows: Iterable[Row], *names: str) -> list[list[Row]]:
+    """The rows that agree in these columns together, in the order of their first."""
+    groups: dict[tuple[object, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row.get(name) for name in names), []).append(row)
+    return list(groups.values())
+
+
+def mean(rows: Sequence[Row], name: str) -> float | None:
+    """Of the values that are not None; None without any."""
+    values = [row[name] for row in rows if row.get(name) is not None]
+    return float(np.mean(values)) if values else None
+
+
+def spread(rows: Sequence[Row], name: str) -> float | None:
+    """The standard deviation of a sample; None of fewer than two rows."""
+    return float(np.std([row[name] for row in rows], ddof=1)) if len(rows) > 1 else None
 
 
 def check_column(table: str, name: str, values: Iterable[Any]) -> None:

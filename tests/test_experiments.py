@@ -52,7 +52,7 @@ def test_tables_and_picture_are_written_and_agree_with_the_results(
 
 def test_faults_give_every_sampler_a_row_for_each_share_and_centralized_one(tmp_path) -> None:
     config = replace(SMALL, sampler=("centralized", "fls", "ugs"), seeds=2)
-    found = experiments.compare(config, [0.5, 0.0], out=tmp_path)
+    found = experiments.compare(replace(config, faults=(0.5, 0.0)), out=tmp_path)
     alone = experiments.compare(config)
     for rows, same in [(found.runs, alone.runs), (found.epochs, alone.epochs)]:
         whole = [row for row in rows if not row["faults"]]
@@ -77,7 +77,7 @@ def test_the_picture_of_faults_draws_means_over_the_seeds_against_the_share_lost
     tmp_path: Path, pictures: dict[str, Figure]
 ) -> None:
     config = replace(SMALL, epochs=1, sampler=("ugs", "centralized", "fls"))
-    experiments.compare(config, [0.5, 0.0, 0.25], out=tmp_path)
+    experiments.compare(replace(config, faults=(0.5, 0.0, 0.25)), out=tmp_path)
     rows = table(tmp_path / "results.csv")
     panels = drawn(pictures["faults.png"])
     columns = [
@@ -120,7 +120,7 @@ def test_a_run_whose_last_step_leaves_no_usable_weights_has_diverged(
     with pytest.raises(
         Diverged, match=r"seed 0, epoch 0, the sum of all images' largest logits is"
     ):
-        experiments.compare(config, [0.1])
+        experiments.compare(replace(config, faults=(0.1,)))
 
 
 def fake_runs(accuracies: dict[str, list[float]]) -> list[dict]:

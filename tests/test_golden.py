@@ -88,7 +88,7 @@ def assert_exact(row: Row, golden: Row) -> None:
 
 
 def test_a_run_that_loses_clients() -> None:
-    (row,) = experiments.compare(Config(epochs=2, seeds=1, sampler=("ugs",)), [0.25]).runs
+    (row,) = experiments.compare(Config(epochs=2, seeds=1, sampler=("ugs",), faults=(0.25,))).runs
     assert row["test_accuracy"] == 338 / IMAGES
     golden = (0.29831357193599684, 0.6066574202496533, 20.5, 281.25563806350056, 1.324056)
     assert_exact(row, dict(zip(NAMES, golden, strict=True)))

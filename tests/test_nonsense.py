@@ -181,7 +181,7 @@ MISTAKES = [
     ("compare --faults -0.5", "faults = -0.5: must be"),
     ("compare --faults 0,nan", "faults = nan: must be"),
     ("compare --faults inf", "faults = inf: must be"),
-    ("compare --faults 0,0.1,0", "faults = [0.0, 0.1, 0.0]: must name each share once"),
+    ("compare --faults 0,0.1,0", "faults = (0.0, 0.1, 0.0): must name each share once"),
     (
         f"compare --seeds 10000 --faults {','.join(map(str, THOUSANDTHS))}",
         "seeds * samplers * faults = 70000000: must be a whole number from 1 to 100000",

@@ -35,6 +35,7 @@ MAP = {
         "data",
         "partition",
         "plots",
+        "results",
         "runs",
         "sampling",
         "scenario",

@@ -138,25 +138,18 @@ def _dataset(name: str, data_dir: str, dtype: str, files: str) -> Dataset:
 
 def summary(rows: Sequence[Row]) -> list[Row]:
     """Means over the seeds that finished, a row for each combination of the other fields."""
-    groups: dict[tuple[object, ...], list[Row]] = {}
-    for row in rows:
-        key = tuple(row[name] for name in COLUMNS if name != "seed")
-        groups.setdefault(key, []).append(row)
-    return [_mean(group) for group in groups.values()]
-
-
-def _mean(group: Sequence[Row]) -> Row:
-    done = [row for row in group if row["error"] is None]
-    values = {name: [row[name] for row in done if row[name] is not None] for name in RESULTS}
-    means = {name: float(np.mean(v)) if v else None for name, v in values.items()}
-    accuracy, deviation = values["test_accuracy"], values["max_deviation"]
-    return (
-        {name: group[0][name] for name in COLUMNS if name != "seed"}
-        | {"seeds": len(done), "failed": len(group) - len(done)}
-        | means
-        | {"std": float(np.std(accuracy, ddof=1)) if len(done) > 1 else None}
-        | {"max_deviation": max(deviation, default=None)}
-    )
+    names = [name for name in COLUMNS if name != "seed"]
+    means = []
+    for group in results.grouped(rows, *names):
+        done = [row for row in group if row["error"] is None]
+        means.append(
+            {name: group[0][name] for name in names}
+            | {"seeds": len(done), "failed": len(group) - len(done)}
+            | {name: results.mean(done, name) for name in RESULTS}
+            | {"std": results.spread(done, "test_accuracy")}
+            | {"max_deviation": max((row["max_deviation"] for row in done), default=None)}
+        )
+    return means
 
 
 def varying(rows: Sequence[Row]) -> list[str]:
