@@ -136,6 +136,15 @@ def test_what_another_version_began_is_not_gone_on_with(
     )
 
 
+def test_the_epochs_of_a_run_that_loses_clients_are_not_raised(tmp_path: Path) -> None:
+    """When they go depends on how many there are."""
+    lossy = replace(CONFIG, faults=(0.5,))
+    checkpoints.write(tmp_path / "c", Run(lossy, DIGITS, "targets", 0, 0.5))
+    checkpoints.check_config(tmp_path / "c", lossy)
+    with pytest.raises(ValueError, match="epochs = 2, not epochs = 3: must be the same to go on"):
+        checkpoints.check_config(tmp_path / "c", replace(lossy, epochs=3))
+
+
 # What is not a checkpoint, or no longer. A few images, so that a file has some thousand bytes.
 
 TINY = replace(CONFIG, clients=2, hidden=(1,), batch_size=8, partition="iid")

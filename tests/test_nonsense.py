@@ -13,7 +13,6 @@ import pytest
 import typer
 
 from pslref import data
-from pslref.config import CHOICES, RANGES, WHOLE
 
 LIBRARY = "pslref.oracle.library:Library"
 LATIN = os.fsdecode(b"caf\xe9")  # a file name that is not UTF-8
@@ -84,6 +83,17 @@ def refused(pslref, folder: Path):
 # any data are read, whatever their size would be.
 
 
+WHOLE = [
+    *(("clients", 1, 100_000), ("batch_size", 1, 3_000_000_000), ("cut", 1, None)),
+    *(("epochs", 1, 1_000_000), ("seeds", 1, 10_000), ("seed", 0, 2**63)),
+]
+RANGES = [
+    *(("momentum", 0, 1), ("weight_decay", 0, 1e9), ("fraction", 0, 1), ("slowdown", 1, 1e9)),
+    *(("jitter", 0, 1e9), ("sample_cost", 0, 1e9), ("delta", 0, 1e9), ("slack", 0, 2)),
+]
+CHOICES = ("dataset", "files", "partition", "model", "remainder", "dtype", "execution", "assign")
+
+
 def options_of_a_run() -> list[tuple[str, str, str]]:
     """Option, what is given, and what of it must be shown."""
     found = []
@@ -98,7 +108,7 @@ def options_of_a_run() -> list[tuple[str, str, str]]:
         found += [(name, text, text) for text in ("nan", "inf", "-inf")]
         found += [(name, "1e400", "inf"), (name, str(low - 0.5), str(low - 0.5))]
         found += [] if high == 1e300 else [(name, "1e15", "1000000000000000.0")]
-    for name, _ in CHOICES:
+    for name in CHOICES:
         texts = ["", "None", "0", "iid,ugs", LATIN]
         found += [(name, text, repr(text)) for text in texts] + [(name, LONG, "'xxx")]
     return found

@@ -356,6 +356,7 @@ def rows() -> Iterator[Row]:
         "sampler": [None, 3, (), ("x",), ("ugs", "ugs"), ["ugs"], (None,), ((),)],
         "hidden": [None, 64, "64", (0,), (1.5,), (None,), (10**12,), ("64",), (100_000,) * 2],
         "slowdown": [*REAL, 0.5], "slack": [*REAL, 3],
+        "faults": [None, 0.1, [0.1], (1.5,), (-0.1,), ("x",), (True,), (0.1, 0.1), (np.nan,)],
         **dict.fromkeys(("learning_rate", "concentration"), POSITIVE),
         **dict.fromkeys(("momentum", "fraction"), SHARE),
         **dict.fromkeys(("weight_decay", "jitter", "sample_cost", "delta"), REAL),
@@ -366,7 +367,11 @@ def rows() -> Iterator[Row]:
     }  # fmt: skip
     assert fields.keys() == vars(Config()).keys()
     yield Row(Config, {}, fields)
-    single = {n: [v for v in bad if not isinstance(v, list | tuple)] for n, bad in fields.items()}
+    single = {
+        n: [v for v in bad if not isinstance(v, list | tuple)]
+        for n, bad in fields.items()
+        if n != "faults"  # of which a sweep has none
+    }
     yield Row(lambda **grid: sweep.checked(grid), {}, single, "checked")
 
 
