@@ -21,6 +21,7 @@ else:  # the names alone: help() would show the unions they stand for, in a thou
     ArrayLike = type("ArrayLike", (), {"__module__": "numpy.typing"})
     DTypeLike = type("DTypeLike", (), {"__module__": "numpy.typing"})
 
+Array = NDArray[Any]  # of what the docstring says; of a network float32 or float64, as it is
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
@@ -140,7 +141,7 @@ def float_dtype(name: str, value: DTypeLike) -> np.dtype[Any]:
     return dtype
 
 
-def _array(name: str, value: ArrayLike, allowed: str) -> NDArray[Any]:
+def _array(name: str, value: ArrayLike, allowed: str) -> Array:
     """`value` as an array; NumPy would drop a mask, and among numbers make True a 1."""
     if _masked_or_bool(value):
         raise wrong(name, value, f"{allowed}, none masked, no truth values")
@@ -157,7 +158,7 @@ def _masked_or_bool(value: object) -> bool:
     return is_bool or isinstance(value, np.ma.MaskedArray)
 
 
-def numbers(name: str, value: ArrayLike) -> NDArray[Any]:
+def numbers(name: str, value: ArrayLike) -> Array:
     """`value` as an array of real numbers of any shape; the same array if it is one."""
     allowed = "must be an array of real numbers"
     array = _array(name, value, allowed)
@@ -166,7 +167,7 @@ def numbers(name: str, value: ArrayLike) -> NDArray[Any]:
     return array
 
 
-def floats(name: str, value: ArrayLike, dtype: DTypeLike | None = None) -> NDArray[Any]:
+def floats(name: str, value: ArrayLike, dtype: DTypeLike | None = None) -> Array:
     """`value` as an array of `dtype`; if None, of its own, which is float64 for whole numbers.
 
     It is the same array if it is one already. float16 and long double are refused.

@@ -9,16 +9,13 @@ from dataclasses import asdict
 from math import prod
 from pathlib import Path
 from reprlib import repr as short
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pslref import check, files, versions
+from pslref.check import Array
 from pslref.config import Config
 from pslref.runs import Run
-
-Array = NDArray[Any]
 
 NAME = "checkpoint.npz"
 FORMAT, VERSION = "pslref checkpoint", 2

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from pslref import sampling, split
-from pslref.check import IntArray
+from pslref.check import Array, IntArray
 from pslref.config import Config
 from pslref.data import Dataset
 from pslref.partition import Partition
@@ -15,7 +15,6 @@ from pslref.results import RANGES, Results, Row, check_column
 from pslref.sampling import Schedule
 from pslref.scenario import draw_schedule, network, random_streams, scenario
 from pslref.split import Diverged, Epoch, EpochRecord, Outage, Simulation, draw_outages, step_time
-from pslref.split.messages import Array
 
 FIXED = ("fls", "fpls")  # whose local batches stay as they are when clients are lost
 EPOCH = [

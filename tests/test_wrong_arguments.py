@@ -188,8 +188,9 @@ def rows() -> Iterator[Row]:
     yield Row(nn.AvgPool2d, {}, dict.fromkeys(("kernel", "stride"), is_something(COUNT)))
     yield Row(
         nn.GroupNorm,
-        {"num_groups": 1, "num_channels": 2, "eps": 1e-5, "dtype": "float64"},
-        {"num_groups": LARGE, "num_channels": LARGE, "eps": POSITIVE, "dtype": DTYPE},
+        {"num_groups": 1, "num_channels": 3, "eps": 1e-5, "dtype": "float64"},
+        {"num_groups": [*LARGE, 2, 4], "num_channels": LARGE, "eps": [*POSITIVE, 1e-320]}
+        | {"dtype": DTYPE},
     )
     descent = {"learning_rate": POSITIVE, "momentum": SHARE, "weight_decay": REAL}
     yield Row(nn.SGD, {"learning_rate": 0.1}, descent)
@@ -208,7 +209,10 @@ def rows() -> Iterator[Row]:
         {"layers": [None, 3, "x", [3], [None]], "first": NATURAL},
     )
     yield Row(mlp().cut, {"at": 1}, {"at": [*COUNT, 4, HUGE]}, "cut")
-    logits = [*NOTHING, 3, [], np.zeros((2, 0)), np.zeros(3), [[None]], np.array([["a"]])]
+    logits = [
+        *NOTHING, 3, [], np.zeros((2, 0)), np.zeros(3), [[None]], np.array([["a"]]),
+        np.ones((2, 3), np.float16), np.ones((2, 3), bool),
+    ]  # fmt: skip
     yield Row(
         nn.cross_entropy,
         {"logits": np.ones((2, 3)), "labels": [0, 1]},

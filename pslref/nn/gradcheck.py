@@ -6,7 +6,8 @@ from copy import deepcopy
 import numpy as np
 
 from pslref import check
-from pslref.nn.layers import Array, Layer
+from pslref.check import Array
+from pslref.nn.layers import Layer
 
 
 def numerical_derivative(f: Callable[[float], float], step: float = 1e-4) -> float:

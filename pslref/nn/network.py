@@ -8,9 +8,8 @@ from typing import Literal, overload
 import numpy as np
 
 from pslref import check
-from pslref.check import ArrayLike, DTypeLike
-from pslref.nn.layers import Array, Cache, Flatten, Layer, Linear, ReLU
-from pslref.nn.windows import Conv2d, MaxPool2d
+from pslref.check import Array, ArrayLike, DTypeLike
+from pslref.nn.layers import Cache, Flatten, Layer, Linear, ReLU
 
 
 class Network:
@@ -74,11 +73,7 @@ class Network:
         return gradient if input_gradient else None, self._named(grads)
 
     def cut(self, at: int) -> tuple["Network", "Network"]:
-        """The client half, layers[:at], and the server half, layers[at:]; they share the arrays.
-
-        Raises:
-            ValueError: unless both halves have a layer.
-        """
+        """The client half, layers[:at], and the server half, layers[at:]; they share the arrays."""
         at = check.integer("cut", at, 1, len(self.layers) - 1)
         return Network(self.layers[:at], self.first), Network(self.layers[at:], self.first + at)
 
@@ -109,36 +104,3 @@ def mlp(widths: Sequence[int], rng: np.random.Generator, dtype: DTypeLike = np.f
     for rows, columns in pairwise(widths):
         layers += [Linear(rows, columns, rng, dtype), ReLU()]
     return Network(layers[:-1])
-
-
-def cnn(
-    input_shape: Sequence[int],
-    num_classes: int,
-    rng: np.random.Generator,
-    channels: Sequence[int] = (16, 32),
-    dtype: DTypeLike = np.float64,
-) -> Network:
-    """For each of `channels` a 3×3 convolution, ReLU and 2×2 max pool; then Flatten and Linear.
-
-    Args:
-        input_shape: (H, W, C) of an image; H and W large enough to be halved by every pool.
-        num_classes: M, the number of logits.
-        rng: draws the weights.
-        channels: of each convolution.
-        dtype: float32 or float64.
-    """
-    check.integer("num_classes", num_classes, 1)
-    shape = check.integers("input_shape", input_shape, ndim=1, low=1)
-    convolutions = check.integers("channels", channels, ndim=1, low=1).tolist()
-    halvings = 2 ** len(convolutions)
-    if shape.size != 3 or shape[:2].min() < halvings:
-        allowed = f"must be (H, W, C), H and W at least 2^{len(convolutions)}"
-        raise check.wrong("input_shape", input_shape, allowed)
-    height, width, inputs = shape.tolist()
-    layers: list[Layer] = []
-    for outputs in convolutions:
-        conv = Conv2d(inputs, outputs, kernel=3, padding=1, rng=rng, dtype=dtype)
-        layers += [conv, ReLU(), MaxPool2d(2)]
-        inputs = outputs
-    features = (height // halvings) * (width // halvings) * inputs
-    return Network([*layers, Flatten(), Linear(features, num_classes, rng, dtype)])

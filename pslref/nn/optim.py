@@ -1,7 +1,7 @@
 """SGD with momentum and weight decay (docs/method.md, section 7)."""
 
 from pslref import check
-from pslref.nn.layers import Array
+from pslref.check import Array
 
 
 class SGD:
@@ -29,9 +29,6 @@ class SGD:
         Args:
             parameters: arrays by name, such as `Network.parameters()`.
             grads: their gradients, by the same names; v is kept by name too.
-
-        Raises:
-            ValueError: if the names differ.
         """
         if parameters.keys() != grads.keys():
             raise check.wrong("grads", sorted(grads), f"must name {sorted(parameters)}")

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from pslref.check import IntArray
-from pslref.nn import Network
-from pslref.split.messages import Array, ClientGradient, ClientHalf, CutGradient, SmashedBatch
+from pslref.check import Array, IntArray
+from pslref.nn.network import Network
+from pslref.split.messages import ClientGradient, ClientHalf, CutGradient, SmashedBatch
 
 
 class Client:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pslref import check
-from pslref.check import FloatArray, IntArray
+from pslref.check import Array, FloatArray, IntArray
 from pslref.sampling import Schedule
 from pslref.split.faults import Outage, away, next_return
-from pslref.split.messages import Array
 from pslref.split.step import Aborted, Diverged
 from pslref.theory import batch_deviation
 

@@ -1,11 +1,8 @@
 """What crosses the wire between a client and the server (docs/method.md, section 1)."""
 
 from dataclasses import dataclass
-from typing import Any
 
-from numpy.typing import NDArray
-
-Array = NDArray[Any]  # float32 or float64, as the network is
+from pslref.check import Array
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,11 @@ from functools import reduce
 
 import numpy as np
 
-from pslref.nn import SGD, Network, cross_entropy
-from pslref.split.messages import Array, ClientGradient, ClientHalf, CutGradient, SmashedBatch
+from pslref.check import Array
+from pslref.nn.loss import cross_entropy
+from pslref.nn.network import Network
+from pslref.nn.optim import SGD
+from pslref.split.messages import ClientGradient, ClientHalf, CutGradient, SmashedBatch
 
 
 class Server:

@@ -5,13 +5,12 @@ from collections.abc import Collection
 import numpy as np
 
 from pslref import check
-from pslref.check import ArrayLike, DTypeLike, IntArray
-from pslref.nn import SGD, Network
+from pslref.check import Array, ArrayLike, DTypeLike, IntArray
+from pslref.nn import SGD, Network, keep_freed_memory
 from pslref.partition import Partition
 from pslref.sampling import Schedule
 from pslref.split.client import Client
 from pslref.split.epoch import Epoch, EpochRecord, affordable
-from pslref.split.messages import Array
 from pslref.split.server import Server
 from pslref.split.step import check_finite, step
 
@@ -70,6 +69,7 @@ class Simulation:
                 zip(halves, partition.indices, rng.spawn(k), strict=True)
             )
         ]
+        keep_freed_memory()
         self.last_batch: IntArray = np.zeros(0, np.int64)
         self.last_bytes = (0, 0)
 

@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from pslref.check import IntArray
+from pslref.check import Array, IntArray
 from pslref.split.client import Client
 from pslref.split.epoch import Epoch
-from pslref.split.messages import Array
 from pslref.split.simulation import Simulation
 
 USED = -1  # in the place of a sample that its client has used in the current epoch

@@ -59,15 +59,12 @@ def test_float32_is_float64_rounded_once(n: int, classes: int, scale: float, see
     assert (gradient == exact_gradient.astype(np.float32)).all()
 
 
-def test_whole_numbers_become_float64_and_other_dtypes_are_refused() -> None:
+def test_whole_numbers_become_float64() -> None:
     logits = np.array([[0, 200], [7, 3]], np.uint8)
     loss, gradient = cross_entropy(logits, [0, 1])
     assert loss == pytest.approx((200 + np.log1p(np.exp(-4)) + 4) / 2)
     assert gradient.dtype == np.float64
     assert cross_entropy(logits.tolist(), [0, 1])[0] == loss
-    for dtype in ("float16", "bool", "complex128", "object"):
-        with pytest.raises(ValueError, match=r"^logits(.dtype)? = "):
-            cross_entropy(logits.astype(dtype), [0, 1])
 
 
 def test_ten_classes_by_chance_cost_log_10() -> None:
@@ -91,22 +88,3 @@ def test_it_equals_pytorch(rng: np.random.Generator) -> None:
     theirs.backward()
     assert loss == pytest.approx(theirs.item(), rel=1e-13)
     assert gradient == pytest.approx(z.grad.numpy(), abs=1e-15)
-
-
-@pytest.mark.parametrize(
-    ("shape", "labels", "sentence"),
-    [
-        ((2, 3), [0, 3], r"labels = \[0, 3\]: must be 2 labels from 0 to 2"),
-        ((2, 3), [0, -1], r"labels = \[0, -1\]: must be 1-dimensional, of whole numbers"),
-        ((2, 3), [0.0, 1.0], r"labels = .*whole numbers"),
-        ((2, 3), [0], r"must be 2 labels"),
-        ((2, 3), [[0, 1]], r"labels = .*1-dimensional"),
-        ((2,), [0, 1], r"logits.shape = \(2,\): must be \(N, M\), both 1 or more$"),
-        ((0, 3), [], r"logits.shape = \(0, 3\)"),
-    ],
-)
-def test_wrong_arguments_are_refused(
-    shape: tuple[int, ...], labels: list[int], sentence: str
-) -> None:
-    with pytest.raises(ValueError, match=sentence):
-        cross_entropy(np.zeros(shape), labels)

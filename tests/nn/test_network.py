@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pslref.check import Array
 from pslref.nn import (
     SGD,
     AvgPool2d,
@@ -13,7 +14,6 @@ from pslref.nn import (
     GroupNorm,
     Layer,
     Linear,
-    MaxPool2d,
     Network,
     ReLU,
     cnn,
@@ -21,7 +21,6 @@ from pslref.nn import (
     gradient_errors,
     mlp,
 )
-from pslref.nn.layers import Array
 
 
 def kinds(net: Network) -> list[type[Layer]]:
@@ -61,23 +60,6 @@ def test_the_gradients_of_a_whole_network(rng: np.random.Generator) -> None:
         *(f"{i}.{name}" for i in (0, 1, 2, 5) for name in ("weight", "bias")),
     }
     assert max(errors.values()) <= 1e-7
-
-
-@pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (32, 32, 3), (5, 7, 2)])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_cnn_fits_its_images_and_keeps_the_dtype(
-    shape: tuple[int, int, int], dtype: str, rng: np.random.Generator
-) -> None:
-    net = cnn(shape, 10, rng, channels=(2, 3), dtype=dtype)
-    block = [Conv2d, ReLU, MaxPool2d]
-    assert kinds(net) == [*block, *block, Flatten, Linear]
-    logits, cache = net.forward(rng.standard_normal((2, *shape)).astype(dtype))
-    _, gradient = cross_entropy(logits, [3, 9])
-    dx, grads = net.backward(gradient, cache)
-    assert logits.shape == (2, 10)
-    assert dx.shape == (2, *shape)
-    arrays = [logits, dx, *grads.values(), *net.parameters().values()]
-    assert {array.dtype.name for array in arrays} == {dtype}
 
 
 def test_mlp_is_flatten_then_linear_with_relu_between(rng: np.random.Generator) -> None:
@@ -167,48 +149,6 @@ def test_a_copy_has_arrays_of_its_own(rng: np.random.Generator) -> None:
     assert all((array == before[name]).all() for name, array in net.parameters().items())
 
 
-def test_images_stay_in_the_order_in_which_the_convolution_is_fast(
-    rng: np.random.Generator,
-) -> None:
-    """Samples innermost, from the first convolution to Flatten, in both directions."""
-    net = cnn((8, 8, 1), 10, rng, channels=(2, 3))
-    x = rng.standard_normal((5, 8, 8, 1))
-    images, caches = [], []
-    for layer in net.layers[:6]:
-        x, cache = layer.forward(x)
-        images.append(x)
-        caches.append(cache)
-    y, cache = net.layers[6].forward(x)
-    dy = net.layers[6].backward(y, cache)[0]
-    for layer, cache in zip(net.layers[5:0:-1], caches[:0:-1], strict=True):
-        images.append(dy)
-        dy = layer.backward(dy, cache)[0]
-    assert len(images) == 11
-    assert all(image.transpose(3, 1, 2, 0).strides[3] == image.itemsize for image in images)
-
-
-def test_a_step_of_the_cnn_equals_pytorch(rng: np.random.Generator) -> None:
-    torch = pytest.importorskip("torch")
-    f = torch.nn.functional
-    net = cnn((12, 9, 2), 5, rng, channels=(3, 4))
-    x, labels = rng.standard_normal((6, 12, 9, 2)), rng.integers(0, 5, 6)
-    p = {name: torch.tensor(a, requires_grad=True) for name, a in net.parameters().items()}
-    h = torch.tensor(x).permute(0, 3, 1, 2)
-    for i in (0, 3):
-        h = f.conv2d(h, p[f"{i}.weight"].permute(3, 2, 0, 1), p[f"{i}.bias"], padding=1)
-        h = f.max_pool2d(f.relu(h), 2)
-    theirs = h.permute(0, 2, 3, 1).flatten(1) @ p["7.weight"] + p["7.bias"]
-    witness = f.cross_entropy(theirs, torch.tensor(labels))
-    witness.backward()
-
-    logits, cache = net.forward(x)
-    loss, gradient = cross_entropy(logits, labels)
-    _, grads = net.backward(gradient, cache, input_gradient=False)
-    assert loss == pytest.approx(witness.item(), rel=1e-13)
-    for name, ours in grads.items():
-        assert np.abs(ours - p[name].grad.numpy()).max() <= 1e-13
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_it_learns_its_batch_by_heart(dtype: str, rng: np.random.Generator) -> None:
     net = cnn((8, 8, 1), 4, rng, dtype=dtype)
@@ -234,31 +174,6 @@ def test_divergence_shows(rng: np.random.Generator) -> None:
             _, grads = net.backward(gradient, cache, input_gradient=False)
             optimizer.update(net.parameters(), grads)
     assert not np.isfinite(loss)
-
-
-@pytest.mark.parametrize("at", [0, 4, -1, 1.5, True])
-def test_a_cut_outside_the_network_is_refused(at: Any, rng: np.random.Generator) -> None:
-    with pytest.raises(ValueError, match=rf"cut = {at}: must be a whole number from 1 to 3"):
-        mlp([4, 3, 2], rng).cut(at)
-
-
-def test_what_are_no_layers_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^layers = None: must be a sequence"):
-        Network(None)  # type: ignore[arg-type]
-
-
-def test_wrong_sizes_are_refused(rng: np.random.Generator) -> None:
-    sentence = r"^widths = \[4\]: must hold at least the input's and the logits' width$"
-    with pytest.raises(ValueError, match=sentence):
-        mlp([4], rng)
-    with pytest.raises(ValueError, match=r"^widths = \[0, 4\]: must be .* each 1 or more$"):
-        mlp([0, 4], rng)
-    with pytest.raises(ValueError, match=r"input_shape = \(3, 8, 1\): .* at least 2\^2"):
-        cnn((3, 8, 1), 10, rng)
-    with pytest.raises(ValueError, match=r"^num_classes = 0: must be"):
-        cnn((8, 8, 1), 0, rng)
-    with pytest.raises(ValueError, match=r"^channels = \[0\]: must be .* each 1 or more$"):
-        cnn((8, 8, 1), 10, rng, channels=[0])
 
 
 @pytest.mark.parametrize("layers", [1, 4])

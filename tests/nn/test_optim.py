@@ -75,18 +75,3 @@ def test_gradients_of_other_parameters_are_refused(names: tuple[str, ...]) -> No
     with pytest.raises(ValueError, match=sentence):
         SGD(0.1).update(parameters, {name: np.ones(1) for name in names})
     assert parameters == {"a": 1, "b": 1}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        ((0.0,), "learning_rate = 0.0: must be a finite number, greater than 0"),
-        ((np.nan,), "learning_rate = nan"),
-        ((0.1, -0.1), "momentum = -0.1: must be a finite number, 0 or more, at most 1"),
-        ((0.1, 1.5), "momentum = 1.5"),
-        ((0.1, 0.0, -1.0), "weight_decay = -1.0"),
-    ],
-)
-def test_wrong_arguments_are_refused(arguments: tuple[float, ...], sentence: str) -> None:
-    with pytest.raises(ValueError, match=sentence):
-        SGD(*arguments)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from pslref.check import Array
 from pslref.nn import AvgPool2d, Conv2d, GroupNorm, Layer, Linear, MaxPool2d
-from pslref.nn.layers import Array
 
 U = 1.001 * 2.0**-24  # the odd part is for float64's own roundings
 seeds = st.integers(0, 2**32)
