@@ -282,9 +282,9 @@ def data_get(
 
     Example: pslref data get fashion-mnist --data-dir data
     """
-    from pslref import data
+    from pslref import datafiles
 
-    for file in data.download(name, data_dir):
+    for file in datafiles.download(name, data_dir):
         print(file)
 
 

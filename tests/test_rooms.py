@@ -14,7 +14,8 @@ MAP = {
     "check": set(),
     "files": set(),
     "versions": set(),
-    "data": set(),
+    "data": {"datafiles"},
+    "datafiles": set(),
     "partition": set(),
     "nn": set(),
     "sampling": set(),
@@ -48,7 +49,7 @@ MAP = {
     "__main__": {"cli"},
     "cli": {
         "config",
-        "data",
+        "datafiles",
         "experiments",
         "options",
         "oracle",

@@ -164,11 +164,12 @@ def rows() -> Iterator[Row]:
         {"name": "digits", "data_dir": "data", "dtype": "float64"},
         {"name": NAME, "data_dir": [None, 3, b"x", [], np.nan], "dtype": DTYPE},
     )
+    photographs = [*IMAGES, X.astype(np.uint8), X * np.inf, X[:0], np.ones((4, 2, 3, 1))]
     yield Row(
         Dataset,
         {"name": "n", "x_train": X, "y_train": LABELS, "x_test": X, "y_test": LABELS}
         | {"num_classes": 2},
-        {"x_train": IMAGES, "x_test": IMAGES, "num_classes": COUNT}
+        {"x_train": photographs, "x_test": photographs, "num_classes": COUNT}
         | {name: [*WHOLE_NUMBERS, [], [0, 1], [0, 1, 0, 2]] for name in ("y_train", "y_test")},
     )
 
