@@ -1,20 +1,18 @@
 """Who holds which samples: the training set split over K clients (method.md 6)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.random import Generator
 
 from pslref import check
-from pslref.check import ArrayLike, IntArray
+from pslref.check import Array, ArrayLike, IntArray
 
 MOST_CLIENTS = 10_000_000
 MOST_DRAWS = 100  # of the classes, until each has a holder
 PRESETS = {"mild": (5, 3.0), "severe": (2, 3.0)}  # (C, alpha) of the paper's two splits
 
 
-@dataclass(frozen=True, eq=False)
 class Partition:
     """Which of the samples 0..N-1 each of K clients holds: every sample exactly one client.
 
@@ -24,14 +22,9 @@ class Partition:
         labels: (N,) classes of all samples, whole numbers from 0; copied, read-only int64.
         num_classes: M; by default the largest label and one. A class may have no sample.
 
-    Raises:
-        ValueError: for a sample that no client or more than one holds (the sentence names it),
-            labels that are not whole numbers 0..M-1, no client, or no sample.
+    >>> Partition([[0, 3], [1, 2]], labels=[0, 1, 1, 1]).class_counts.tolist()
+    [[1, 1], [0, 2]]
     """
-
-    indices: list[IntArray]
-    labels: IntArray
-    num_classes: int
 
     def __init__(
         self, indices: Sequence[ArrayLike], labels: ArrayLike, num_classes: int | None = None
@@ -40,10 +33,7 @@ class Partition:
         _, y, m = _checked(len(indices), labels, num_classes)
         held = [check.integers(f"indices[{k}]", row, ndim=1) for k, row in enumerate(indices)]
         together = np.concatenate(held)
-        if together.size and together.max() >= y.size:
-            raise ValueError(
-                f"indices hold sample {together.max()}: must be from 0 to {y.size - 1}"
-            )
+        check.integer("a sample of indices", together.max(initial=0), 0, y.size - 1)
         times = np.bincount(together, minlength=y.size)
         if (times != 1).any():
             sample = np.argmax(times != 1)
@@ -53,9 +43,7 @@ class Partition:
             )
         for array in (*held, y):
             array.setflags(write=False)
-        object.__setattr__(self, "indices", held)
-        object.__setattr__(self, "labels", y)
-        object.__setattr__(self, "num_classes", m)
+        self.indices, self.labels, self.num_classes = held, y, m
 
     @property
     def num_clients(self) -> int:
@@ -75,19 +63,13 @@ class Partition:
         return np.bincount(cells, minlength=k * m).reshape(k, m)
 
 
-def iid(labels: ArrayLike, num_clients: int, rng: np.random.Generator) -> Partition:
+def iid(labels: ArrayLike, num_clients: int, rng: Generator) -> Partition:
     """Shuffle the samples and split them evenly: sizes differ by at most one. (method.md 6)
 
     Args:
         labels: (N,) classes of all samples, whole numbers from 0.
         num_clients: K, at most 10 million; of more than N clients, K - N stay empty.
-        rng: the source of randomness; one permutation of N is drawn from it.
-
-    Returns:
-        The partition; each client's indices ascend.
-
-    Raises:
-        ValueError: for labels that are not whole numbers from 0, or K outside 1..10 million.
+        rng: draws one permutation of N.
     """
     k, y, _ = _checked(num_clients, labels)
     check.generator("rng", rng)
@@ -95,37 +77,19 @@ def iid(labels: ArrayLike, num_clients: int, rng: np.random.Generator) -> Partit
 
 
 def extended_dirichlet(
-    labels: ArrayLike,
-    num_clients: int,
-    classes_per_client: int,
-    alpha: float,
-    rng: np.random.Generator,
+    labels: ArrayLike, num_clients: int, classes_per_client: int, alpha: float, rng: Generator
 ) -> Partition:
     """Extended Dirichlet(C, α): few classes for each client, then unequal shares of each class.
 
-    1. Each client in turn draws C distinct classes one after another, class m with probability
-       ∝ exp(−M · clients that held m before), so that classes are spread evenly. [paper]
-    2. If some class has no holder, all clients draw again, at most 100 times. [reading]
-    3. For each class, shares over its holders ~ Dirichlet(α, ..., α); each of its samples goes to
-       a client drawn from these shares. The paper adds 1e-10 to every client's α, which would
-       matter to clients without the class only; here these get nothing. [paper; reading]
-
-    Unequal shares and few samples can leave clients empty: see `Partition.sizes`. Which classes a
-    client holds, and how many samples of each, does not depend on the order of the samples.
-    (method.md 6)
+    Clients may end without samples. Which classes a client holds, and how many samples of each,
+    does not depend on the order of the samples. [paper] (method.md 6)
 
     Args:
         labels: (N,) classes of all samples, whole numbers from 0; M is the largest and one.
         num_clients: K, at most 10 million.
         classes_per_client: C, at most M, and such that K · C ≥ M.
         alpha: α, greater than 0; the smaller, the more unequal the shares.
-        rng: the source of randomness.
-
-    Returns:
-        The partition; each client's indices ascend.
-
-    Raises:
-        ValueError: for arguments outside these limits, or if 100 draws leave a class unheld.
+        rng: draws classes, shares and samples.
     """
     k, y, m = _checked(num_clients, labels)
     c = check.integer("classes_per_client", classes_per_client, 1, m)
@@ -134,31 +98,16 @@ def extended_dirichlet(
         raise check.wrong("classes_per_client", c, allowed)
     alpha = check.real("alpha", alpha, 0, 1e300, low_open=True)  # above, sums of gammas overflow
     check.generator("rng", rng)
-    owners = np.empty(y.size, np.int64)
-    for samples, holds in zip(_grouped(y, m), _draw_classes(k, m, c, rng).T, strict=True):
-        holders = np.flatnonzero(holds)
-        shares = rng.dirichlet(np.full(holders.size, alpha))
-        owners[samples] = rng.choice(holders, samples.size, p=shares)
-    return Partition(_grouped(owners, k), y)
+    return Partition(_grouped(draw_owners(y, draw_classes(k, m, c, rng), alpha, rng), k), y)
 
 
-def by_name(name: str, labels: ArrayLike, num_clients: int, rng: np.random.Generator) -> Partition:
-    """The paper's splits: iid, mild (C = 5, α = 3) or severe (C = 2, α = 3). [paper]"""
-    if check.one_of("partition", name, ["iid", *PRESETS]) == "iid":
-        return iid(labels, num_clients, rng)
-    classes, alpha = PRESETS[name]
-    least = -(-_checked(num_clients, labels)[2] // classes)
-    if num_clients < least:
-        why = f"each client holds {classes} of the classes, and none may be left over"
-        raise check.wrong("clients", num_clients, f"must be {least} or more, if {name}: {why}")
-    return extended_dirichlet(labels, num_clients, classes, alpha, rng)
-
-
-def _draw_classes(k: int, m: int, c: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+def draw_classes(k: int, m: int, c: int, rng: Generator) -> Array:
     """(K, M) which client holds which class.
 
-    The C largest of log-weight + Gumbel noise are C successive draws without replacement in
-    proportion to the weights [derived]; the weights themselves, exp(−M · holders), underflow.
+    Each client in turn draws C distinct classes one after another, class m with probability
+    ∝ exp(−M · clients that held m before), so that classes are spread evenly. [paper] These are
+    the C largest of log-weight + Gumbel noise [derived]; the weights themselves underflow. If some
+    class has no holder, all clients draw again, at most 100 times. [reading]
     """
     for _ in range(MOST_DRAWS):
         holds, holders = np.zeros((k, m), bool), np.zeros(m)
@@ -170,6 +119,28 @@ def _draw_classes(k: int, m: int, c: int, rng: np.random.Generator) -> NDArray[n
         if holders.all():
             return holds
     raise ValueError(f"{MOST_DRAWS} draws of {c} of {m} classes left a class without a client")
+
+
+def draw_owners(y: IntArray, holds: Array, alpha: float, rng: Generator) -> IntArray:
+    """(N,) whose each sample is: of its class's holders, with shares ~ Dirichlet(α, ..., α)."""
+    owners = np.empty(y.size, np.int64)
+    for samples, holders in zip(_grouped(y, holds.shape[1]), holds.T, strict=True):
+        clients = np.flatnonzero(holders)
+        shares = rng.dirichlet(np.full(clients.size, alpha))
+        owners[samples] = rng.choice(clients, samples.size, p=shares)
+    return owners
+
+
+def by_name(name: str, labels: ArrayLike, num_clients: int, rng: Generator) -> Partition:
+    """The paper's splits: iid, mild (C = 5, α = 3) or severe (C = 2, α = 3). [paper]"""
+    if check.one_of("partition", name, ["iid", *PRESETS]) == "iid":
+        return iid(labels, num_clients, rng)
+    classes, alpha = PRESETS[name]
+    least = -(-_checked(num_clients, labels)[2] // classes)
+    if num_clients < least:
+        why = f"each client holds {classes} of the classes, and none may be left over"
+        raise check.wrong("clients", num_clients, f"must be {least} or more, if {name}: {why}")
+    return extended_dirichlet(labels, num_clients, classes, alpha, rng)
 
 
 def _grouped(groups: IntArray, number: int) -> list[IntArray]:

@@ -96,67 +96,14 @@ def test_classes_without_samples_are_counted_if_they_are_named() -> None:
     assert Partition([[0], []], [1], num_classes=4).class_counts.tolist() == [[0, 1, 0, 0], [0] * 4]
 
 
-@pytest.mark.parametrize(
-    ("indices", "labels", "tells"),
-    [
-        (
-            [[0, 1], [1]],
-            [0, 0, 0],
-            "hold sample 1 2 times: must hold each of the 3 samples exactly",
-        ),
-        ([[0, 1], [1, 2]], [0, 0, 0], "hold sample 1 2 times"),
-        ([[0], [2]], [0, 0, 0], "hold sample 1 0 times: must hold each of the 3 samples exactly"),
-        ([[0, 1, 2], [3]], [0, 0, 0], "hold sample 3: must be from 0 to 2"),
-        ([[0, -1], [1]], [0, 0, 0], r"indices\[0\] = \[0, -1\]: must be 1-dimensional"),
-        ([[0], [1.0]], [0, 0], r"indices\[1\] = \[1.0\]: must be 1-dimensional"),
-        ([[], []], [0], "hold sample 0 0 times"),
-        ([], [0], "num_clients = 0: must be a whole number from 1 to 10000000"),
-        ([[]], [], "must hold at least one label"),
-        ([[0]], [-1], r"labels = \[-1\]: must be 1-dimensional, of whole numbers, each 0 or more"),
-        ([[0]], [0.5], r"labels = \[0.5\]: must be 1-dimensional"),
-        ([[0]], [[0]], r"labels = \[\[0\]\]: must be 1-dimensional"),
-        ([[0]], [6], "num_classes = 5: must be a whole number, 7 or more"),
-    ],
-)
-def test_what_is_no_partition_is_refused(
-    indices: list[list[int]], labels: list[int], tells: str
-) -> None:
-    with pytest.raises(ValueError, match=tells):
-        Partition(indices, labels, num_classes=5 if labels == [6] else None)
-
-
 LABELS = [0, 1, 2, 3] * 5
 
 
-@pytest.mark.parametrize(
-    ("call", "tells"),
-    [
-        (lambda rng: iid(LABELS, 0, rng), "num_clients = 0: must be a whole number from 1 to"),
-        (lambda rng: iid(LABELS, 10_000_001, rng), "num_clients = 10000001: must be"),
-        (lambda rng: iid([2**40], 1, rng), r"num_clients \* num_classes = 1099511627777: must"),
-        (lambda rng: iid([0.5], 1, rng), "labels = "),
-        (lambda rng: extended_dirichlet(LABELS, 2, 5, 3.0, rng), "classes_per_client = 5: .* to 4"),
-        (
-            lambda rng: extended_dirichlet(LABELS, 3, 1, 3.0, rng),
-            "classes_per_client = 1: must be 2 or more, for 3 clients to hold 4 classes",
-        ),
-        (lambda rng: extended_dirichlet(LABELS, 2, 2, 0.0, rng), "alpha = 0.0: .* greater than 0"),
-        (
-            lambda rng: extended_dirichlet(LABELS, 2, 2, np.nan, rng),
-            "alpha = nan: must be a finite",
-        ),
-        (
-            lambda rng: extended_dirichlet(LABELS, 2, 2, np.inf, rng),
-            "alpha = inf: must be a finite",
-        ),
-        (lambda rng: by_name("sever", LABELS, 2, rng), r"partition = 'sever': .*mean 'severe'\?"),
-    ],
-)
-def test_impossible_requests_are_refused(
-    call: Callable[[np.random.Generator], Partition], tells: str, rng: np.random.Generator
-) -> None:
-    with pytest.raises(ValueError, match=tells):
-        call(rng)
+def test_what_no_clients_could_hold_is_refused(rng: np.random.Generator) -> None:
+    with pytest.raises(ValueError, match=r"^indices hold sample 1 2 times: .* of the 3 samples ex"):
+        Partition([[0, 1], [1]], [0, 0, 0])
+    with pytest.raises(ValueError, match=r"^classes_per_client = 1: must be 2 or more, for 3 cl"):
+        extended_dirichlet(LABELS, 3, 1, 3.0, rng)
 
 
 def test_a_class_that_nobody_ever_draws_is_an_error_and_no_loop() -> None:

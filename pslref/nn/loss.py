@@ -15,6 +15,9 @@ def cross_entropy(logits: ArrayLike, labels: ArrayLike) -> tuple[float, Array]:
 
     Returns:
         The loss, and dz in the shape and dtype of the logits (float64 for whole numbers).
+
+    >>> cross_entropy([[0, 0]], [1])
+    (0.6931471805599453, array([[ 0.5, -0.5]]))
     """
     z = check.floats("logits", logits)
     if z.ndim != 2 or not z.size:
