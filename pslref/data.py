@@ -1,18 +1,16 @@
 """Labelled images, and the door to those of digits, Fashion-MNIST and CIFAR-10."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from pslref import check, datafiles
-from pslref.check import Array, DTypeLike, IntArray
+from pslref.check import Array, ArrayLike, DTypeLike, IntArray
 
 FILES = ["published", "any"]
 NAMES = list(datafiles.READERS)
 
 
-@dataclass(frozen=True, eq=False)
 class Dataset:
     """Labelled images in a training and a test set, channels last; build one from any arrays.
 
@@ -26,50 +24,44 @@ class Dataset:
         num_classes: the number of classes M; a class may have no image.
     """
 
-    name: str
-    x_train: Array
-    y_train: IntArray
-    x_test: Array
-    y_test: IntArray
-    num_classes: int
-
-    def __post_init__(self) -> None:
-        num_classes = check.integer("num_classes", self.num_classes, 1)
-        object.__setattr__(self, "num_classes", num_classes)
-        for part in ("train", "test"):
-            x = _images(f"x_{part}", getattr(self, f"x_{part}"))
-            y = check.integers(f"y_{part}", getattr(self, f"y_{part}"), ndim=1)
-            if len(x) != len(y):
-                raise ValueError(
-                    f"x_{part} has {len(x)} images and y_{part} {len(y)} labels: must be as many"
-                )
-            if y.max() >= num_classes:
-                raise ValueError(
-                    f"y_{part} holds label {y.max()}: must be from 0 to {num_classes - 1}"
-                )
-            y.setflags(write=False)
-            object.__setattr__(self, f"x_{part}", x)
-            object.__setattr__(self, f"y_{part}", y)
-        if self.x_train.shape[1:] != self.x_test.shape[1:]:
-            raise ValueError(
-                f"x_train and x_test have images of shape {self.x_train.shape[1:]} and "
-                f"{self.x_test.shape[1:]}: must be the same"
-            )
+    def __init__(
+        self,
+        name: str,
+        x_train: ArrayLike,
+        y_train: ArrayLike,
+        x_test: ArrayLike,
+        y_test: ArrayLike,
+        num_classes: int,
+    ) -> None:
+        self.name, self.num_classes = name, check.integer("num_classes", num_classes, 1)
+        self.x_train, self.y_train = _labelled("train", x_train, y_train, self.num_classes)
+        self.x_test, self.y_test = _labelled("test", x_test, y_test, self.num_classes)
+        shape, other = self.x_train.shape[1:], self.x_test.shape[1:]
+        if shape != other:
+            what = "x_train and x_test have images of shape"
+            raise ValueError(f"{what} {shape} and {other}: must be the same")
 
 
-def _images(name: str, value: Array) -> Array:
-    x = check.numbers(name, value)
-    if x.dtype not in (np.float64, np.float32) or x.ndim != 4 or x.size == 0:
+def _labelled(part: str, images: ArrayLike, labels: ArrayLike, m: int) -> tuple[Array, IntArray]:
+    x, y = check.numbers(f"x_{part}", images), check.integers(f"y_{part}", labels, ndim=1)
+    if x.dtype not in check.FLOATS or x.ndim != 4 or x.size == 0:
         raise ValueError(
-            f"{name} is {x.dtype} of shape {x.shape}: must be float64 or float32 of shape "
+            f"x_{part} is {x.dtype} of shape {x.shape}: must be float64 or float32 of shape "
             "(images, height, width, channels), none of them 0"
         )
     if not (np.isfinite(x.min()) and np.isfinite(x.max())):
-        raise ValueError(f"{name} holds NaN or infinity: every pixel must be a finite number")
+        raise ValueError(f"x_{part} holds NaN or infinity: every pixel must be a finite number")
+    if len(x) != len(y):
+        raise ValueError(
+            f"x_{part} has {len(x)} images and y_{part} {len(y)} labels: must be as many"
+        )
+    if y.max() >= m:
+        raise ValueError(f"y_{part} holds label {y.max()}: must be from 0 to {m - 1}")
     if x.flags.writeable:
         x = x.copy()
-        x.setflags(write=False)
-    return x
+    for array in (x, y):
+        array.setflags(write=False)
+    return x, y
 
 
 def load(
