@@ -40,9 +40,6 @@ def gradient_errors(layer: Layer, x: Array, rng: np.random.Generator) -> dict[st
 
     Returns:
         For "x" and each parameter's name, |numerical - analytic| / max(1, |numerical|).
-
-    Raises:
-        ValueError: for arrays that are not float64.
     """
     check.kind("layer", layer, Layer)
     check.generator("rng", rng)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from copy import deepcopy
 from itertools import pairwise
-from typing import Literal, overload
+from typing import Any
 
 import numpy as np
 
@@ -39,19 +39,9 @@ class Network:
             caches.append(cache)
         return y, caches
 
-    @overload
-    def backward(
-        self, dy: ArrayLike, cache: list[Cache], input_gradient: Literal[True] = True
-    ) -> tuple[Array, dict[str, Array]]: ...
-
-    @overload
-    def backward(
-        self, dy: ArrayLike, cache: list[Cache], input_gradient: Literal[False]
-    ) -> tuple[None, dict[str, Array]]: ...
-
     def backward(
         self, dy: ArrayLike, cache: list[Cache], input_gradient: bool = True
-    ) -> tuple[Array | None, dict[str, Array]]:
+    ) -> tuple[Any, dict[str, Array]]:
         """The gradients with respect to x and to the parameters, from dy in the shape of y.
 
         Args:
@@ -60,7 +50,7 @@ class Network:
             input_gradient: False if dx is not wanted; this saves much of the first layer's work.
 
         Returns:
-            dx, or None if it is not wanted; and the gradients, by the names of `parameters()`.
+            dx, an array or, if it is not wanted, None; the gradients by names, as `parameters()`.
         """
         trained = [i for i, layer in enumerate(self.layers) if layer.parameters]
         lowest = 0 if input_gradient else min(trained, default=len(self.layers))

@@ -1,5 +1,8 @@
 """The convolution against the plain one, numerical gradients, and PyTorch; the network of it."""
 
+import platform
+import subprocess
+import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +21,10 @@ from pslref.nn import (
     cnn,
     cross_entropy,
     gradient_errors,
+    mlp,
 )
+from pslref.partition import Partition
+from pslref.split import simulation
 
 seeds = st.integers(0, 2**32)
 
@@ -193,3 +199,36 @@ def test_a_step_of_the_cnn_equals_pytorch(rng: np.random.Generator) -> None:
     assert loss == pytest.approx(witness.item(), rel=1e-13)
     for name, ours in grads.items():
         assert np.abs(ours - p[name].grad.numpy()).max() <= 1e-13
+
+
+# Memory
+
+FAULTS = """
+import resource
+import numpy as np
+from pslref.nn import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    [np.ones(2**19) for _ in range(10)]  # 40 MiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+seen = [faults(), faults()]
+keep_freed_memory()
+print(*seen, faults(), faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that returns memory")
+def test_freed_memory_is_kept() -> None:
+    done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, check=True)
+    first, second, _, kept = map(int, done.stdout.split())
+    assert kept < min(first, second) / 10, done.stdout
+
+
+def test_a_simulation_keeps_it(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
+    called = []
+    monkeypatch.setattr(simulation, "keep_freed_memory", lambda: called.append(True))
+    net, part = mlp([1, 2], rng), Partition([[0]], [0])
+    simulation.Simulation(net, 1, [[1.0]], [0], part, 0.1, rng=rng)
+    assert called
