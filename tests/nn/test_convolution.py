@@ -25,6 +25,7 @@ from pslref.nn import (
 )
 from pslref.partition import Partition
 from pslref.split import simulation
+from tests.nn.witness import assert_equals_pytorch
 
 seeds = st.integers(0, 2**32)
 
@@ -113,22 +114,12 @@ def test_gradients(g: Geometry, seed: int) -> None:
 @settings(max_examples=30)
 @given(geometries(), seeds)
 def test_it_equals_pytorch(g: Geometry, seed: int) -> None:
-    torch = pytest.importorskip("torch")
     rng = np.random.default_rng(seed)
-    layer, x = a_conv(g, rng), rng.standard_normal(g.shape)
-    y, cache = layer.forward(x)
-    dy = rng.standard_normal(y.shape)
-    dx, grads = layer.backward(dy, cache)
-    tx, weight, bias = (
-        torch.tensor(a, requires_grad=True) for a in (x, *layer.parameters.values())
-    )
-    ty = torch.nn.functional.conv2d(
-        tx.permute(0, 3, 1, 2), weight.permute(3, 2, 0, 1), bias, g.stride, g.padding
-    ).permute(0, 2, 3, 1)
-    ty.backward(torch.tensor(dy))
-    assert np.abs(y - ty.detach().numpy()).max() <= 1e-12
-    for ours, theirs in ((dx, tx), (grads["weight"], weight), (grads["bias"], bias)):
-        assert np.abs(ours - theirs.grad.numpy()).max() <= 1e-12
+
+    def theirs(f, x, weight, bias):
+        return f.conv2d(x, weight.permute(3, 2, 0, 1), bias, g.stride, g.padding)
+
+    assert_equals_pytorch(a_conv(g, rng), rng.standard_normal(g.shape), theirs, rng)
 
 
 def test_a_kernel_larger_than_the_padded_image_is_refused(rng: np.random.Generator) -> None:
