@@ -56,7 +56,7 @@ def contestants(net: Network, num_clients: int, num_steps: int) -> Contestants:
 
     drawing = simulation("clients").clients
     batches = [
-        [(int(k), torch.tensor(drawing[k].draw(row[k]))) for k in np.flatnonzero(row)]
+        [(int(k), torch.tensor(drawing[k].draw(row[[k]]))) for k in np.flatnonzero(row)]
         for row in schedule.batch_sizes
     ]
     whole = [torch.cat([samples for _, samples in batch]) for batch in batches]

@@ -110,20 +110,20 @@ def simulate(
     schedule: Schedule, part: Partition, rng: np.random.Generator, num_simulations: int
 ) -> FloatArray:
     """Measure Δ of every step in epochs whose clients shuffle honestly: (num_simulations, T)."""
-    if schedule.local_class_counts is not None:  # then no shuffle changes a class count
-        expected = theory.expected_deviation(schedule, part.class_counts)
-        return np.tile(expected, (num_simulations, 1))
     total, (num_clients, num_classes) = int(part.sizes.sum()), part.class_counts.shape
+    num_steps, _, groups = schedule.demands().shape
     owners = np.repeat(np.arange(num_clients), part.sizes)
     classes = np.tile(np.arange(num_classes), num_clients)
     labels = np.repeat(classes, part.class_counts.ravel())  # sorted by owner, as owners are
-    taken_in = np.tile(np.arange(schedule.num_steps), num_clients)
-    step_of_place = np.repeat(taken_in, schedule.batch_sizes.T.ravel())
-    measured = np.empty((num_simulations, schedule.num_steps))
+    asked_together = owners * groups + np.minimum(labels, groups - 1)
+    taken_in = np.tile(np.arange(num_steps), num_clients * groups)
+    step_of_place = np.repeat(taken_in, schedule.demands().reshape(num_steps, -1).T.ravel())
+    measured = np.empty((num_simulations, num_steps))
     for row in measured:
-        shuffled = labels[np.argsort(owners + rng.random(total))]  # each client among its own
+        # Each client shuffles its own, or those of each class, where it is asked for these.
+        shuffled = labels[np.argsort(asked_together + rng.random(total))]
         cells = np.bincount(
-            step_of_place * num_classes + shuffled, minlength=schedule.num_steps * num_classes
+            step_of_place * num_classes + shuffled, minlength=num_steps * num_classes
         )
         row[:] = theory.batch_deviation(
             cells.reshape(-1, num_classes), part.class_counts.sum(axis=0) / total

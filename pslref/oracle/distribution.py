@@ -12,8 +12,8 @@ from pslref.check import ArrayLike, FloatArray, IntArray
 from pslref.oracle import bets_on_counts, bets_on_order
 from pslref.oracle.bets import Finding, tabulate
 from pslref.sampling import LdsOptions, global_batch_sizes, mixing_weights, until_empty
-from pslref.sampling.dirichlet import _posterior
-from pslref.sampling.fixed import _fls_local, _fpls_local, steps_until_empty
+from pslref.sampling.fixed import local_batch_sizes, steps_until_empty
+from pslref.sampling.mixing import Posterior
 from pslref.sampling.uniform import REMAINDERS
 
 LAWS = ("ugs", "fls", "fpls", "lds")
@@ -82,7 +82,7 @@ def judge(
     check.one_of("remainder", remainder, REMAINDERS)
     local = posterior = None
     if law in ("fls", "fpls"):
-        _, local = (_fls_local if law == "fls" else _fpls_local)(n, batch_size)
+        local = local_batch_sizes(n, batch_size, proportional=law == "fpls")
         num_steps = steps_until_empty(n, local)
     elif law == "lds":
         posterior = _mixing(n, class_counts, weights, reestimate, options)
@@ -132,10 +132,10 @@ def _mixing(
         if not np.array_equal(counts.sum(axis=1), sizes):
             raise check.wrong("class_counts", class_counts, "must sum to sizes over the classes")
         check.one_of("labels", options.get("labels", "expected"), ["expected"])
-        fixed = mixing_weights(counts, **options)
         if reestimate:
-            em = _posterior(counts, None, **options)
-            return lambda clients: em.weights(clients, em.alpha[clients])[0]
+            em = Posterior(counts, None, **options)
+            return lambda clients: em.weights(clients, em.alpha[clients])
+        fixed = mixing_weights(counts, **options)
     else:
         raise check.wrong("weights", weights, "must be given, or class_counts, if law = 'lds'")
     return lambda clients: fixed[clients] / fixed[clients].sum()

@@ -11,7 +11,7 @@ from pslref.oracle.backends import Spec, Values
 from pslref.oracle.ops import LAYERS, OPS, STEP
 from pslref.oracle.replay import InOrder, RecordedClients, RecordedShuffle
 from pslref.partition import Partition
-from pslref.sampling import dirichlet
+from pslref.sampling import dirichlet, mixing
 from pslref.split import Simulation
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -94,12 +94,12 @@ class Library:
 
     def _lds_prior(self, i: Values) -> Values:
         arguments = (i[name] for name in OPS["lds_prior"].inputs)
-        return {"alpha": dirichlet.prior(*arguments)}
+        return {"alpha": mixing.prior(*arguments)}
 
     def _lds_em(self, i: Values) -> Values:
         counts = i["class_counts"]
         beta = counts / counts.sum(axis=1, keepdims=True)
-        weights, _ = dirichlet.em(
+        weights, _ = mixing.em(
             i["alpha"], beta, i["label_counts"], i["start"], tol=0.0, max_iter=i["iterations"]
         )
         return {"mixing_weights": weights}
@@ -153,7 +153,7 @@ class Library:
         counts, batch_size = i["class_counts"], i["batch_size"]
         options = {name: i[name] for name in ("draw", "assign", "delays", "remainder")}
         drawn = [
-            sampling.targets(counts, batch_size, rng, **options).local_class_counts
+            sampling.targets(counts, batch_size, rng, **options).demands()
             for _ in range(i["num_schedules"])
         ]
         local = np.array(drawn)
@@ -168,6 +168,7 @@ class Library:
 
 def _handed_out(i: Values, steps: Array, labels: Array) -> Values:
     """What clients draw when steps (S, K) or (S, K, M) ask them."""
+    steps = steps.reshape(*steps.shape[:2], -1)
     streams = np.random.Generator(np.random.PCG64(i["seed"])).spawn(steps.shape[1])
     images = np.zeros((labels.size, 1))
     clients = [

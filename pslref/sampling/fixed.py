@@ -18,21 +18,20 @@ def fls(sizes: ArrayLike, batch_size: int) -> Schedule:
         sizes: (K,) samples n_k of each client, whole numbers; K counts the empty ones too.
         batch_size: the global batch size B that is asked for, 1 ≤ B ≤ N.
 
-    Returns:
-        The schedule; it is deterministic.
-
-    Raises:
-        ValueError: for sizes that are negative or all zero, or B outside 1..N.
+    >>> fls([5, 2, 0], batch_size=6).batch_sizes
+    array([[2, 2, 0],
+           [2, 0, 0],
+           [1, 0, 0]])
     """
-    return until_empty(*_fls_local(sizes, batch_size))
+    return Schedule.from_steps(*walk(sizes, batch_size, proportional=False))
 
 
 def fpls(sizes: ArrayLike, batch_size: int) -> Schedule:
-    """Fixed proportional local sampling: b_k = max(1, round(B · n_k / N)), 0 for an empty client.
+    """Fixed proportional local sampling: as `fls`, with b_k = max(1, round(B · n_k / N)).
 
-    As `fls`, with local batches in proportion to the client's share. [paper] (method.md 3.1)
+    [paper] (method.md 3.1)
     """
-    return until_empty(*_fpls_local(sizes, batch_size))
+    return Schedule.from_steps(*walk(sizes, batch_size, proportional=True))
 
 
 def until_empty(sizes: ArrayLike, local: ArrayLike) -> Schedule:
@@ -41,12 +40,6 @@ def until_empty(sizes: ArrayLike, local: ArrayLike) -> Schedule:
     Args:
         sizes: (K,) samples of each client, whole numbers.
         local: (K,) b_k, 1 or more for a client that has samples.
-
-    Returns:
-        The schedule, of T = max_k ⌈n_k / b_k⌉ steps.
-
-    Raises:
-        ValueError: for sizes that are negative or all zero, or other local batch sizes.
     """
     n = check.client_sizes("sizes", sizes)
     b = check.integers("local", local, ndim=1)
@@ -55,38 +48,31 @@ def until_empty(sizes: ArrayLike, local: ArrayLike) -> Schedule:
     return Schedule.from_steps(_steps(n, b), steps_until_empty(n, b), n.size)
 
 
+def walk(sizes: ArrayLike, batch_size: int, proportional: bool) -> tuple[Steps, int, int]:
+    """The steps of `fls` or, if proportional, of `fpls`; how many; of how many clients."""
+    n = check.client_sizes("sizes", sizes)
+    b = local_batch_sizes(n, check.integer("batch_size", batch_size, 1, int(n.sum())), proportional)
+    return _steps(n, b), steps_until_empty(n, b), n.size
+
+
+def local_batch_sizes(sizes: IntArray, batch_size: int, proportional: bool) -> IntArray:
+    """(K,) b_k: B in equal parts or, if proportional, in parts as the sizes are; 1 at least."""
+    parts = sizes if proportional else np.ones_like(sizes)
+    local: IntArray = np.maximum(1, _rounded(batch_size * parts, int(parts.sum())))
+    return np.minimum(sizes, 1) * local
+
+
 def steps_until_empty(sizes: IntArray, local: IntArray) -> int:
     """T = max_k ⌈n_k / b_k⌉, over the clients that have samples."""
     return int(np.max(-(-sizes // np.maximum(local, 1))))
 
 
-def fls_steps(sizes: ArrayLike, batch_size: int) -> Steps:
-    """The steps of `fls` one by one: (clients, counts), without the dense (T, K) array."""
-    return _steps(*_fls_local(sizes, batch_size))
-
-
-def fpls_steps(sizes: ArrayLike, batch_size: int) -> Steps:
-    """The steps of `fpls` one by one: (clients, counts), without the dense (T, K) array."""
-    return _steps(*_fpls_local(sizes, batch_size))
-
-
-def _fls_local(sizes: ArrayLike, batch_size: int) -> tuple[IntArray, IntArray]:
-    n = check.client_sizes("sizes", sizes)
-    b = check.integer("batch_size", batch_size, 1, int(n.sum()))
-    return n, np.minimum(n, 1) * np.maximum(1, _rounded(np.int64(b), n.size))
-
-
-def _fpls_local(sizes: ArrayLike, batch_size: int) -> tuple[IntArray, IntArray]:
-    n = check.client_sizes("sizes", sizes)
-    b = check.integer("batch_size", batch_size, 1, int(n.sum()))
-    return n, np.minimum(n, 1) * np.maximum(1, _rounded(b * n, int(n.sum())))
-
-
-def _rounded(numerator: IntArray | np.int64, denominator: int) -> IntArray:
+def _rounded(numerator: IntArray, denominator: int) -> IntArray:
     """numerator / denominator to the nearest whole number, half to even, in exact integers."""
     quotient, rest = np.divmod(numerator, denominator)
     up = (2 * rest > denominator) | ((2 * rest == denominator) & (quotient % 2 == 1))
-    return np.asarray(quotient + up, np.int64)
+    rounded: IntArray = quotient + up
+    return rounded
 
 
 def _steps(sizes: IntArray, local: IntArray) -> Steps:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,6 @@ from pslref.check import IntArray
 # One step: the participating clients, ascending, and how many samples each brings (all > 0).
 Steps = Iterator[tuple[IntArray, IntArray]]
 
-AT_ONCE = 2**16  # samples, of many small steps
-
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
@@ -23,11 +22,10 @@ class Schedule:
         batch_sizes: (T, K) of whole numbers, 0 or more; copied, then read-only int64.
         local_class_counts: None where the clients draw their local batches from all they hold.
             A sampler that prescribes the classes gives (T, K, M): how many of these b_tk samples
-            are of class m. Copied, then read-only int64.
+            are of class m. They sum to `batch_sizes`. Copied, then read-only int64.
 
-    Raises:
-        ValueError: for another shape, for entries that are negative or not whole, or for class
-            counts that do not sum to the batch sizes.
+    >>> Schedule([[2, 0, 1], [0, 0, 3]]).sizes
+    array([2, 0, 4])
     """
 
     batch_sizes: IntArray
@@ -51,8 +49,7 @@ class Schedule:
         cls, steps: Iterable[tuple[IntArray, IntArray]], num_steps: int, num_clients: int
     ) -> "Schedule":
         """Write `num_steps` steps into one dense array; above 2 GiB refused, and no step taken."""
-        name = "steps * clients in one array (ugs_steps and the like need none)"
-        check.integer(name, num_steps * num_clients, 0, check.MOST_NUMBERS)
+        check_dense(num_steps, num_clients)
         batch_sizes = np.zeros((num_steps, num_clients), np.int64)
         for row, (clients, counts) in zip(batch_sizes, steps, strict=True):
             row[clients] = counts
@@ -80,30 +77,50 @@ class Schedule:
             clients = np.flatnonzero(row)
             yield clients, row[clients]
 
+    def demands(self) -> IntArray:
+        """What each step asks of each client, (T, K, G): how many samples of each of G groups.
 
-def tally(line: NDArray[np.int32], batches: IntArray) -> Steps:
-    """Cut a line of client numbers, one for each sample, into batches, and count who is in each.
-
-    Args:
-        line: (N,) the clients, in the order in which their samples are used.
-        batches: (T,) sizes of the batches, which sum to N.
-    """
-    start = 0
-    for equal in np.split(batches, np.flatnonzero(np.diff(batches)) + 1):
-        table = line[start : start + equal.sum()].reshape(equal.size, -1)
-        start += table.size
-        rows_at_once = max(1, AT_ONCE // table.shape[1])
-        for first in range(0, equal.size, rows_at_once):
-            yield from _tally_rows(np.sort(table[first : first + rows_at_once], axis=1))
+        Group g is class g; the last one is all further classes too. So G = 1 asks for samples of
+        any class, and where the classes are prescribed G = M.
+        """
+        if self.local_class_counts is None:
+            return self.batch_sizes[:, :, np.newaxis]
+        return self.local_class_counts
 
 
-def _tally_rows(rows: NDArray[np.int32]) -> Steps:
-    """One step for each row of clients in ascending order."""
-    is_first = np.ones(rows.shape, bool)  # of its client, in its row
-    np.not_equal(rows[:, 1:], rows[:, :-1], out=is_first[:, 1:])
-    firsts = np.flatnonzero(is_first)
-    clients, counts = rows.ravel()[firsts].astype(np.int64), np.diff(firsts, append=rows.size)
-    start = 0
-    for stop in is_first.sum(axis=1).cumsum().tolist():
-        yield clients[start:stop], counts[start:stop]
-        start = stop
+def check_dense(num_steps: int, num_clients: int) -> None:
+    """Refuse a (T, K) array that takes too much memory, before it is made."""
+    name = "steps * clients in one array (ugs_steps and the like need none)"
+    check.integer(name, num_steps * num_clients, 0, check.MOST_NUMBERS)
+
+
+def tallied(line: NDArray[Any], batches: IntArray, num_kinds: int) -> IntArray:
+    """(T, num_kinds) how often each number occurs in consecutive runs, of B_t, of a line."""
+    cells = np.repeat(np.arange(batches.size) * num_kinds, batches)
+    cells += line
+    counts = np.bincount(cells, minlength=batches.size * num_kinds)
+    return counts.reshape(batches.size, num_kinds)
+
+
+def check_covers(schedule: Schedule, class_counts: IntArray) -> None:
+    """Refuse a schedule that asks for more than clients have, (K, M), or has an empty step."""
+    asked = schedule.demands().sum(axis=0, dtype=np.float64)  # no sum of int64 may wrap
+    check_demand("schedule.sizes", asked, class_counts)
+    empty = np.flatnonzero(~schedule.batch_sizes.any(axis=1))
+    if empty.size:
+        raise check.wrong(f"schedule.batch_sizes[{empty[0]}].sum()", 0, "must be 1 or more")
+
+
+def check_demand(name: str, asked: NDArray[Any], class_counts: IntArray) -> None:
+    """Refuse what is asked, (K, G) as in `Schedule.demands`, if clients have less, (K, M)."""
+    (num_clients, groups), (wanted, num_classes) = asked.shape, class_counts.shape
+    if num_clients != wanted or not 1 <= groups <= num_classes or not asked.any():
+        allowed = f"must be one number for each of {wanted} clients"
+        raise check.wrong(name, asked, f"{allowed}, or for each of their classes, not all 0")
+    have = np.add.reduceat(class_counts, range(groups), axis=1)
+    if (asked > have).any():
+        k, g = np.argwhere(asked > have)[0].tolist()
+        place, allowed = [k, g][: min(groups, 2)], f"must be at most {have[k, g]}"
+        raise check.wrong(
+            f"{name}{place}", int(asked[k, g]), f"{allowed}, what client {k} has left"
+        )

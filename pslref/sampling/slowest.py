@@ -4,7 +4,7 @@ import numpy as np
 
 from pslref import check
 from pslref.check import ArrayLike
-from pslref.sampling.schedule import Schedule, Steps, tally
+from pslref.sampling.schedule import Schedule, check_dense, tallied
 from pslref.sampling.uniform import global_batch_sizes
 
 
@@ -20,20 +20,11 @@ def slowest_first(sizes: ArrayLike, delays: ArrayLike, batch_size: int) -> Sched
         sizes: (K,) samples n_k of each client, whole numbers.
         delays: (K,) delay of each client, finite, 0 or more; equal ones keep the clients' order.
         batch_size: the global batch size B, 1 ≤ B ≤ N.
-
-    Returns:
-        The schedule; it is deterministic.
-
-    Raises:
-        ValueError: for sizes that are negative or all zero, other delays, B outside 1..N.
     """
     n = check.client_sizes("sizes", sizes)
     d = check.per_client("delays", delays, n.size)
     total = int(n.sum())
-    b = check.integer("batch_size", batch_size, 1, total)
-    order = np.argsort(-d, kind="stable").astype(np.int32)
-
-    def steps() -> Steps:
-        yield from tally(np.repeat(order, n[order]), global_batch_sizes(total, b))
-
-    return Schedule.from_steps(steps(), -(-total // b), n.size)
+    check_dense(-(-total // check.integer("batch_size", batch_size, 1, total)), n.size)
+    order = np.argsort(-d, kind="stable")
+    line = np.repeat(order, n[order])
+    return Schedule(tallied(line, global_batch_sizes(total, batch_size), n.size))

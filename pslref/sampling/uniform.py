@@ -1,10 +1,11 @@
 """UGS: each global batch is distributed as a uniform draw from the pooled data."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pslref import check
 from pslref.check import ArrayLike, IntArray
-from pslref.sampling.schedule import Schedule, Steps, tally
+from pslref.sampling.schedule import Schedule, check_dense, tallied
 
 REMAINDERS = ("short", "even")
 
@@ -23,34 +24,20 @@ def ugs(
         rng: the source of randomness; one shuffle of N ids is drawn from it.
         remainder: "short" (batches of exactly B and one short last one) or "even" (all batches
             within one of each other, the larger ones first).
-
-    Returns:
-        The schedule.
-
-    Raises:
-        ValueError: for sizes that are negative or all zero, B outside 1..N, another remainder.
     """
     n = check.client_sizes("sizes", sizes)
-    b = check.integer("batch_size", batch_size, 1, int(n.sum()))
-    return Schedule.from_steps(ugs_steps(n, b, rng, remainder), -(-int(n.sum()) // b), n.size)
-
-
-def ugs_steps(
-    sizes: ArrayLike, batch_size: int, rng: np.random.Generator, remainder: str = "short"
-) -> Steps:
-    """The steps of `ugs` one by one: (clients, counts), without the dense (T, K) array."""
-    n = check.client_sizes("sizes", sizes)
-    check.integer("batch_size", batch_size, 1, int(n.sum()))
-    check.one_of("remainder", remainder, REMAINDERS)
+    total = int(n.sum())
+    check_dense(-(-total // check.integer("batch_size", batch_size, 1, total)), n.size)
+    batches = global_batch_sizes(total, batch_size, remainder)
     check.generator("rng", rng)
-    return _steps(n, batch_size, rng, remainder)
+    return Schedule(tallied(shuffled_clients(n, rng), batches, n.size))
 
 
-def _steps(sizes: IntArray, batch_size: int, rng: np.random.Generator, remainder: str) -> Steps:
-    batches = global_batch_sizes(int(sizes.sum()), batch_size, remainder)
+def shuffled_clients(sizes: IntArray, rng: np.random.Generator) -> NDArray[np.int32]:
+    """(N,) the number k of each client n_k times, in a uniformly random order."""
     line = np.repeat(np.arange(sizes.size, dtype=np.int32), sizes)
     rng.shuffle(line)
-    yield from tally(line, batches)
+    return line
 
 
 def global_batch_sizes(num_samples: int, batch_size: int, remainder: str = "short") -> IntArray:

@@ -38,27 +38,27 @@ class Client:
         """Shuffle the client's samples anew; all of them are unused again."""
         self.left = self.left_before = self.indices[self.rng.permutation(self.indices.size)]
 
-    def draw(self, counts: int | IntArray) -> IntArray:
+    def draw(self, counts: IntArray) -> IntArray:
         """The next samples of the shuffled order: never the same one twice in an epoch.
 
         Args:
-            counts: how many; or (M,) how many of each class, then the next ones of each.
+            counts: (G,) how many of each group of classes (`Schedule.demands`); the next of each.
         """
-        if isinstance(counts, np.ndarray):
-            total = int(counts.sum())
-            labels, taken = self.y[self.left], np.zeros(self.left.size, bool)
-            for m in counts.nonzero()[0]:
-                taken[(labels == m).nonzero()[0][: counts[m]]] = True
+        total = sum(counts.tolist())
+        if counts.size == 1:
+            drawn, rest = self.left[:total], self.left[total:]
+        else:
+            groups = np.minimum(self.y[self.left], counts.size - 1)
+            taken = np.zeros(self.left.size, bool)
+            for g in counts.nonzero()[0]:
+                taken[(groups == g).nonzero()[0][: counts[g]]] = True
             # A class gave its foremost samples. Its others would come too late in a later draw
             # from all classes, were the rest not shuffled again.
             drawn, rest = self.left[taken], self.rng.permutation(self.left[~taken])
-        else:
-            total = int(counts)  # NumPy's integers make slow slices
-            drawn, rest = self.left[:total], self.left[total:]
         if drawn.size < total:
             raise ValueError(
-                f"batch_sizes[{self.client}] = {counts}: must be at most what the client has left "
-                f"in this epoch, {self.left.size} samples"
+                f"batch_sizes[{self.client}] = {counts.tolist()}: must be at most what the client "
+                f"has left in this epoch, {self.left.size} samples"
             )
         self.left_before, self.left = self.left, rest
         return drawn

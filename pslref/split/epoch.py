@@ -9,6 +9,7 @@ import numpy as np
 from pslref import check
 from pslref.check import Array, FloatArray, IntArray
 from pslref.sampling import Schedule
+from pslref.sampling.schedule import check_covers
 from pslref.split.faults import Outage, away, next_return
 from pslref.split.step import Aborted, Diverged
 from pslref.theory import batch_deviation
@@ -128,20 +129,14 @@ class Epoch:
             if not self._take(counts, now | going):
                 planned = None
             self.next_step += 1
-            yield counts if counts.ndim == 1 else counts.sum(axis=1)
+            yield counts.sum(axis=1)
 
     def _planned(self, plan: Plan) -> IntArray:
-        """The steps of a plan for `planned_for`: (T, K), or (T, K, M) by class."""
+        """The steps of a plan for `planned_for`: (T, K, G)."""
         schedule = plan(self.planned_for)
         check.kind("schedule", schedule, Schedule)
-        name, steps = "schedule.sizes", schedule.batch_sizes
-        if schedule.local_class_counts is not None:
-            name = "schedule.local_class_counts.sum(axis=0)"
-            steps = schedule.local_class_counts
-        affordable(name, steps.sum(axis=0), self.planned_for)
-        if not schedule.batch_sizes.any(axis=1).all():
-            raise ValueError("schedule.batch_sizes: must have a participant in every step")
-        return steps
+        check_covers(schedule, self.planned_for)
+        return schedule.demands()
 
     def _take(self, counts: IntArray, lost: Collection[int]) -> bool:
         """Take the next step of an epoch and keep what it did; whether it was committed."""
@@ -181,15 +176,3 @@ class Epoch:
             ("class_counts", np.int64, (self.simulation.num_classes,)),
         ]
         return np.array(self.rows, columns)
-
-
-def affordable(name: str, counts: IntArray, unused: IntArray) -> None:
-    """Refuse counts, (K,) or by class (K, M), that unused samples, (K, M), don't cover."""
-    left = unused.sum(axis=1) if counts.ndim == 1 else unused[:, : counts.shape[1]]
-    if counts.shape != left.shape or not counts.any():
-        allowed = f"must be one number for each of {len(left)} clients"
-        raise check.wrong(name, counts, f"{allowed}, or for each of their classes, not all 0")
-    if np.any(counts > left):
-        first = np.argwhere(counts > left)[0].tolist()
-        allowed = f"must be at most {left[*first]}, what client {first[0]} has left"
-        raise check.wrong(f"{name}{first}", int(counts[*first]), allowed)

@@ -51,7 +51,7 @@ def step(
     Args:
         clients: all K.
         server: the server.
-        counts: (K,) the local batch sizes b_tk, not all 0; or (K, M) by class.
+        counts: (K, G) what it asks of each client, not all 0: a step of `Schedule.demands`.
         lost: numbers of clients that are not there to the end: their gradients never arrive.
         pooled: one client half runs all participants' samples. All halves are equal, so the result
             is the same to rounding, and much faster.
@@ -60,8 +60,7 @@ def step(
         Diverged: if the loss is not finite.
         Aborted: if a participant is lost.
     """
-    asked = counts.reshape(len(clients), -1).any(axis=1)
-    participants = [clients[k] for k in np.flatnonzero(asked).tolist()]
+    participants = [clients[k] for k in np.flatnonzero(counts.any(axis=1)).tolist()]
 
     # 1. Each participant takes its next samples, runs the client half, and sends the activations
     #    at the cut with the labels. Who missed updates gets the current half first; since the

@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-from scipy.special import xlog1py
 
 from pslref import check
 from pslref.check import ArrayLike, FloatArray, IntArray
@@ -17,38 +16,19 @@ def hypergeometric_pmf(
 ) -> FloatArray:
     """The chance that `draws` of a `population`, taken without replacement, hold `count` marked.
 
-    The draws split the population into a table of four cells,
-
-                     drawn      left            sum
-        marked       j          K − j           K
-        unmarked     n − j      N − K − n + j   N − K
-        sum          n          N − n           N
-
-    and P(j) is the product of the factorials of the sums at the edges over those of N and of the
-    cells. Put n! = n^n e^(−n) e^s(n), with s(0) = 0 and s(n) ≈ ½ log(2πn) + 1/(12n). The powers
-    of e cancel, and the others collect into
-
-        log P = Σ_edges s(edge) − s(N) − Σ_cells s(cell) − Σ_cells cell · log(cell / expected)
-
-    where expected = row · column / N. All four cells are off their expected value by the same
-    ±d = ±(j − nK / N), which exact integers give without loss, so the last logarithm is
-    log1p(±d / expected). No term is much larger than log N or d, and d is some √N wherever P is
-    not negligible; log n! itself is 2·10¹⁰ at n = 10⁹, and its rounding errors would spoil the
-    sixth digit of P. This is the deviance form of Loader, 'Fast and accurate computation of
-    binomial probabilities' (2000), for four cells instead of two. [derived] (method.md 4.1)
+    [derived] (method.md 4.1)
 
     Args:
         count: j, 0 or more; for an impossible count the probability is 0.
         population: N, up to 3·10⁹, so that all products fit into 64 bits.
         marked: K, 0 ≤ K ≤ N.
-        draws: n, 0 ≤ n ≤ N. The four arguments broadcast.
+        draws: n, 0 ≤ n ≤ N. The four arguments broadcast, to 2²⁸ numbers at most.
 
     Returns:
         P(j), float64, with a relative error below 1e-9 up to N = 10⁹ as long as P > 1e-290.
 
-    Raises:
-        ValueError: for arguments that are negative or not whole, and K, n or N too large, or more
-            than 2²⁸ probabilities.
+    >>> hypergeometric_pmf([0, 1, 2], population=5, marked=2, draws=3)
+    array([0.1, 0.6, 0.3])
     """
     j = check.integers("count", count, ndim=None)
     total = check.integers("population", population, ndim=None)
@@ -59,6 +39,16 @@ def hypergeometric_pmf(
     if (total < np.maximum(marked, drawn)).any() or (total > check.MOST_SAMPLES).any():
         allowed = f"must be at least marked and draws, and at most {check.MOST_SAMPLES}"
         raise check.wrong("population", population, allowed)
+    return pmf(j, total, marked, drawn)
+
+
+def pmf(
+    j: IntArray | int, total: IntArray | int, marked: IntArray | int, drawn: IntArray | int
+) -> FloatArray:
+    """P(j) by Loader's deviance form, for a table of four cells. (method.md 4.1)
+
+    log P = Σ_edges s(edge) − s(N) − Σ_cells s(cell) − Σ_cells cell · log1p(±d / expected)
+    """
     j, total, marked, drawn = np.broadcast_arrays(j, total, marked, drawn)
     unmarked, left = total - marked, total - drawn
     possible = np.clip(j, np.maximum(0, drawn - unmarked), np.minimum(drawn, marked))
@@ -67,9 +57,9 @@ def hypergeometric_pmf(
     column = np.stack([drawn, left, drawn, left])
     expected = np.maximum(row * column, 1) / np.maximum(total, 1)  # an empty cell may expect 0
     d = (possible * total - marked * drawn) / np.maximum(total, 1)
-    surplus = np.stack([d, -d, -d, d])
+    surplus = np.where(cell > 0, np.stack([d, -d, -d, d]) / expected, 0)  # 0 · log 0 is 0
     edges = _s(np.stack([marked, unmarked, drawn, left])).sum(axis=0)
-    cells = (_s(cell) + xlog1py(cell, surplus / expected)).sum(axis=0)
+    cells = (_s(cell) + cell * np.log1p(surplus)).sum(axis=0)
     return np.where(j == possible, np.exp(edges - _s(total) - cells), 0.0)
 
 

@@ -11,7 +11,8 @@ from pslref.oracle import bets
 from pslref.oracle.bets import Finding, tabulate
 from pslref.oracle.distribution import FAMILIES, judge
 from pslref.sampling import fls, fpls, global_batch_sizes, lds, mixing_weights, ugs
-from pslref.sampling.dirichlet import _posterior, _steps, draw
+from pslref.sampling.dirichlet import _steps, draw
+from pslref.sampling.mixing import Posterior
 from pslref.sampling.schedule import Schedule
 from tests.oracle.wrong_samplers import WRONG_UGS, one_by_one
 
@@ -258,12 +259,11 @@ Z = (DELAYS - DELAYS.mean()) / DELAYS.std()
 
 def lds_with(rng: np.random.Generator, num: int, reestimate: bool = True, **changed) -> list:
     """LDS with a posterior whose α or labels are wrong."""
-    right = _posterior(COUNTS, None, **{**OPTIONS, "max_iter": 1000})
+    wrong = Posterior(COUNTS, None, **{**OPTIONS, "max_iter": 1000})
     sizes = COUNTS.sum(axis=1)
-    wrong = right._replace(
-        **{name: change(getattr(right, name)) for name, change in changed.items()}
-    )
-    wrong = wrong._replace(alpha=np.where(sizes > 0, np.maximum(wrong.alpha, 1e-250), 0))
+    for name, change in changed.items():
+        setattr(wrong, name, change(getattr(wrong, name)))
+    wrong.alpha = np.where(sizes > 0, np.maximum(wrong.alpha, 1e-250), 0)
     num_steps = -(-int(sizes.sum()) // 4)
     return [
         Schedule.from_steps(

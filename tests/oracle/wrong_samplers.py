@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from pslref.sampling import ugs
+from pslref.sampling import global_batch_sizes, ugs
 
 Epochs = list[np.ndarray]
 Sampler = Callable[[list[int], int, int, np.random.Generator], Epochs]
@@ -35,6 +35,12 @@ def one_by_one(sizes, batch_size, rng, weights) -> np.ndarray:
         rows.append(row)
         left = left - row
     return np.array(rows)
+
+
+def with_replacement(sizes, batch_size, num: int, rng) -> Epochs:
+    """Clients drawn anew for every step: it does not exhaust them, so it is not in WRONG_UGS."""
+    batches = global_batch_sizes(sum(sizes), batch_size)
+    return [rng.multinomial(batches, np.array(sizes) / sum(sizes)) for _ in range(num)]
 
 
 def wrong(sampler: Callable[..., Iterator[np.ndarray]]) -> None:

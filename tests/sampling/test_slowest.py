@@ -1,5 +1,3 @@
-import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,17 +30,3 @@ def test_equally_slow_clients_keep_their_order() -> None:
     assert rows.tolist() == [[1] * 100]
     rows = slowest_first([1] * 100, [1, 2] * 50, 1).batch_sizes
     assert rows.argmax(axis=1).tolist() == [*range(1, 100, 2), *range(0, 100, 2)]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (([3, 4], [1, 2], 8), "batch_size = 8: .*from 1 to 7"),
-        (([3, 4], [1, 2, 3], 2), "delays = .*for each of 2 clients"),
-        (([3, 4], [1, np.inf], 2), "delays = .*finite"),
-        (([0, 0], [1, 1], 1), "sizes = .*at least one client"),
-    ],
-)
-def test_other_arguments_are_refused(arguments, sentence) -> None:
-    with pytest.raises(ValueError, match=sentence):
-        slowest_first(*arguments)

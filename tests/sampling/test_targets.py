@@ -96,37 +96,20 @@ def test_nobody_needs_delays_to_deal_at_random(rng: np.random.Generator) -> None
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"class_counts": [[0, 0]]}, "class_counts summed over classes = .*at least one client"),
-        ({"batch_size": 9}, "batch_size = 9: .*from 1 to 8"),
-        ({"delays": [1, 2, 3]}, "delays = .*for each of 2 clients"),
         ({"delays": None}, "delays = None: must be given when assign = 'slowest-first'$"),
-        ({"draw": "stratify"}, "draw = .*did you mean 'stratified'"),
-        ({"assign": "slowest"}, "assign = .*must be one of random, slowest-first, balanced"),
-        ({"slack": 2.1}, "slack = 2.1: .*at most 2"),
         (
             {"slack": 1, "assign": "random"},
             "slack = 1.0: must be 0 unless assign = 'slowest-first'$",
         ),
         ({"assign": "balanced"}, "sample_costs = None: must be given when assign = 'balanced'"),
-        (
-            {"sample_costs": 1.0},
-            "sample_costs = 1.0: must be given when assign = 'balanced', and only then$",
-        ),
-        ({"sample_costs": -1.0, "assign": "balanced"}, "sample_costs = -1.0: .*0 or more"),
-        ({"remainder": "evn"}, "remainder = 'evn': .*did you mean 'even'"),
+        ({"sample_costs": 1.0}, "sample_costs = 1.0: .* when assign = 'balanced', and only then$"),
         ({"class_counts": np.full((2000, 50), 30_000), "batch_size": 1}, "from 1 to 268435456$"),
     ],
 )
-def test_other_arguments_are_refused_in_one_sentence(change, sentence, rng) -> None:
+def test_arguments_that_do_not_go_together_are_refused(change, sentence, rng) -> None:
     arguments = {"class_counts": [[3, 1], [0, 4]], "batch_size": 2, "delays": [1, 2]} | change
-    with pytest.raises(ValueError, match=sentence) as error:
+    with pytest.raises(ValueError, match=sentence):
         targets(**arguments, rng=rng)
-    assert "\n" not in str(error.value)
-
-
-def test_a_seed_is_no_generator() -> None:
-    with pytest.raises(ValueError, match=r"^rng = 0: must be a numpy.random.Generator, not a seed"):
-        targets([[3, 1], [0, 4]], 2, 0, assign="random")
 
 
 # --- hypergeometric targets, dealt out at random, are UGS

@@ -1,5 +1,5 @@
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable
 from fractions import Fraction
 from itertools import permutations
 
@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import hypergeom
 
-from pslref.sampling import global_batch_sizes, ugs, ugs_steps
+from pslref.sampling import global_batch_sizes, ugs
 from tests.law import departures, smallest_shift
+from tests.oracle.wrong_samplers import WRONG_UGS, Sampler, with_replacement
 
 sizes_and_batch = (
     st.lists(st.integers(0, 40), min_size=1, max_size=12)
@@ -35,18 +36,6 @@ def test_every_client_is_exhausted_in_batches_of_the_promised_size(case, remaind
         assert batches.tolist() == [len(part) for part in np.array_split(range(n), len(batches))]
 
 
-@given(sizes_and_batch, remainders, st.integers(0, 2**32))
-def test_the_steps_are_the_schedule(case, remainder, seed) -> None:
-    sizes, batch_size = case
-    schedule = ugs(sizes, batch_size, np.random.default_rng(seed), remainder)
-    steps = ugs_steps(sizes, batch_size, np.random.default_rng(seed), remainder)
-    for (clients, counts), (expected_clients, expected) in zip(
-        steps, schedule.steps(), strict=True
-    ):
-        assert clients.tolist() == expected_clients.tolist()
-        assert counts.tolist() == expected.tolist()
-
-
 def test_the_authors_example_of_even_batches() -> None:
     batches = global_batch_sizes(50_000, 128, "even")
     assert Counter(batches.tolist()) == {128: 343, 127: 48}
@@ -61,74 +50,11 @@ def test_nothing_touches_the_arguments_or_the_global_generator(rng: np.random.Ge
     assert (np.random.get_state()[1] == before).all()  # type: ignore[union-attr]  # noqa: NPY002
 
 
-def test_an_unknown_remainder_is_refused_with_the_nearest(rng: np.random.Generator) -> None:
-    with pytest.raises(ValueError, match=r"remainder = 'shrt': .*did you mean 'short'\?"):
-        ugs([3, 4], 2, rng, "shrt")
-
-
-@pytest.mark.parametrize("sampler", [ugs, ugs_steps])
-def test_other_batch_sizes_and_sizes_are_refused(sampler, rng) -> None:
-    for batch_size in (0, 8, 2.0):
-        with pytest.raises(
-            ValueError, match=rf"^batch_size = {batch_size}: must be .* from 1 to 7$"
-        ):
-            sampler([3, 4], batch_size, rng)
-    with pytest.raises(ValueError, match=r"^sizes = \[3, -1\]: must be 1-dimensional"):
-        sampler([3, -1], 1, rng)
-
-
-@pytest.mark.parametrize("sampler", [ugs, ugs_steps])
-def test_a_seed_is_no_generator(sampler) -> None:
-    with pytest.raises(ValueError, match=r"^rng = 0: must be a numpy.random.Generator, not a seed"):
-        sampler([3, 4], 2, 0)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        ((0, 1), r"^num_samples = 0: must be a whole number from 1 to 3000000000$"),
-        ((3_000_000_001, 1), r"^num_samples = 3000000001: must be a whole number from 1 to"),
-        ((7, 0), r"^batch_size = 0: must be a whole number from 1 to 7$"),
-        ((7, 8), r"^batch_size = 8: must be a whole number from 1 to 7$"),
-        ((7, 3, "evn"), r"^remainder = 'evn': must be one of short, even \(did you mean 'even'\?"),
-    ],
-)
-def test_batches_that_cannot_be_are_refused(arguments, sentence) -> None:
-    with pytest.raises(ValueError, match=sentence):
-        global_batch_sizes(*arguments)
-
-
 def test_one_sample_makes_one_batch() -> None:
     assert global_batch_sizes(1, 1).tolist() == global_batch_sizes(1, 1, "even").tolist() == [1]
 
 
 SIZES, BATCH = (3, 2, 1), 2
-Sampler = Callable[[np.random.Generator], Iterator[list[int]]]
-
-
-def honest(rng: np.random.Generator) -> Iterator[list[int]]:
-    yield from ugs(SIZES, BATCH, rng).batch_sizes.tolist()
-
-
-def with_replacement(rng: np.random.Generator) -> Iterator[list[int]]:
-    for _ in range(3):
-        yield np.bincount(rng.choice(3, BATCH, p=[1 / 2, 1 / 3, 1 / 6]), minlength=3).tolist()
-
-
-def stale_shares(rng: np.random.Generator) -> Iterator[list[int]]:
-    """Shares stay at their initial values while clients empty; empty ones are drawn again."""
-    left = np.array(SIZES)
-    for _ in range(3):
-        row = np.zeros(3, int)
-        while row.sum() < BATCH:
-            k = rng.choice(3, p=[1 / 2, 1 / 3, 1 / 6])
-            row[k] += left[k] > row[k]
-        left -= row
-        yield row.tolist()
-
-
-def always_the_same(rng: np.random.Generator) -> Iterator[list[int]]:
-    yield from ugs(SIZES, BATCH, np.random.default_rng(1)).batch_sizes.tolist()
 
 
 def law_of_whole_schedules() -> dict[object, float]:
@@ -143,8 +69,8 @@ def law_of_whole_schedules() -> dict[object, float]:
     return {schedule: float(Fraction(n, 720)) for schedule, n in counts.items()}
 
 
-def drawn(sampler: Sampler, rng: np.random.Generator, draws: int) -> Counter[object]:
-    return Counter(tuple(map(tuple, sampler(rng))) for _ in range(draws))
+def drawn(epochs: Iterable[np.ndarray]) -> Counter[object]:
+    return Counter(tuple(map(tuple, epoch.tolist())) for epoch in epochs)
 
 
 def test_whole_schedules_follow_the_law(rng: np.random.Generator, alpha: float) -> None:
@@ -154,12 +80,22 @@ def test_whole_schedules_follow_the_law(rng: np.random.Generator, alpha: float) 
     """
     law = law_of_whole_schedules()
     assert smallest_shift(0.1, 20_000, len(law), alpha) < 0.021
-    assert not departures(drawn(honest, rng, 20_000), law, alpha)
+    assert not departures(
+        drawn(ugs(SIZES, BATCH, rng).batch_sizes for _ in range(20_000)), law, alpha
+    )
 
 
-@pytest.mark.parametrize("broken", [with_replacement, stale_shares, always_the_same])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        with_replacement,
+        WRONG_UGS["shares_stay_as_at_first"],
+        WRONG_UGS["one_schedule_for_every_epoch"],
+    ],
+)
 def test_broken_samplers_do_not(broken: Sampler, rng: np.random.Generator) -> None:
-    assert departures(drawn(broken, rng, 5_000), law_of_whole_schedules(), 1e-8)
+    seen = drawn(broken([*SIZES], BATCH, 5_000, rng))
+    assert departures(seen, law_of_whole_schedules(), 1e-8)
 
 
 def test_first_middle_and_last_batch_are_hypergeometric(

@@ -74,4 +74,4 @@ def test_broken_shuffles_are_not(broken, rng, monkeypatch: pytest.MonkeyPatch) -
 def test_a_client_refuses_more_than_it_has(rng: np.random.Generator) -> None:
     simulation = Simulation(mlp([1, 1], rng=rng), 1, np.zeros((6, 1)), LABELS, PART, 0.1, rng=rng)
     with pytest.raises(ValueError, match="what the client has left"):
-        simulation.clients[0].draw(4)
+        simulation.clients[0].draw(np.array([4]))

@@ -109,38 +109,7 @@ def test_an_eps_of_nothing_needs_all_the_data() -> None:
     assert hoeffding_batch_size(1e-100, 0.01) > 10**199
 
 
-@pytest.mark.parametrize(
-    ("call", "sentence"),
-    [
-        (lambda: serfling(0.1, 65, 64), "batch_size = 65: .*from 1 to 64"),
-        (lambda: serfling_eps(0.1, 65, 64), "batch_size = 65: .*from 1 to 64"),
-        (lambda: deviation_bound(0.1, 65, 64, 10), "batch_size = 65: .*from 1 to 64"),
-        (lambda: deviation_eps(0.1, 65, 64, 10), "batch_size = 65: .*from 1 to 64"),
-        (lambda: hoeffding(0.1, 0), "batch_size = 0: .*from 1 to"),
-        (lambda: hoeffding(-0.1, 4), "eps = -0.1: .*0 or more"),
-        (lambda: hoeffding(float("nan"), 4), "eps = nan: "),
-        (lambda: serfling(0.1, 1, 0), "population = 0: .*from 1 to"),
-        (lambda: deviation_bound(0.1, 4, 9, 0), "num_classes = 0: .*from 1 to"),
-        (lambda: deviation_bound("x", 4, 9, 1), "eps = 'x': "),
-        (lambda: deviation_bound(0.1, 4, 9, 10**12), "num_classes = 10+: .*from 1 to 100000"),
-        (lambda: hoeffding(0.1, 10**400), "batch_size = 10+.*: must be a whole number from 1 to"),
-        (lambda: serfling(0.1, 4, 10**400), "population = 10+.*: must be a whole number"),
-        (lambda: hoeffding_eps(0.1, 10**400), "^batch_size = 10+.*: must be .* from 1 to 10{18}$"),
-        (
-            lambda: serfling_eps(0.1, 4, 10**400),
-            "^population = 10+.*: must be .* from 1 to 10{18}$",
-        ),
-        (lambda: serfling_batch_size(0.1, 0.1, 10**400), "^population = 10+.* from 1 to 10{18}$"),
-        (lambda: serfling_batch_size(0.1, 0.1, 0), "^population = 0: .*from 1 to 10{18}$"),
-        (lambda: deviation_eps(0.1, 4, 9, 1), "num_classes = 1: .* from 2 to 100000"),
-        (lambda: hoeffding_eps(0, 4), "probability = 0: .*greater than 0"),
-        (lambda: hoeffding_eps(1, 4), "probability = 1: must be less than 1$"),
-        (lambda: hoeffding_eps(1.1, 4), "probability = 1.1: .*at most 1$"),
-        (lambda: hoeffding_batch_size(0, 0.1), "eps = 0: "),
-        (lambda: hoeffding_batch_size(1.1, 0.1), "^eps = 1.1: .*at most 1$"),
-        (lambda: serfling_batch_size(1.1, 0.1, 9), "eps = 1.1: .*at most 1"),
-    ],
-)
-def test_impossible_arguments_are_refused(call, sentence) -> None:
-    with pytest.raises(ValueError, match=sentence):
-        call()
+@pytest.mark.parametrize("call", [serfling, serfling_eps])
+def test_a_batch_larger_than_the_population_is_refused(call) -> None:
+    with pytest.raises(ValueError, match=r"^batch_size = 65: must be a whole number from 1 to 64$"):
+        call(0.1, 65, 64)

@@ -1,0 +1,71 @@
+import tracemalloc
+from collections import Counter
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pslref.sampling import (
+    fls,
+    fls_steps,
+    fpls,
+    fpls_steps,
+    lds,
+    lds_steps,
+    ugs,
+    ugs_steps,
+    walks,
+)
+from pslref.sampling.walks import tally
+
+tables = st.lists(
+    st.lists(st.integers(0, 12), min_size=2, max_size=2), min_size=1, max_size=12
+).filter(lambda counts: any(map(any, counts)))
+remainders = st.sampled_from(["short", "even"])
+
+
+@given(tables, remainders, st.data())
+def test_the_steps_are_the_schedule(counts, remainder, data) -> None:
+    sizes = np.sum(counts, axis=1)
+    batch_size = data.draw(st.integers(1, int(sizes.sum())))
+
+    def drawn(sampler, of):
+        return sampler(of, batch_size, np.random.default_rng(0), remainder=remainder)
+
+    for dense, steps in [
+        (fls(sizes, batch_size), fls_steps(sizes, batch_size)),
+        (fpls(sizes, batch_size), fpls_steps(sizes, batch_size)),
+        (drawn(ugs, sizes), drawn(ugs_steps, sizes)),
+        (drawn(lds, counts), drawn(lds_steps, counts)),
+    ]:
+        assert dense.sizes.tolist() == sizes.tolist()
+        for (clients, brought), (expected, numbers) in zip(steps, dense.steps(), strict=True):
+            assert (clients.tolist(), brought.tolist()) == (expected.tolist(), numbers.tolist())
+
+
+def walked(line: list[int], batches: list[int], at_once: int) -> list[tuple[list[int], list[int]]]:
+    with mock.patch.object(walks, "AT_ONCE", at_once):
+        steps = tally(np.array(line, np.int32), np.array(batches))
+        return [(clients.tolist(), counts.tolist()) for clients, counts in steps]
+
+
+@given(st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=6), min_size=1, max_size=12))
+@pytest.mark.parametrize("at_once", [1, 7, 2**16])
+def test_a_line_of_clients_is_counted_batch_by_batch(at_once: int, steps: list[list[int]]) -> None:
+    line = [client for step in steps for client in step]
+    expected = [tuple(zip(*sorted(Counter(step).items()), strict=True)) for step in steps]
+    found = walked(line, [len(step) for step in steps], at_once)
+    assert found == [(list(clients), list(counts)) for clients, counts in expected]
+
+
+def test_ugs_of_many_clients_needs_four_bytes_a_sample(rng: np.random.Generator) -> None:
+    """The dense array of these steps would have 10^9 cells."""
+    sizes = np.full(1_000_000, 2)
+    tracemalloc.start()
+    brought = sum(int(counts.sum()) for _, counts in ugs_steps(sizes, 2_000, rng))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert brought == 2_000_000
+    assert peak < 4 * 2_000_000 + 2 * 8 * sizes.size + 2**22
