@@ -39,10 +39,11 @@ def test_the_top_level_is_what_the_map_in_the_readme_names(tracked: list[str]) -
 
 
 def test_programs_run_by_hand_are_in_tools_and_tests_holds_none(tracked: list[str]) -> None:
-    """A file of tests/ is a test, or one that a test imports; results/ holds what was measured."""
+    """A file of tests/ is a test, or one that a test imports; tutorials/ holds the page alone."""
     python = [path for path in tracked if path.endswith(".py")]
-    homes = {"benchmarks", "cli.py", "pslref", "tests", "tools"}
+    homes = {"benchmarks", "cli.py", "pslref", "tests", "tools", "tutorials"}
     assert {path.split("/")[0] for path in python} == homes
+    assert [path for path in python if path[:9] == "tutorials"] == ["tutorials/one_file.py"]
     in_tests = {path: (ROOT / path).read_text("utf-8") for path in python if path[:5] == "tests"}
     for path, text in in_tests.items():
         assert not re.search("^if __name__", text, re.MULTILINE), path

@@ -86,9 +86,9 @@ def test_links_lead_somewhere(path: Path) -> None:
         assert (TUTORIALS / link).is_file(), link
 
 
-def test_the_readme_lists_the_notebooks_and_there_is_no_helper_beside_them() -> None:
-    names = [path.name for path in NOTEBOOKS]
-    listed = re.findall(r"\]\((\d\d-[^)]+)\)", (TUTORIALS / "README.md").read_text("utf-8"))
+def test_the_readme_lists_the_page_and_the_notebooks_and_nothing_is_beside_them() -> None:
+    names = ["one_file.py", *(path.name for path in NOTEBOOKS)]
+    listed = re.findall(r"\]\(([^)/]+)\)", (TUTORIALS / "README.md").read_text("utf-8"))
     assert listed == names
-    assert [name[:3] for name in names] == ["01-", "02-", "03-", "04-", "05-"]
+    assert [name[:3] for name in names[1:]] == ["01-", "02-", "03-", "04-", "05-"]
     assert {path.name for path in TUTORIALS.iterdir() if path.is_file()} == {*names, "README.md"}
