@@ -175,18 +175,3 @@ def test_a_seed_is_no_generator(value: object) -> None:
     with pytest.raises(ValueError, match=r"^rng = .*: must be a numpy\.random\.Generator"):
         check.generator("rng", value)
     check.generator("rng", np.random.default_rng(0))
-
-
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda rng: sampling.ugs([3, 4], 2, rng),
-        lambda rng: sampling.lds([[3], [4]], 2, rng),
-        lambda rng: sampling.targets([[3], [4]], 2, rng, assign="random"),
-        lambda rng: partition.iid([0, 1], 2, rng),
-        lambda rng: partition.extended_dirichlet([0, 1], 2, 1, 1.0, rng),
-    ],
-)
-def test_what_draws_refuses_a_seed(call) -> None:
-    with pytest.raises(ValueError, match="rng = 3: must be"):
-        call(3)

@@ -3,9 +3,9 @@
 mutmut makes all mutants of the method (sampling, theory, nn, split) and of the face (runs,
 planning, experiments, plots, terminal, sweep): each has one other operator, number, text or
 argument. A seeded sample of either is run, each mutant against those tests that reach the changed
-function (of the method, those of its own room), the quickest first, up to the first failure. Those
-that survive are shown, and fewer than 95 % killed is an error. All happens in the folder
-`mutants`, made anew.
+function (of the method, those of its own room and of wrong arguments), the quickest first, up to
+the first failure. Those that survive are shown, and fewer than 95 % killed is an error. All happens
+in the folder `mutants`, made anew.
 """
 
 import json
@@ -27,14 +27,18 @@ KILLED = ("killed", "timeout", "segfault")  # one that never ends, or crashes, i
 
 
 def keep_to_own_rooms() -> None:
-    """Of the tests that reach a function of the method, forget those of other rooms."""
+    """Of the tests that reach a function of the method, forget those of other rooms.
+
+    Refusals are all in one file, which is every room's.
+    """
     path = FOLDER / "mutmut-stats.json"
     stats = json.loads(path.read_text())
     reaching = stats["tests_by_mangled_function_name"]
     for function, tests in reaching.items():
         room = function.split(".")[1]
         if room not in FACE:
-            reaching[function] = [test for test in tests if test.startswith(f"tests/{room}/")]
+            own = (f"tests/{room}/", "tests/test_wrong_arguments.py")
+            reaching[function] = [test for test in tests if test.startswith(own)]
     path.write_text(json.dumps(stats))
 
 
