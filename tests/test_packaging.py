@@ -36,6 +36,17 @@ def test_the_top_level_is_what_the_map_in_the_readme_names(tracked: list[str]) -
     lines = [line for line in of_the_map.splitlines() if not line.startswith(" ")]
     named = {name for line in lines for name in re.split(" {2,}", line)[0].split(", ")}
     assert {path.split("/")[0] for path in tracked} == {name.split("/")[0] for name in named}
+    assert {"CONTRIBUTING.md", "CHANGELOG.md"} <= named
+
+
+def test_whoever_carries_on_is_sent_to_files_that_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    assert len(text.splitlines()) <= 90
+    named = re.findall(r"`([\w/*]+(?:\.py|\.md|/))`|\]\(([\w/.]+)", text)
+    paths = [code or link for code, link in named]
+    assert len(paths) > 30
+    for path in paths:
+        assert [*ROOT.glob(path), *(ROOT / "pslref").glob(path)], path
 
 
 def test_programs_run_by_hand_are_in_tools_and_tests_holds_none(tracked: list[str]) -> None:
