@@ -21,7 +21,7 @@ class Mixed(ValueError):
 
 
 def digest(folder: Traversable) -> str:
-    """16 hex digits of the source and the data below a folder, wherever it is."""
+    """16 hex digits of the source and the data below a folder, wherever it is, less hidden ones."""
     content = hashlib.sha256()
     for name, data in _files(folder, ""):
         content.update(f"{name} {len(data)}\n".encode() + data)
@@ -31,6 +31,8 @@ def digest(folder: Traversable) -> str:
 def _files(folder: Traversable, place: str) -> Iterator[tuple[str, bytes]]:
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         name = f"{place}/{entry.name}"
+        if entry.name.startswith("."):  # an editor's, a notebook's or a disk's: nothing imports it
+            continue
         if entry.is_dir():
             yield from _files(entry, name)
         elif name.endswith(HELD):

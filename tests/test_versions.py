@@ -37,6 +37,14 @@ def test_the_digest_heeds_neither_place_nor_ends_of_lines_nor_what_python_compil
     assert versions.digest(copy) == versions.MADE_BY["source"]
 
 
+def test_the_digest_heeds_no_hidden_file_such_as_an_editor_leaves(copy: Path) -> None:
+    (copy / ".#runs.py").symlink_to("user@host.1234")  # Emacs, as long as the file is changed
+    (copy / ".ipynb_checkpoints").mkdir()
+    (copy / ".ipynb_checkpoints" / "runs-checkpoint.py").write_text("seen = True")
+    (copy / "nn" / "._loss.py").write_bytes(b"where macOS keeps more of a file")
+    assert versions.digest(copy) == versions.MADE_BY["source"]
+
+
 def test_the_digest_sees_a_changed_line_a_changed_byte_and_another_name(copy: Path) -> None:
     found = {versions.digest(copy)}
     optimizer = copy / "nn" / "optim.py"
