@@ -6,6 +6,7 @@ times as long. So `Conv2d` lays images out such that windows are views, and copi
 """
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -65,7 +66,7 @@ class Conv2d(Layer):
         columns = _windows(spread, k)[::s]
         y = weight.reshape(-1, weight.shape[3]).T @ columns
         y += self.parameters["bias"][:, np.newaxis]
-        return _as_images(y.reshape(*y.shape[:2], -1, n)), (columns, x)
+        return _as_images(y.reshape(*y.shape[:2], *spread.shape[3:])), (columns, x)
 
     def input_gradient(self, dy: Array, cache: tuple[Array, Array]) -> Array:
         """Each output pixel's gradient, times W, added where its window was."""
@@ -79,7 +80,7 @@ class Conv2d(Layer):
         matrix = weight[::-1].transpose(1, 2, 0, 3).reshape(k * channels, -1)
         dspread = matrix @ _windows(apart, k)[p : p + h]
         dpadded = np.zeros((h, channels, w + 2 * p, n), weight.dtype)
-        parts = dspread.reshape(h, k, channels, -1, n).swapaxes(0, 1)
+        parts = dspread.reshape(h, k, channels, *rows.shape[2:]).swapaxes(0, 1)
         for pixels, part in zip(shifts_along(2, dpadded, k, s), parts, strict=True):
             pixels += part
         return _as_images(dpadded[:, :, p : p + w])
@@ -94,7 +95,7 @@ class Conv2d(Layer):
 
 def _windows(rows: Array, k: int) -> Array:
     """(H, ..., W, N) seen as (H - k + 1, k ..., W N): k rows, one below the other."""
-    lines = rows.reshape(len(rows), -1, rows.shape[-2] * rows.shape[-1])
+    lines = rows.reshape(len(rows), prod(rows.shape[1:-2]), rows.shape[-2] * rows.shape[-1])
     h, count, numbers = lines.shape
     shape = (h - k + 1, k * count, numbers)
     return as_strided(lines, shape, lines.strides, writeable=False)  # copies nothing

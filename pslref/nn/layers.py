@@ -150,7 +150,7 @@ class Flatten(Layer):
         """y, (N, features); the cache is x, for its shape."""
         if x.ndim < 2:
             raise check.wrong("x.shape", x.shape, "must be (N, ...), with at least two axes")
-        return x.reshape(len(x), -1), x
+        return x.reshape(len(x), prod(x.shape[1:])), x
 
     def input_gradient(self, dy: Array, cache: Array) -> Array:
         """The numbers of dy in the shape of x."""

@@ -58,7 +58,7 @@ class GroupNorm(Layer):
 
     def _groups(self, x: Array) -> Array:
         """(N, H, W, C) as (N, H, W, G, C / G)."""
-        return x.reshape(*x.shape[:3], self.num_groups, -1)
+        return x.reshape(*x.shape[:3], self.num_groups, x.shape[3] // self.num_groups)
 
 
 def _group_mean(groups: Array) -> Array:

@@ -207,3 +207,20 @@ def test_relu_passes_nan_on() -> None:
     y, cache = ReLU().forward(np.array([np.nan, 1.0]))
     assert np.isnan(y).tolist() == [True, False]
     assert np.isnan(ReLU().backward(np.array([np.nan, np.nan]), cache)[0]).all()
+
+
+@pytest.mark.parametrize("name", EVERY_LAYER)
+def test_a_batch_without_samples_has_outputs_and_gradients_without_samples(
+    name: str, rng: np.random.Generator
+) -> None:
+    make, shape = EVERY_LAYER[name]
+    layer = make(rng, "float64")
+    whole = layer.forward(np.zeros((2, *shape[1:])))[0]
+    y, cache = layer.forward(np.zeros((0, *shape[1:])))
+    assert y.shape == (0, *whole.shape[1:])
+    dx, grads = layer.backward(y, cache)
+    assert dx.shape == (0, *shape[1:])
+    assert {name: grad.shape for name, grad in grads.items()} == {
+        name: array.shape for name, array in layer.parameters.items()
+    }
+    assert not any(grad.any() for grad in grads.values())
