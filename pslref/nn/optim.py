@@ -28,14 +28,28 @@ class SGD:
 
         Args:
             parameters: arrays by name, such as `Network.parameters()`.
-            grads: their gradients, by the same names; v is kept by name too.
+            grads: their gradients, by the same names, in the same shapes, float32, float64 or whole
+                numbers; cast to the parameters' dtype. v is kept by name too.
+
+        Raises:
+            ValueError: if the names, shapes or dtypes are others; nothing is changed then.
         """
         if parameters.keys() != grads.keys():
             raise check.wrong("grads", sorted(grads), f"must name {sorted(parameters)}")
+        checked = {name: _checked(name, w, grads[name]) for name, w in parameters.items()}
         for name, w in parameters.items():
-            g = grads[name]
+            g = checked[name]
             if self.weight_decay:
                 g = g + self.weight_decay * w
             if self.momentum:
                 g = self.velocity[name] = self.momentum * self.velocity.get(name, 0) + g
             w -= self.learning_rate * g
+
+
+def _checked(name: str, w: Array, grad: Array) -> Array:
+    """The gradient in the dtype of w, if it has the shape of w."""
+    dtype = check.float_dtype(f"parameters[{name!r}].dtype", w.dtype)
+    g = check.floats(f"grads[{name!r}]", grad, dtype)
+    if g.shape != w.shape:  # NumPy would repeat a smaller one
+        raise check.wrong(f"grads[{name!r}].shape", g.shape, f"must be the parameter's, {w.shape}")
+    return g

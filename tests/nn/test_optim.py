@@ -1,7 +1,9 @@
 import re
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pslref.nn import SGD
 
@@ -75,3 +77,33 @@ def test_gradients_of_other_parameters_are_refused(names: tuple[str, ...]) -> No
     with pytest.raises(ValueError, match=sentence):
         SGD(0.1).update(parameters, {name: np.ones(1) for name in names})
     assert parameters == {"a": 1, "b": 1}
+
+
+@pytest.mark.parametrize(
+    ("w", "g", "sentence"),
+    [
+        (np.ones(2), np.ones(1), r"grads\['b'\].shape = \(1,\): must be the parameter's, \(2,\)"),
+        (np.ones(2), np.ones((2, 2)), r"grads\['b'\].shape = \(2, 2\)"),
+        (np.ones(2), np.ones(2, bool), r"grads\['b'\] = .*, no truth values"),
+        (np.ones(2), np.ma.array([1.0, 2.0], mask=[True, False]), r"grads\['b'\] = .* masked"),
+        (np.ones(2), np.ones(2, "f2"), r"grads\['b'\].dtype = 'float16'"),
+        (np.ones(2, int), np.ones(2), r"parameters\['b'\].dtype = dtype\('int64'\): must be"),
+        (np.ones(2, "f2"), np.ones(2), r"parameters\['b'\].dtype = dtype\('float16'\)"),
+    ],
+)
+def test_what_is_no_gradient_of_a_parameter_is_refused_before_any_changes(
+    w: NDArray[Any], g: NDArray[Any], sentence: str
+) -> None:
+    parameters = {"a": np.ones(1), "b": w}
+    with pytest.raises(ValueError, match=f"^{sentence}"):
+        SGD(0.1).update(parameters, {"a": np.ones(1), "b": g})
+    assert (parameters["a"] == 1).all()
+    assert (w == 1).all()
+
+
+def test_gradients_of_whole_numbers_or_another_precision_become_the_parameters() -> None:
+    w, optimizer = np.ones(2, "f4"), SGD(0.5, momentum=0.5)
+    for g in (np.array([1, 2], "u1"), np.array([0.5, 1.0])):
+        optimizer.update({"w": w}, {"w": g})
+    assert w.tolist() == [0.0, -1.0]
+    assert optimizer.velocity["w"].dtype == np.float32
