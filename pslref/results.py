@@ -73,7 +73,7 @@ def check_column(table: str, name: str, values: Iterable[Any]) -> None:
     kind, low, high = RANGES[name]
     for value in values:
         of_kind = type(value) is kind  # a bool is no int here
-        if not (of_kind and low <= value <= high):
+        if not (of_kind and low <= value <= high) or str(value) == "-0.0":
             allowed = f"must be of type {kind.__name__}, from {low:g} to {high:g}"
             raise check.wrong(f"{table}.{name}", value, allowed)
 
@@ -104,7 +104,15 @@ def check_possible(config: Config, results: Results) -> None:
         and run["num_steps"] == len(steps)
         and run["test_accuracy"] == epochs[-1]["test_accuracy"]
         and run["max_deviation"] >= max(row["deviation"] for row in steps)
+        and run["mean_deviation"] <= run["max_deviation"] * (1 + 1e-9)  # a mean is rounded
+        and all(_is_share(row["test_accuracy"], run["test_images"]) for row in epochs)
+        and epochs[0]["loss"] == float(np.mean([row["loss"] for row in steps]))
         and run["empty_clients"] < config.clients
         and (run[TIME] is None) == alone
     ):
         raise ValueError("runs must agree with epochs, steps and the options")
+
+
+def _is_share(accuracy: float, images: int) -> bool:
+    """Whether some number of right images of so many gives it, to the bit."""
+    return round(accuracy * images) / images == accuracy

@@ -98,6 +98,7 @@ def _kept(config: Config, path: Path) -> Row:
     try:
         outcome: Row = json.loads(text)
         whole = outcome.pop("sha256") == _digest(outcome)
+        whole = whole and "error" not in outcome  # a run that failed leaves no file
         tables = results.Results([outcome["row"]], outcome["epochs"], outcome["steps"])
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         whole = False

@@ -275,6 +275,9 @@ FORGED = [
     ("row", "mean_deviation", -1.0),
     ("row", "max_deviation", 2.5),
     ("row", "max_deviation", 0.01),
+    ("row", "mean_deviation", 1.99),
+    ("row", "test_images", 7),
+    ("steps", "loss", 77.0),
     ("row", "num_steps", 10**300),
     ("row", "num_steps", True),
     ("row", "num_steps", 22),
@@ -307,6 +310,41 @@ def test_what_no_run_can_have_found_is_refused(
     (forged[table] if table == "row" else forged[table][0])[column] = value
     path.write_text(json.dumps(forged | {"sha256": running._digest(forged)}))
     with pytest.raises(ValueError, match=rf"{path.name} holds what its run cannot have found: del"):
+        running._kept(config, path)
+
+
+@pytest.mark.parametrize("accuracy", [0.123456, 1 / 354, -0.0])
+def test_an_accuracy_that_no_number_of_right_images_gives_is_refused(
+    kept: tuple[Config, Path, dict], accuracy: float
+) -> None:
+    config, path, outcome = kept
+    forged = deepcopy(outcome)
+    del forged["sha256"]
+    forged["row"]["test_accuracy"] = forged["epochs"][-1]["test_accuracy"] = accuracy
+    path.write_text(json.dumps(forged | {"sha256": running._digest(forged)}))
+    with pytest.raises(ValueError, match="holds what its run cannot have found"):
+        running._kept(config, path)
+
+
+def test_a_mean_may_be_rounded_above_a_maximum_that_all_steps_have(
+    kept: tuple[Config, Path, dict],
+) -> None:
+    config, path, outcome = kept
+    equal = deepcopy(outcome)
+    del equal["sha256"]
+    for step in equal["steps"]:
+        step["deviation"] = 0.1
+    equal["row"] |= {"mean_deviation": 0.10000000000000002, "max_deviation": 0.1}
+    path.write_text(json.dumps(equal | {"sha256": running._digest(equal)}))
+    assert running._kept(config, path) == equal
+
+
+def test_a_run_that_is_said_to_have_failed_has_no_file(kept: tuple[Config, Path, dict]) -> None:
+    config, path, outcome = kept
+    forged = deepcopy(outcome) | {"error": "it failed"}
+    del forged["sha256"]
+    path.write_text(json.dumps(forged | {"sha256": running._digest(forged)}))
+    with pytest.raises(ValueError, match=f"{path.name} is not as it was written"):
         running._kept(config, path)
 
 
