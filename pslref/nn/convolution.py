@@ -60,6 +60,9 @@ class Conv2d(Layer):
         k, s, p, weight = self.kernel, self.stride, self.padding, self.parameters["weight"]
         check_images(x, max(1, k - 2 * p), weight.shape[2])
         n, h, w, channels = x.shape
+        if p and (h + 2 * p) * (w + 2 * p) * channels > check.MOST_NUMBERS:
+            allowed = f"must be images of at most {check.MOST_NUMBERS} numbers with the padding"
+            raise check.wrong("x.shape", x.shape, allowed)
         padded = np.zeros((h + 2 * p, channels, w + 2 * p, n), weight.dtype)
         padded[p : p + h, :, p : p + w] = _as_rows(x)
         spread = np.stack(shifts_along(2, padded, k, s), axis=1)  # (H + 2p, k, C, W', N)
