@@ -39,9 +39,10 @@ def _choice(default: str, choices: Sequence[str], help: str) -> Any:
 
 
 def _folder(name: str, value: object) -> str:
-    if not isinstance(value, str) or not value or "\0" in value:
+    folder = os.path.expanduser(value) if isinstance(value, str) else ""
+    if not folder or "\0" in folder or folder.startswith("~"):  # of a user that does not exist
         raise check.wrong(name, value, "must be the name of a folder")
-    return os.path.expanduser(value)
+    return folder
 
 
 def _samplers(name: str, value: Any) -> tuple[str, ...]:

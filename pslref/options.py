@@ -23,15 +23,16 @@ def path(text: str) -> Path:
 
     A ~ is the home folder, also where a shell leaves it, as in --out=~/results.
     """
-    if not text:
+    expanded = os.path.expanduser(text)
+    if not text or expanded.startswith("~"):  # of a user that does not exist
         raise ValueError
-    return Path(os.path.expanduser(text))
+    return Path(expanded)
 
 
 ALLOWED: dict[Callable[[str], object], str] = {
     int: "must be a whole number",
     float: "must be a number",
-    path: "must be a path",
+    path: "must be a path; ~name is the home folder of a user",
 }
 
 

@@ -185,6 +185,8 @@ MISTAKES = [
     ("oracle schedules x --law ugs --batch-size 4", "one of --sizes and --class-counts must be"),
     ("oracle schedules x --law ugs --batch-size 4 --sizes 4 --class-counts y", "one of --sizes"),
     # options of one command
+    ("compare --out ~nobody-of-this-name/x", "out = '~nobody-of-this-name/x': must be a path"),
+    ("compare --data-dir ~nobody-of-this-name", "data_dir = '~nobody-of-this-name': must be"),
     ("compare --faults ''", "faults = '': must be numbers separated by commas"),
     ("compare --faults 0,some", "faults = '0,some': must be numbers"),
     ("compare --faults 0,1.1", "faults = 1.1: must be a finite number, 0 or more, at most 1"),

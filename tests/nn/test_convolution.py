@@ -223,3 +223,11 @@ def test_a_simulation_keeps_it(monkeypatch: pytest.MonkeyPatch, rng: np.random.G
     net, part = mlp([1, 2], rng), Partition([[0]], [0])
     simulation.Simulation(net, 1, [[1.0]], [0], part, 0.1, rng=rng)
     assert called
+
+
+def test_a_padding_that_no_memory_holds_is_refused_before_it_is_made(
+    rng: np.random.Generator,
+) -> None:
+    layer = Conv2d(1, 1, 3, padding=10_000, rng=rng)
+    with pytest.raises(ValueError, match=r"^x.shape = \(1, 4, 4, 1\): must be images of at most"):
+        layer.forward(np.zeros((1, 4, 4, 1)))
