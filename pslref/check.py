@@ -222,3 +222,17 @@ def class_counts(name: str, value: ArrayLike) -> IntArray:
         raise wrong(name, value, f"must sum to at most {MOST_SAMPLES}")
     client_sizes(f"{name} summed over classes", counts.sum(axis=1))
     return counts
+
+
+def demand(name: str, asked: NDArray[Any], held: IntArray) -> None:
+    """Refuse what is asked, (K, G) as in `Schedule.demands`, if clients hold less, (K, M)."""
+    (num_clients, groups), (wanted, num_classes) = asked.shape, held.shape
+    if num_clients != wanted or not 1 <= groups <= num_classes or not asked.any():
+        allowed = f"must be one number for each of {wanted} clients"
+        raise wrong(name, asked, f"{allowed}, or for each of their classes, not all 0")
+    have = np.add.reduceat(held, range(groups), axis=1)  # the last group: all further classes
+    if (asked > have).any():
+        k, g = np.argwhere(asked > have)[0].tolist()
+        place = [k, g] if groups > 1 else [k]
+        allowed = f"must be at most {have[k, g]}, what client {k} has left"
+        raise wrong(f"{name}{place}", int(asked[k, g]), allowed)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from pslref.check import FloatArray, IntArray
+from pslref.sampling.schedule import tallied
 
 
 def at_random(
@@ -21,10 +22,8 @@ def slowest_first_within_classes(
 ) -> IntArray:
     """Deal each class out from its slowest holder to its fastest; ties by number: (T, K, M).
 
-    For every d, no assignment of these targets is sooner done with the clients of delay d or more:
-    in each class they cannot bring more to the first t steps than all of these steps' targets.
-    Yet it need not give the shortest epoch: it never lets a slow client sit a step out, to bring
-    several classes at once to a later step. (method.md 3.4)
+    For every d, no assignment of these targets is sooner done with the clients of delay d or more,
+    and yet it need not give the shortest epoch. [derived] (method.md 3.4)
     """
     order = np.argsort(-delays, kind="stable")
     lines = (np.repeat(order, n_m[order]) for n_m in class_counts.T)
@@ -36,9 +35,7 @@ def _dealt(class_targets: IntArray, num_clients: int, lines: Iterable[IntArray])
     num_steps, num_classes = class_targets.shape
     local = np.empty((num_steps, num_clients, num_classes), np.int64)
     for m, line in enumerate(lines):
-        steps = np.repeat(np.arange(num_steps), class_targets[:, m])
-        cells = np.bincount(steps * num_clients + line, minlength=num_steps * num_clients)
-        local[:, :, m] = cells.reshape(num_steps, num_clients)
+        local[:, :, m] = tallied(line, class_targets[:, m], num_clients)
     return local
 
 
@@ -47,16 +44,8 @@ def balanced(
 ) -> IntArray:
     """Let each step in turn end as soon as its targets and what is left allow: (T, K, M).
 
-    Client k is done with its j-th sample of a step at d_k + j s_k. By the time z it can bring
-    room_k(z) samples, so z is enough if a flow from classes (c_m) over clients (at most the n_km
-    left) to their room carries all B_t samples. By the theorem of Hall, or max-flow min-cut, it
-    does unless some set A of classes is short of room, so the least time is
-
-        max over sets A of classes of: the (Σ_A c_m)-th smallest d_k + j s_k,
-        over all k and j ≤ what client k has left of the classes in A.             [derived]
-
-    Start with all classes and with each alone; while the flow falls short, its minimum cut names
-    a set A that is worse. (method.md 3.4)
+    The least time is the largest, over sets A of classes, of the (Σ_A c_m)-th smallest d_k + j s_k,
+    over all k and j ≤ what client k has left of the classes in A. [derived] (method.md 3.4)
     """
     left = class_counts.copy()
     local = np.empty((len(class_targets), *left.shape), np.int64)
@@ -69,7 +58,11 @@ def balanced(
 def _soonest(
     wanted: IntArray, left: IntArray, delays: FloatArray, sample_costs: FloatArray
 ) -> IntArray:
-    """(K, M) one step with class counts `wanted` that ends as soon as any."""
+    """(K, M) one step with class counts `wanted` that ends as soon as any.
+
+    Tried first are all classes, and each alone, as A. While the flow from classes over clients to
+    what these have time for falls short, its minimum cut names a set A that is worse.
+    """
     # Here, since it takes longer to import than all else together.
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import breadth_first_order, maximum_flow

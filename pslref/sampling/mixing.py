@@ -37,7 +37,7 @@ def mixing_weights(
     Arguments are those of `lds`; only labels="sampled" needs `rng`. (method.md 3.3)
 
     >>> mixing_weights([[30, 0], [0, 10]], delays=[1, 5], delta=1).round(3)
-    array([0.564, 0.436])
+    array([0.453, 0.547])
     """
     counts = check.class_counts("class_counts", class_counts)
     weights = np.zeros(len(counts))

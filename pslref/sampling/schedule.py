@@ -105,22 +105,7 @@ def tallied(line: NDArray[Any], batches: IntArray, num_kinds: int) -> IntArray:
 def check_covers(schedule: Schedule, class_counts: IntArray) -> None:
     """Refuse a schedule that asks for more than clients have, (K, M), or has an empty step."""
     asked = schedule.demands().sum(axis=0, dtype=np.float64)  # no sum of int64 may wrap
-    check_demand("schedule.sizes", asked, class_counts)
+    check.demand("schedule.sizes", asked, class_counts)
     empty = np.flatnonzero(~schedule.batch_sizes.any(axis=1))
     if empty.size:
         raise check.wrong(f"schedule.batch_sizes[{empty[0]}].sum()", 0, "must be 1 or more")
-
-
-def check_demand(name: str, asked: NDArray[Any], class_counts: IntArray) -> None:
-    """Refuse what is asked, (K, G) as in `Schedule.demands`, if clients have less, (K, M)."""
-    (num_clients, groups), (wanted, num_classes) = asked.shape, class_counts.shape
-    if num_clients != wanted or not 1 <= groups <= num_classes or not asked.any():
-        allowed = f"must be one number for each of {wanted} clients"
-        raise check.wrong(name, asked, f"{allowed}, or for each of their classes, not all 0")
-    have = np.add.reduceat(class_counts, range(groups), axis=1)
-    if (asked > have).any():
-        k, g = np.argwhere(asked > have)[0].tolist()
-        place, allowed = [k, g][: min(groups, 2)], f"must be at most {have[k, g]}"
-        raise check.wrong(
-            f"{name}{place}", int(asked[k, g]), f"{allowed}, what client {k} has left"
-        )

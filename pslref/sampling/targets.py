@@ -5,11 +5,8 @@ this around. The class mix of every step is drawn first, as UGS would draw it or
 pooled one; then every class is filled from its holders, the slowest first. So the batches keep
 their class mix to the end of the epoch, and stragglers still run out of data early.
 
-The server must know n_km, how many samples of each class every client holds, as for LDS; in
-parallel split learning the labels reach it anyway. A target counts classes and nothing else: where
-the slow clients' samples of a class differ from the fast ones' (another camera, another hand),
-early and late steps differ too, and no batch deviation shows it. Only assign="random" protects
-against this, and saves no time.
+The server must know n_km, how many samples of each class every client holds, as for LDS. A target
+counts classes and nothing else; what it does not protect against is in method.md 3.4.
 """
 
 from bisect import bisect_left
@@ -20,7 +17,7 @@ import numpy as np
 from pslref import check
 from pslref.check import ArrayLike, FloatArray, IntArray
 from pslref.sampling.assign import at_random, balanced, slowest_first_within_classes
-from pslref.sampling.schedule import Schedule
+from pslref.sampling.schedule import Schedule, tallied
 from pslref.sampling.uniform import global_batch_sizes
 
 DRAWS = ("hypergeometric", "stratified")
@@ -46,15 +43,13 @@ def targets(
     """Class targets: draw each step's class counts c_tm, then assign them to the classes' holders.
 
     Draw. "hypergeometric": the class counts of a UGS batch. "stratified": every class is spread
-    evenly over the epoch (`stratified` has the bound on Δ). Either way a step holds B_t p_m
+    evenly over the epoch, which bounds Δ. Either way a step holds B_t p_m
     samples of class m in expectation, and the classes are exhausted after T = ⌈N / B⌉ steps.
 
-    Assign. "random": each class's samples are dealt out in random order. With hypergeometric
-    targets this is UGS in distribution: a uniform order of all N samples is a uniform order of
-    their labels and, independently for each class, a uniform order of that class's samples.
-    "slowest-first": each class's samples are dealt out from the slowest holder to the fastest.
-    No assignment of the same targets is sooner done with the clients of delay d or more, for any
-    d. "balanced": each step by itself ends as soon as its targets allow (`balanced`); for costs
+    Assign. "random": each class's samples are dealt out in random order; with hypergeometric
+    targets this is UGS in distribution. "slowest-first": they are dealt out from the slowest holder
+    to the fastest. No assignment of the same targets is sooner done with the clients of delay d or
+    more, for any d. "balanced": each step by itself ends as soon as its targets allow; for costs
     per sample.
 
     Slack. With slack > 0 the epoch may be cut into parts that have class mixes of their own, each
@@ -78,14 +73,11 @@ def targets(
 
     Returns:
         The schedule, with `local_class_counts`: (T, K, M) samples of each class that each client
-        brings to each step.
-
-    Raises:
-        ValueError: for an argument outside its range, one that the assignment needs or does not
-            know, or a (T, K, M) array of more than 2 GiB; for "balanced" Σ_k min(n_k, B) above 2²⁸.
+        brings to each step. An array of more than 2 GiB is refused, and for "balanced"
+        Σ_k min(n_k, B) above 2²⁸.
     """
     counts = check.class_counts("class_counts", class_counts)
-    total, (num_clients, num_classes) = int(counts.sum()), counts.shape
+    total, num_clients = int(counts.sum()), len(counts)
     num_steps = -(-total // check.integer("batch_size", batch_size, 1, total))
     check.integer("steps * clients * classes", num_steps * counts.size, 1, check.MOST_NUMBERS)
     check.generator("rng", rng)
@@ -105,21 +97,32 @@ def targets(
         check.integer("sum of min(n_k, batch_size) for 'balanced'", most, 1, check.MOST_NUMBERS)
     d = check.per_client("delays", 0.0 if delays is None else delays, num_clients)
     s = check.per_client("sample_costs", 0.0 if sample_costs is None else sample_costs, num_clients)
-
-    line_up = stratified if draw == "stratified" else shuffled
-    class_targets = np.concatenate(
-        [
-            class_counts_of_steps(line_up(part.totals, rng), part.batches, num_classes)
-            for part in parts(batches, counts, d, slack)
-        ]
-    )
-    if assign == "random":
-        local = at_random(class_targets, counts, rng)
-    elif assign == "slowest-first":
-        local = slowest_first_within_classes(class_targets, counts, d)
-    else:
-        local = balanced(class_targets, counts, d, s)
+    local = planned(batches, counts, rng, d, s, draw, assign, slack)
     return Schedule(local.sum(axis=2), local)
+
+
+def planned(
+    batches: IntArray,
+    class_counts: IntArray,
+    rng: np.random.Generator,
+    delays: FloatArray,
+    sample_costs: FloatArray,
+    draw: str,
+    assign: str,
+    slack: float,
+) -> IntArray:
+    """(T, K, M): each part's class counts are drawn step by step, then dealt to the holders."""
+    line_up = stratified if draw == "stratified" else shuffled
+    drawn = [
+        tallied(line_up(part.totals, rng), part.batches, part.totals.size)
+        for part in parts(batches, class_counts, delays, slack)
+    ]
+    class_targets = np.concatenate(drawn)
+    if assign == "random":
+        return at_random(class_targets, class_counts, rng)
+    if assign == "slowest-first":
+        return slowest_first_within_classes(class_targets, class_counts, delays)
+    return balanced(class_targets, class_counts, delays, sample_costs)
 
 
 def shuffled(class_totals: IntArray, rng: np.random.Generator) -> IntArray:
@@ -133,17 +136,7 @@ def stratified(class_totals: IntArray, rng: np.random.Generator) -> IntArray:
     On a circle of circumference 1 class m has N_m evenly spaced points, from an offset of its
     own that is uniformly random; the labels are read once around from a random one of the N
     points. So each place in the order is class m with probability p_m, and E[c_tm] = B_t p_m.
-
-    A step is an arc with B_t points. Let x be its length and v_m = c_tm − N_m x. Points that are
-    1 / N_m apart are in it ⌊N_m x⌋ or ⌈N_m x⌉ times, so |v_m| ≤ 1; and B_t = N x + Σ_l v_l, so
-    c_tm − p_m B_t = v_m − p_m Σ_l v_l. With σ_m for the signs of these, Δ_t B_t is
-    Σ_m σ_m (v_m − p_m Σ_l v_l) = Σ_l v_l (σ_l − Σ_m p_m σ_m) ≤ Σ_l |σ_l − Σ_m p_m σ_m|. If the
-    classes with σ_m = 1 are the set A, P = Σ_A p_m, and M classes have samples, this says
-
-        Δ_t B_t ≤ 2 (|A| (1 − P) + (M − |A|) P) ≤ 2 (M − 1).
-
-    Complements give the same, so the worst A has |A| ≤ M / 2, and then the |A| most frequent
-    classes; M equally frequent ones give at most M. [derived] (method.md 3.4)
+    With M classes that have samples, Δ_t B_t ≤ 2 (M − 1). [derived] (method.md 3.4)
     """
     first = np.cumsum(class_totals) - class_totals
     labels = np.repeat(np.arange(class_totals.size), class_totals)
@@ -151,13 +144,6 @@ def stratified(class_totals: IntArray, rng: np.random.Generator) -> IntArray:
     points = (nth + rng.random(class_totals.size)[labels]) / class_totals[labels]
     start = rng.integers(labels.size)
     return np.roll(labels[np.argsort(points, kind="stable")], -start)
-
-
-def class_counts_of_steps(line: IntArray, batches: IntArray, num_classes: int) -> IntArray:
-    """(T, M) how many labels of each class are in consecutive runs of B_t labels."""
-    steps = np.repeat(np.arange(batches.size), batches)
-    cells = np.bincount(steps * num_classes + line, minlength=batches.size * num_classes)
-    return cells.reshape(batches.size, num_classes)
 
 
 class Part(NamedTuple):
@@ -198,12 +184,10 @@ def parts(
 ) -> list[Part]:
     """Cut an epoch into parts with class mixes of their own, to be done with slow clients sooner.
 
-    A set of the slowest clients, with A_m samples of class m, is done with after t steps if these
-    t steps hold Q_m ≥ A_m. Q begins as their fair share of every class; a class short of A_m is
-    raised to A_m, and the others give in proportion to what they can spare. The least t is taken
-    for which the mixes of both sides are within `slack` of the pooled one, |Q − p Σ Q| ≤ slack Σ Q
-    in L1. Of all sets, the one is chosen that saves most expected time; then both sides are cut
-    again, until no cut saves `LEAST_SAVING` of the epoch. [reading] (method.md 3.4)
+    Every set of slowest clients is tried, each with the least number of steps that holds all its
+    data and leaves both sides within `slack`. The cut that saves most expected time is made; then
+    both sides are cut again, until no cut saves `LEAST_SAVING` of the epoch. [reading]
+    (method.md 3.4)
     """
     slowest = np.argsort(-delays, kind="stable")
     drops = -np.diff(delays[slowest], append=0.0)  # how much shorter a step is without each

@@ -9,7 +9,6 @@ from pslref.check import Array, ArrayLike, DTypeLike, IntArray
 from pslref.nn import SGD, Network, keep_freed_memory
 from pslref.partition import Partition
 from pslref.sampling import Schedule
-from pslref.sampling.schedule import check_demand
 from pslref.split.client import Client
 from pslref.split.epoch import Epoch, EpochRecord
 from pslref.split.server import Server
@@ -111,7 +110,7 @@ class Simulation:
         by_class = np.asarray(batch_sizes, object).ndim == 2
         counts = check.integers("batch_sizes", batch_sizes, ndim=2 if by_class else 1)
         counts = np.atleast_2d(counts.T).T  # (K,) becomes (K, 1)
-        check_demand("batch_sizes", counts, self.unused)
+        check.demand("batch_sizes", counts, self.unused)
         for k in lost:
             check.integer("lost client", k, 0, len(self.clients) - 1)
         return self.take(counts, lost)

@@ -90,15 +90,8 @@ def epoch_time_bound(sizes: ArrayLike, delays: ArrayLike, batch_size: int) -> fl
     """The least epoch time of any schedule whose steps hold at most B samples: Σ_i d_(iB + 1).
 
     d_(1) ≥ d_(2) ≥ ... are the delays of all N samples' clients, one for each sample, and the sum
-    takes every B-th: i = 0, 1, ..., ⌈N / B⌉ − 1. [derived] (method.md 5)
-
-    Proof. Take any such schedule and order its steps from long to short. The first i of them hold
-    at most iB samples, so one of the iB + 1 samples with the slowest clients is in a later step.
-    That step lasts at least d_(iB + 1), and so does the (i + 1)-th, which is no shorter. Add up
-    over i. Put otherwise: clients at least as slow as d fill at least ⌈Σ n_k / B⌉ steps, for
-    every d. `pslref.sampling.slowest_first` attains the bound. A server's time adds at least
-    ⌈N / B⌉ times. With costs per sample it holds with d_k + s_k for the delays, since a
-    participant brings at least one sample; but then few schedules come near.
+    takes every B-th: i = 0, 1, ..., ⌈N / B⌉ − 1. `pslref.sampling.slowest_first` attains it. With
+    costs per sample pass d_k + s_k for the delays. [derived] (method.md 5)
 
     Args:
         sizes: (K,) samples n_k of each client, whole numbers.
@@ -107,9 +100,6 @@ def epoch_time_bound(sizes: ArrayLike, delays: ArrayLike, batch_size: int) -> fl
 
     Returns:
         The bound, in the unit of the delays.
-
-    Raises:
-        ValueError: for sizes that are negative or all zero, other delays, B outside 1..N.
     """
     n = check.client_sizes("sizes", sizes)
     d = check.per_client("delays", delays, n.size)

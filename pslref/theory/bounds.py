@@ -1,9 +1,7 @@
 """How unlikely a large deviation is: Hoeffding, Serfling, and a bound on the deviation itself.
 
-All three share one form: P ≤ events · exp(−2 n ε²), for `events` one-sided events, each of a
-share of n independent draws that exceeds its expectation by ε (Hoeffding 1963). Drawing
-without replacement is never worse, and Serfling (1974) shows that B draws from a population of
-N are then as good as n = B / (1 − (B − 1) / N) independent ones.
+All three share one form: P ≤ events · exp(−2 n ε²), with n = B draws (Hoeffding 1963) or, without
+replacement, the n = B / (1 − (B − 1) / N) that they are worth (Serfling 1974). (method.md 4.3)
 """
 
 import math
@@ -17,18 +15,11 @@ MOST_CLASSES = 100_000  # 2^M is computed exactly
 def hoeffding(eps: float, batch_size: int) -> float:
     """Bound on P(|c_m / B − p_m| ≥ ε) for one class m: 2 exp(−2 B ε²), at most 1.
 
-    Two events: the share of the class is too large by ε, or too small. Holds with and without
-    replacement. [paper] (method.md 4.3)
+    Holds with and without replacement. [paper] (method.md 4.3)
 
     Args:
         eps: ε, 0 or more.
         batch_size: B, the samples in the batch.
-
-    Returns:
-        A probability.
-
-    Raises:
-        ValueError: for an argument outside of its range.
     """
     return _bound(2, eps, check.integer("batch_size", batch_size, 1, MOST))
 
@@ -57,12 +48,6 @@ def serfling(eps: float, batch_size: int, population: int) -> float:
         eps: ε, 0 or more.
         batch_size: B, the samples in the batch, at most N.
         population: N, the samples of all clients.
-
-    Returns:
-        A probability.
-
-    Raises:
-        ValueError: for an argument outside of its range.
     """
     return _bound(2, eps, _independent(batch_size, population))
 
@@ -75,8 +60,8 @@ def serfling_eps(probability: float, batch_size: int, population: int) -> float:
 def serfling_batch_size(eps: float, probability: float, population: int) -> int:
     """The least B whose `serfling` bound is at most `probability`, or N, where c_m / B is p_m.
 
-    With L = log(2 / P), the condition 2 B ε² ≥ L (N + 1 − B) / N is linear in B and gives
-    B ≥ L (N + 1) / (2 N ε² + L). Here ε is from 0 to 1. (method.md 4.3)
+    That is L (N + 1) / (2 N ε² + L), rounded up, with L = log(2 / P); ε is from 0 to 1. [derived]
+    (method.md 4.3)
     """
     eps = check.real("eps", eps, 0.0, 1.0)
     n = check.integer("population", population, 1, MOST)
@@ -87,22 +72,13 @@ def serfling_batch_size(eps: float, probability: float, population: int) -> int:
 def deviation_bound(eps: float, batch_size: int, population: int, num_classes: int) -> float:
     """Bound on P(Δ ≥ ε), UGS: (2^M − 2) exp(−B ε² / (2 (1 − (B − 1) / N))), at most 1.
 
-    Δ is twice the largest excess Σ_{m∈A} (c_m / B − p_m) over the sets A of classes. So Δ ≥ ε
-    means that the share of one of the 2^M − 2 sets, leaving out the empty and the full one, is
-    too large by ε / 2: one event of Serfling's bound for each (after Weissman et al. 2003).
-    With one class Δ is always 0. [derived] (method.md 4.3)
+    With one class Δ is always 0. [derived, after Weissman et al. 2003] (method.md 4.3)
 
     Args:
         eps: ε, 0 or more; Δ itself is at most 2.
         batch_size: B, the samples in the batch, at most N.
         population: N, the samples of all clients.
         num_classes: M.
-
-    Returns:
-        A probability.
-
-    Raises:
-        ValueError: for an argument outside of its range.
     """
     sets = 2 ** check.integer("num_classes", num_classes, 1, MOST_CLASSES) - 2
     half, draws = check.real("eps", eps, 0.0) / 2, _independent(batch_size, population)

@@ -16,7 +16,7 @@ def hypergeometric_pmf(
 ) -> FloatArray:
     """The chance that `draws` of a `population`, taken without replacement, hold `count` marked.
 
-    [derived] (method.md 4.1)
+    [derived] (method.md 4.2)
 
     Args:
         count: j, 0 or more; for an impossible count the probability is 0.
@@ -45,7 +45,7 @@ def hypergeometric_pmf(
 def pmf(
     j: IntArray | int, total: IntArray | int, marked: IntArray | int, drawn: IntArray | int
 ) -> FloatArray:
-    """P(j) by Loader's deviance form, for a table of four cells. (method.md 4.1)
+    """P(j) by Loader's deviance form, for a table of four cells. (method.md 4.2)
 
     log P = Σ_edges s(edge) − s(N) − Σ_cells s(cell) − Σ_cells cell · log1p(±d / expected)
     """

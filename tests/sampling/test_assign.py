@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import maximum_flow
 from pslref.partition import extended_dirichlet
 from pslref.sampling import global_batch_sizes, targets
 from pslref.sampling.assign import balanced, slowest_first_within_classes
-from pslref.sampling.targets import class_counts_of_steps
+from pslref.sampling.schedule import tallied
 from pslref.split import epoch_time, epoch_time_bound, straggler_delays
 from tests.sampling.exact import least_epoch_time, least_step_time
 from tests.theory.shuffling import every_order
@@ -31,7 +31,7 @@ def plans(draw: st.DrawFn):
     line = np.array(draw(st.permutations(labels.tolist())))
     batches = global_batch_sizes(line.size, draw(st.integers(1, line.size)))
     cost = st.lists(st.integers(0, 3) | st.floats(0, 3), min_size=len(counts), max_size=len(counts))
-    class_targets = class_counts_of_steps(line, batches, num_classes)
+    class_targets = tallied(line, batches, num_classes)
     return counts, class_targets, np.array(draw(cost), float), np.array(draw(cost), float)
 
 
@@ -114,7 +114,7 @@ def test_on_average_over_targets_slowest_first_never_has_more_slow_steps_than_ug
         orders = [np.array(order) for order in every_order(totals)]
         for batch_size in range(1, total):
             batches = global_batch_sizes(total, batch_size)
-            drawn = [class_counts_of_steps(order, batches, len(totals)) for order in orders]
+            drawn = [tallied(order, batches, len(totals)) for order in orders]
             seen = Counter(rows.tobytes() for rows in drawn)
             for slow in product(*(range(n + 1) for n in totals)):
                 steps = sum(

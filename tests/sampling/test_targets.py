@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from pslref.partition import extended_dirichlet
 from pslref.sampling import global_batch_sizes, lds, slowest_first, targets, ugs
-from pslref.sampling.targets import Part, class_counts_of_steps, parts, shuffled, stratified
+from pslref.sampling.schedule import tallied
+from pslref.sampling.targets import Part, parts, shuffled, stratified
 from pslref.split import epoch_time, epoch_time_bound, straggler_delays
 from pslref.theory import expected_deviation
 from tests.law import departures, smallest_shift
@@ -179,7 +180,7 @@ def numerator_of_bound(totals: np.ndarray) -> int:
 
 def worst_against_bound(line: np.ndarray, totals: np.ndarray, batches: np.ndarray) -> float:
     """The largest Δ_t B_t as a share of the bound; from whole numbers."""
-    counts = class_counts_of_steps(line, batches, totals.size)
+    counts = tallied(line, batches, totals.size)
     apart = np.abs(counts * totals.sum() - np.outer(batches, totals)).sum(axis=1)
     return float(apart.max() / max(numerator_of_bound(totals), 1))
 

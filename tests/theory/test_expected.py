@@ -1,16 +1,13 @@
 """Every law twice: the formula against enumeration, exact rationals, scipy, or a simulation."""
 
 import time
-from fractions import Fraction
-from itertools import product
-from math import comb, log, prod
+from math import comb, log
 
 import mpmath
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy.stats import binom, hypergeom, multivariate_hypergeom
 
 from pslref.partition import extended_dirichlet
 from pslref.sampling import Schedule, fls, fpls, targets, ugs
@@ -67,29 +64,6 @@ def test_the_conditional_law_against_every_shuffle(case) -> None:
         pmf = class_count_pmf(schedule, class_counts, t, m)
         seen = np.bincount(outcomes[:, t, m], minlength=b[t] + 1) / len(outcomes)
         np.testing.assert_allclose(pmf, seen, rtol=1e-12, atol=0)
-
-
-def test_scipy_agrees_where_it_has_the_law() -> None:
-    """One client: hypergeometric. Two: the convolution of two."""
-    counts, schedule = np.array([[60, 40], [5, 25]]), Schedule([[30, 0], [20, 9]])
-    first, second = hypergeom(100, 60, 20).pmf(range(21)), hypergeom(30, 5, 9).pmf(range(10))
-    pmf = class_count_pmf(schedule, counts, 0, 0)
-    np.testing.assert_allclose(pmf, hypergeom(100, 60, 30).pmf(range(31)), rtol=1e-11)
-    pmf = class_count_pmf(schedule, counts, 1, 0)
-    np.testing.assert_allclose(pmf, np.convolve(first, second), rtol=1e-11)
-    assert class_count_mean(schedule, counts)[1, 0] == pytest.approx(20 * 0.6 + 9 / 6)
-
-
-def test_the_law_of_one_client_of_a_billion_samples() -> None:
-    """1e-9 at N = 10⁹, far beyond what log-gammas give."""
-    n, n_m, b = 10**9, 3 * 10**8, 50
-    pmf = class_count_pmf(Schedule([[b]]), [[n_m, n - n_m]], 0, 0)
-    for j in range(b + 1):
-        exact = Fraction(comb(n_m, j) * comb(n - n_m, b - j), comb(n, b))
-        assert abs(Fraction(pmf[j]) / exact - 1) < Fraction(1, 10**9)
-    assert expected_deviation(Schedule([[b]]), [[n_m, n - n_m]])[0] == pytest.approx(
-        expected_uniform_deviation([n_m, n - n_m], b), rel=1e-9
-    )
 
 
 def test_exact_expectation_against_shuffled_samples(rng: np.random.Generator, alpha: float) -> None:
@@ -155,36 +129,6 @@ def test_the_closed_form_against_the_sum_over_the_support_up_to_60() -> None:
         np.testing.assert_allclose(closed, direct, rtol=1e-12, atol=0)
 
 
-def rational_moment(totals: list[int], batch_size: int, power: int) -> Fraction:
-    """E[Δ^power] over all class counts of a uniform batch, in rationals."""
-    n = sum(totals)
-    moment = Fraction(0)
-    for counts in product(*(range(min(t, batch_size) + 1) for t in totals)):
-        if sum(counts) == batch_size:
-            ways = prod(comb(t, c) for t, c in zip(totals, counts, strict=True))
-            excess = sum(
-                abs(Fraction(c, batch_size) - Fraction(t, n))
-                for t, c in zip(totals, counts, strict=True)
-            )
-            moment += ways * excess**power
-    return moment / comb(n, batch_size)
-
-
-@settings(max_examples=150)
-@given(st.lists(st.integers(0, 6), min_size=1, max_size=4).filter(any), st.data())
-def test_mean_and_variance_under_ugs_in_rationals(totals, data) -> None:
-    b = data.draw(st.integers(1, sum(totals)))
-    mean, square = rational_moment(totals, b, 1), rational_moment(totals, b, 2)
-    assert expected_uniform_deviation(totals, b) == pytest.approx(float(mean), rel=1e-12)
-    variance = uniform_deviation_std(totals, b) ** 2
-    assert variance == pytest.approx(float(square - mean**2), abs=1e-14)
-
-
-def test_the_numbers_of_the_method_page() -> None:
-    assert round(expected_uniform_deviation([5_000] * 10, 128), 4) == 0.2114
-    assert round(uniform_deviation_std([5_000] * 10, 128), 4) == 0.0525
-
-
 @pytest.mark.parametrize("totals", [[1], [7], [2, 3], [10**9], [4 * 10**8] * 7, [0, 5, 0, 10**5]])
 def test_a_batch_of_all_the_data_deviates_by_exactly_nothing(totals) -> None:
     n = sum(totals)
@@ -247,31 +191,6 @@ def test_nine_digits_for_any_batch_of_large_data(n, class_share, batch_share) ->
             pmf = mpmath.binomial(n_m, j) * mpmath.binomial(n - n_m, b - j) / mpmath.binomial(n, b)
             exact = mpmath.mpf(4 * j * (n - n_m - b + j)) / n / b * pmf
         assert abs(ours / exact - 1) < 1e-9
-
-
-def test_the_standard_deviation_against_scipy() -> None:
-    totals, b = [50, 90, 160], 60
-    c = np.array([(i, j, b - i - j) for i in range(51) for j in range(b - i + 1)])
-    pmf = multivariate_hypergeom(totals, b).pmf(c)
-    deviation = batch_deviation(c, np.array(totals) / 300)
-    variance = pmf @ deviation**2 - (pmf @ deviation) ** 2
-    assert uniform_deviation_std(totals, b) == pytest.approx(variance**0.5, rel=1e-9)
-
-
-def test_the_standard_deviation_for_many_samples() -> None:
-    """Class counts are independent binomials given their sum: moments by adding class by class."""
-    totals, b = [40_000, 40_000, 3_000, 10_000, 7_000, 11, 0], 700
-    zeroth, first, second = [np.eye(1, b + 1)[0]] + [np.zeros(b + 1)] * 2
-    for n_m in totals:
-        c = np.arange(b + 1)
-        pmf, excess = binom(n_m, b / sum(totals)).pmf(c), np.abs(c - b * n_m / sum(totals))
-        (p0, p1, p2), together = (pmf * excess**i for i in range(3)), lambda x, y: np.convolve(x, y)
-        second = (together(second, p0) + 2 * together(first, p1) + together(zeroth, p2))[: b + 1]
-        first = (together(first, p0) + together(zeroth, p1))[: b + 1]
-        zeroth = together(zeroth, p0)[: b + 1]
-    mean, square = first[b] / zeroth[b] / b, second[b] / zeroth[b] / b**2
-    assert expected_uniform_deviation(totals, b) == pytest.approx(mean, rel=1e-11)
-    assert uniform_deviation_std(totals, b) == pytest.approx((square - mean**2) ** 0.5, rel=1e-9)
 
 
 def test_a_severe_split_is_planned_in_seconds(rng: np.random.Generator) -> None:
