@@ -105,7 +105,7 @@ def check_possible(config: Config, results: Results) -> None:
         and run["test_accuracy"] == epochs[-1]["test_accuracy"]
         and run["max_deviation"] >= max(row["deviation"] for row in steps)
         and run["mean_deviation"] <= run["max_deviation"] * (1 + 1e-9)  # a mean is rounded
-        and all(_is_share(row["test_accuracy"], run["test_images"]) for row in epochs)
+        and all(is_share(row["test_accuracy"], run["test_images"]) for row in epochs)
         and epochs[0]["loss"] == float(np.mean([row["loss"] for row in steps]))
         and run["empty_clients"] < config.clients
         and (run[TIME] is None) == alone
@@ -113,6 +113,6 @@ def check_possible(config: Config, results: Results) -> None:
         raise ValueError("runs must agree with epochs, steps and the options")
 
 
-def _is_share(accuracy: float, images: int) -> bool:
+def is_share(accuracy: float, images: int) -> bool:
     """Whether some number of right images of so many gives it, to the bit."""
     return round(accuracy * images) / images == accuracy

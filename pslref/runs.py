@@ -11,7 +11,7 @@ from pslref.check import Array, IntArray
 from pslref.config import Config
 from pslref.data import Dataset
 from pslref.partition import Partition
-from pslref.results import RANGES, Results, Row, check_column
+from pslref.results import RANGES, Results, Row, check_column, is_share
 from pslref.sampling import Schedule
 from pslref.scenario import draw_schedule, network, random_streams, scenario
 from pslref.split import Diverged, Epoch, EpochRecord, Outage, Simulation, draw_outages, step_time
@@ -192,6 +192,9 @@ class Run:
             for name in set(arrays[table].dtype.names or ()) & RANGES.keys():
                 check_column(table, name, arrays[table][name].tolist())
         check_column("step_times", "time", arrays["step_times"].tolist())
+        images = len(self.dataset.y_test)
+        if not all(is_share(accuracy, images) for accuracy in epochs["test_accuracy"].tolist()):
+            raise ValueError(f"history.epochs.test_accuracy: must be shares of {images} images")
         split.unpack([self.stream], arrays["schedule.generator"])
         self.drawn_from = deepcopy(self.stream)
         lengths = epochs["num_steps"].tolist()

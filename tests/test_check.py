@@ -175,3 +175,19 @@ def test_a_seed_is_no_generator(value: object) -> None:
     with pytest.raises(ValueError, match=r"^rng = .*: must be a numpy\.random\.Generator"):
         check.generator("rng", value)
     check.generator("rng", np.random.default_rng(0))
+
+
+def test_a_demand_is_held_against_groups_of_classes() -> None:
+    """The last group is all further classes: one group is any class."""
+    held = np.array([[1, 2, 3], [0, 0, 1]])
+    for asked in ([[6], [1]], [[1, 5], [0, 1]], held):
+        check.demand("n", np.array(asked), held)
+    for asked, sentence in [
+        ([[7], [0]], r"^n\[0\] = 7: must be at most 6, what client 0 has left$"),
+        ([[1, 5], [0, 2]], r"^n\[1, 1\] = 2: must be at most 1, what client 1 has left$"),
+        ([[1], [0], [0]], "^n = .*: must be one number for each of 2 clients"),
+        ([[0] * 4] * 2, "^n = .*: must be one number for each of 2 clients"),
+        ([[0], [0]], "^n = .*, not all 0$"),
+    ]:
+        with pytest.raises(ValueError, match=sentence):
+            check.demand("n", np.array(asked), held)

@@ -370,6 +370,11 @@ def test_a_number_that_no_run_finds_is_refused(
     )
 
 
+def test_an_accuracy_of_no_number_of_images_is_refused(good: Path) -> None:
+    sentence = "history.epochs.test_accuracy: must be shares of 4 images"
+    assert sentence in refused(changed(good, "history.epochs", "test_accuracy", 0.3))
+
+
 def test_a_sample_that_a_client_would_use_twice_is_refused(good: Path) -> None:
     """The places of those that are used still hold -1, and what was walked still fits."""
     with np.load(good) as found:

@@ -43,8 +43,8 @@ def targets(
     """Class targets: draw each step's class counts c_tm, then assign them to the classes' holders.
 
     Draw. "hypergeometric": the class counts of a UGS batch. "stratified": every class is spread
-    evenly over the epoch, which bounds Δ. Either way a step holds B_t p_m
-    samples of class m in expectation, and the classes are exhausted after T = ⌈N / B⌉ steps.
+    evenly over the epoch, which bounds Δ. Either way a step holds B_t p_m samples of class m in
+    expectation, and the classes are exhausted after T = ⌈N / B⌉ steps.
 
     Assign. "random": each class's samples are dealt out in random order; with hypergeometric
     targets this is UGS in distribution. "slowest-first": they are dealt out from the slowest holder
@@ -97,11 +97,11 @@ def targets(
         check.integer("sum of min(n_k, batch_size) for 'balanced'", most, 1, check.MOST_NUMBERS)
     d = check.per_client("delays", 0.0 if delays is None else delays, num_clients)
     s = check.per_client("sample_costs", 0.0 if sample_costs is None else sample_costs, num_clients)
-    local = planned(batches, counts, rng, d, s, draw, assign, slack)
+    local = prescribed(batches, counts, rng, d, s, draw, assign, slack)
     return Schedule(local.sum(axis=2), local)
 
 
-def planned(
+def prescribed(
     batches: IntArray,
     class_counts: IntArray,
     rng: np.random.Generator,

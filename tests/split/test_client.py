@@ -134,3 +134,14 @@ def test_a_message_is_of_the_samples_drawn_through_the_half_received(rng) -> Non
     answer = client.backward(CutGradient(0, np.ones((2, 2)))).gradients
     assert answer["0.weight"].tolist() == [[batch.sum()] * 2]
     assert answer["0.bias"].tolist() == [2, 2]
+
+
+def test_a_client_asked_by_groups_of_classes_takes_the_foremost_of_each(rng) -> None:
+    """The last group is all further classes."""
+    y = np.array([0, 1, 2, 2, 0, 1])
+    client = Client(0, mlp([1, 3], rng=rng), np.zeros((6, 1)), y, np.arange(6), rng)
+    order = client.left.copy()
+    first, others = order[y[order] == 0][:1], order[y[order] > 0][:3]
+    drawn = client.draw(np.array([1, 3]))
+    assert drawn.tolist() == [i for i in order if i in {*first, *others}]
+    assert sorted([*drawn, *client.draw(np.array([2]))]) == list(range(6))
