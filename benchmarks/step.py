@@ -54,9 +54,10 @@ def contestants(net: Network, num_clients: int, num_steps: int) -> Contestants:
 
         return step
 
-    drawing = simulation("clients").clients
+    drawing = simulation("clients")
+    drawing.start_epoch()  # as a walk does
     batches = [
-        [(int(k), torch.tensor(drawing[k].draw(row[[k]]))) for k in np.flatnonzero(row)]
+        [(int(k), torch.tensor(drawing.clients[k].draw(row[[k]]))) for k in np.flatnonzero(row)]
         for row in schedule.batch_sizes
     ]
     whole = [torch.cat([samples for _, samples in batch]) for batch in batches]
