@@ -177,7 +177,7 @@ def refused(path: Path) -> str:
     tracemalloc.start()
     with pytest.raises(ValueError, match=str(path)) as caught:
         read(path)
-    assert tracemalloc.get_traced_memory()[1] < 2**25
+    assert tracemalloc.get_traced_memory()[1] < 2**25 + 2**24  # of which nn frees the first at once
     tracemalloc.stop()
     assert (path.read_bytes() if path.is_file() else None) == before
     assert "\n" not in str(caught.value)
