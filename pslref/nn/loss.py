@@ -10,11 +10,9 @@ def cross_entropy(logits: ArrayLike, labels: ArrayLike) -> tuple[float, Array]:
     """The mean cross-entropy of a batch, in nats, and its gradient with respect to the logits.
 
     Args:
-        logits: (N, M) float32, float64 or whole numbers, z; computed in float64.
+        logits: (N, M) float32, float64 or whole numbers, z; computed in float64. The gradient has
+            their shape and dtype, float64 for whole numbers.
         labels: (N,) whole numbers 0..M-1, y.
-
-    Returns:
-        The loss, and dz in the shape and dtype of the logits (float64 for whole numbers).
 
     >>> cross_entropy([[0, 0]], [1])
     (0.6931471805599453, array([[ 0.5, -0.5]]))
