@@ -167,7 +167,7 @@ def test_fixed_samplers_keep_their_local_batches_and_a_step_loses_those_of_the_l
     def recording(counts, lost) -> float:
         gone = np.isin(np.arange(12), list(away(run.outages, run.epoch.next_step)[0]))
         left = np.array([client.left.size for client in run.simulation.clients])
-        assert counts.tolist() == np.where(gone, 0, np.minimum(run.local, left)).tolist()
+        assert counts[:, 0].tolist() == np.where(gone, 0, np.minimum(run.local, left)).tolist()
         sizes.append(counts.sum())
         return take(counts, lost)
 
