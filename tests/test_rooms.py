@@ -89,6 +89,35 @@ def test_a_file_imports_only_what_its_room_may(path: Path) -> None:
     assert imported(path) <= MAP[room_of(path)] | ANYBODYS | {room_of(path)}
 
 
+# The method as a student reads it, from start to end.
+READ_FIRST = {
+    *("data.py", "partition.py"),
+    *(f"nn/{name}.py" for name in ("layers", "loss", "network", "optim")),
+    *(f"sampling/{name}.py" for name in ("schedule", "fixed", "uniform", "dirichlet", "mixing")),
+    *(f"theory/{name}.py" for name in ("measured", "expected", "hypergeometric")),
+    *(f"split/{name}.py" for name in ("messages", "client", "server", "step")),
+}
+
+
+def modules_of(path: Path) -> set[str]:
+    """The files of pslref that a file imports, also inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pslref"):
+            names = [node.module] if node.module != "pslref" else []
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+            files = [Path(*str(name).split(".")[1:]).with_suffix(".py") for name in names if name]
+            found |= {file.as_posix() for file in files if (PACKAGE / file).is_file()}
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(READ_FIRST))
+def test_what_is_read_first_is_short_and_imports_nothing_else(name: str) -> None:
+    files_of_data = {"datafiles.py"} if name == "data.py" else set()
+    assert modules_of(PACKAGE / name) <= READ_FIRST | {"check.py"} | files_of_data
+    assert len((PACKAGE / name).read_text(encoding="utf-8").splitlines()) <= 180
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_a_file_can_be_read_in_one_sitting(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
