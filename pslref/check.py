@@ -56,6 +56,8 @@ def integer(name: str, value: object, low: int, high: int | None = None) -> int:
     allowed = f"must be a whole number, {low} or more"
     if high is not None:
         allowed = f"must be a whole number from {low} to {high}"
+    if isinstance(value, np.bool_):  # the first releases of NumPy 2 give its index, and warn
+        raise wrong(name, value, allowed)
     try:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
