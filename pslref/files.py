@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import IO, Any, BinaryIO
+from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -197,9 +198,14 @@ def write_json(path: Path, value: object) -> None:
 
 
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write named arrays, uncompressed; the same arrays give the same bytes."""
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]  # no array is called allow_pickle
+    """Write named arrays as `numpy.savez` does; the same arrays give the same bytes.
+
+    The first releases of NumPy 2 leave the archive open when the disk is full, and Python remarks.
+    """
+    with replacing(path) as temporary, ZipFile(temporary, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asanyarray(array))
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

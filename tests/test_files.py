@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pslref import experiments, files, planning
@@ -54,6 +55,13 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path: Pat
 def test_csv_is_one_row_an_observation(tmp_path: Path) -> None:
     files.write_csv(tmp_path / "a.csv", [{"name": "x", "value": 0.1}, {"name": "y", "value": None}])
     assert (tmp_path / "a.csv").read_text().splitlines() == ["name,value", "x,0.1", "y,"]
+
+
+def test_an_archive_is_what_numpy_writes(tmp_path: Path) -> None:
+    arrays = {"header": np.arange(3, dtype=np.uint8), "0.weight": np.ones((2, 3), np.float32).T}
+    files.write_npz(tmp_path / "ours", arrays)
+    np.savez(tmp_path / "theirs.npz", **arrays)
+    assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs.npz").read_bytes()
 
 
 def test_two_may_write_the_same_file_at_once_even_with_one_process_id(tmp_path: Path) -> None:
