@@ -196,7 +196,7 @@ def test_a_group_that_ran_no_case_is_an_error(rng: np.random.Generator) -> None:
         ([*BROKEN, "no-dtype"], "must have capabilities"),
         (["a-program-that-is-not-there"], "could not be started"),
         ([sys.executable, "-c", "raise SystemExit('no licence')"], "died with .* no licence"),
-        ([sys.executable, "-c", "1 / 0"], r'File "<string>", line 1, in <module> \| ZeroDivis'),
+        ([sys.executable, "-c", "1 / 0"], r'File "<string>", line 1, in <module> \|.* ZeroDivis'),
     ],
 )
 def test_a_program_that_does_not_introduce_itself(command: list[str], sentence: str) -> None:
