@@ -124,6 +124,7 @@ def test_a_call_that_kills_its_dask_workers_fails_alone(cluster: LocalCluster) -
 def test_a_dask_worker_of_another_version_is_refused(cluster: LocalCluster, tmp_path: Path) -> None:
     again = "from importlib import reload; from pslref import versions; reload(versions)"
     with Client(cluster) as client, sweep.cluster(cluster.scheduler_address) as executor:
+        client.wait_for_workers(2)  # the test before has killed both
         client.run(exec, ANOTHER)
         try:
             with pytest.raises(
