@@ -115,7 +115,7 @@ def _correlation(
         if bet[0] == 2 * len(follow):
             return "an epoch comes again with its steps rotated or reversed"
         source = follow[bet[0] // 2]
-        size = np.count_nonzero(source * scores)
+        size = int(np.count_nonzero(source * scores))
         correlation = (source * scores).sum() / max(size, 1)
         return (
             f"the correlation of a client's count with {list(sources)[bet[0] // 2]} is "

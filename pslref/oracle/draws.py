@@ -51,7 +51,7 @@ def multinomial_odds(
     mean = others.sum(axis=-1, keepdims=True) * share / np.where(total > 0, total, 1.0)
     j = np.arange(int(counts.sum(axis=-1).max()) + 1)
     possible = j < np.maximum(left, 1)[..., np.newaxis]
-    return others, poisson.pmf(j, mean[..., np.newaxis]) * possible
+    return others, np.asarray(poisson.pmf(j, mean[..., np.newaxis]) * possible, np.float64)
 
 
 def given_sum(counts: IntArray, odds: FloatArray) -> tuple[FloatArray, FloatArray]:

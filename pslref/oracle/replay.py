@@ -18,7 +18,7 @@ class Recorded(np.random.Generator):
 class InOrder(Recorded):
     """For `split.Simulation`: no client shuffles."""
 
-    def spawn(self, n_children: int) -> list[np.random.Generator]:
+    def spawn(self, n_children: int) -> list[Any]:
         """The same for every client."""
         return [self] * n_children
 
