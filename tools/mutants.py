@@ -1,11 +1,11 @@
 """How sharp are the tests? Change the code in one place and see them fail: `make mutants`.
 
 mutmut makes all mutants of the method (sampling, theory, nn, split) and of the face (runs,
-planning, experiments, plots, terminal, sweep): each has one other operator, number, text or
-argument. A seeded sample of either is run, each mutant against those tests that reach the changed
-function (of the method, those of its own room and of wrong arguments), the quickest first, up to
-the first failure. Those that survive are shown, and fewer than 95 % killed is an error. All happens
-in the folder `mutants`, made anew.
+planning, experiments, plots, terminal, sweep, printed, results, versions): each has one other
+operator, number, text or argument. A seeded sample of either is run, each mutant against those
+tests that reach the changed function (of the method, those of its own room and of wrong arguments), the
+quickest first, up to the first failure. Those that survive are shown, and fewer than 95 % killed is an error. All
+happens in the folder `mutants`, made anew.
 """
 
 import json
@@ -21,6 +21,7 @@ from mutmut.stats import status_by_exit_code
 FOLDER = Path("mutants")
 NUMBER, SEED = {"method": 400, "face": 200}, 0
 FACE = ("runs", "planning", "experiments", "plots", "terminal", "sweep")
+FACE += ("printed", "results", "versions")
 MUTMUT = [sys.executable, "-m", "mutmut"]
 ANY_ONE = "pslref.nn.loss.x_cross_entropy__mutmut_1"
 KILLED = ("killed", "timeout", "segfault")  # one that never ends, or crashes, is found out too
