@@ -222,6 +222,13 @@ def test_the_verdict_follows_the_numbers() -> None:
     )
 
 
+def test_an_interval_that_ends_at_zero_tells_nothing_apart() -> None:
+    rows = experiments.summary(fake_runs({"centralized": [0.9, 0.9], "ugs": [0.8, 0.9]}))
+    for low, high in [(0.0, 0.1), (-0.1, 0.0)]:
+        rows[1] |= {"low": low, "high": high}
+        assert "clearly" not in experiments.verdict(rows)
+
+
 def test_an_interval_that_holds_nearly_everything_says_so() -> None:
     runs = {"centralized": [0.9, 0.9], "fls": [0.2, 0.6]}
     sentence = experiments.verdict(experiments.summary(fake_runs(runs)))

@@ -9,6 +9,7 @@ from scipy.stats import ttest_ind
 from pslref import data, planning, plots, theory
 from pslref.config import SAMPLERS, Config
 from pslref.partition import extended_dirichlet
+from pslref.runs import dataset_of, run
 from pslref.sampling import Schedule, fls
 from tests.drawn import assert_same, table
 
@@ -136,10 +137,15 @@ def test_stragglers_save_time_and_nothing_beats_the_bound(
 
 
 def test_stragglers_train_when_asked() -> None:
-    config = replace(PLAN, epochs=1, seeds=1, hidden=(8,))
-    rows = planning.stragglers(
-        config, planning.straggler_grid(config, [1.0], [1.0], [0.0], SLOWEST_FIRST), accuracy=True
-    )
+    config = replace(PLAN, epochs=1, seed=3, seeds=1, hidden=(8,))
+    grid = planning.straggler_grid(config, [1.0], [1.0], [0.0], SLOWEST_FIRST)
+    rows = planning.stragglers(config, grid, accuracy=True)
+    assert {row["seed"] for row in rows} == {3}
+    for (sampler, chosen), row in zip(grid, rows, strict=True):
+        assert row["concentration"] == (chosen.concentration if sampler == "lds" else None)
+        if sampler != "bound":
+            (alone,) = run(chosen, dataset_of(config), sampler, 3).runs
+            assert row["test_accuracy"] == alone["test_accuracy"]
     trained = {row["sampler"]: row["test_accuracy"] for row in rows}
     assert trained.pop("bound") is None
     assert all(0 < accuracy < 1 for accuracy in trained.values())
