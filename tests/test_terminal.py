@@ -326,3 +326,10 @@ def test_a_narrow_terminal_cuts_no_number(pslref, monkeypatch: pytest.MonkeyPatc
     assert "fls" in whole[1]
     monkeypatch.setenv("COLUMNS", "10")
     assert pslref(*PRINTING[1]) == whole
+
+
+def test_a_table_is_no_wider_than_it_must_be(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"sampler": "ugs", "steps": "5", "nothing": ""}
+    terminal.print_table([row, row | {"sampler": "targets", "steps": "1200000"}])
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert lines == ["sampler   steps", "ugs           5", "targets 1200000"]

@@ -3,9 +3,9 @@
 mutmut makes all mutants of the method (sampling, theory, nn, split) and of the face (runs,
 planning, experiments, plots, terminal, sweep, printed, results, versions): each has one other
 operator, number, text or argument. A seeded sample of either is run, each mutant against those
-tests that reach the changed function (of the method, those of its own room and of wrong arguments), the
-quickest first, up to the first failure. Those that survive are shown, and fewer than 95 % killed is an error. All
-happens in the folder `mutants`, made anew.
+tests that reach the changed function (of the method, those of its own room and of wrong
+arguments), the quickest first, up to the first failure. Those that survive are shown, and fewer
+than 95 % killed is an error. All happens in the folder `mutants`, made anew.
 """
 
 import json
