@@ -20,7 +20,7 @@ from mutmut.stats import status_by_exit_code
 
 FOLDER = Path("mutants")
 NUMBER, SEED = {"method": 400, "face": 200}, 0
-FACE = ("runs", "planning", "experiments", "plots", "terminal", "sweep")
+FACE = ("runs", "scenario", "planning", "experiments", "plots", "terminal", "sweep")
 FACE += ("printed", "results", "versions")
 MUTMUT = [sys.executable, "-m", "mutmut"]
 ANY_ONE = "pslref.nn.loss.x_cross_entropy__mutmut_1"
