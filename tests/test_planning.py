@@ -9,8 +9,9 @@ from scipy.stats import ttest_ind
 from pslref import data, planning, plots, theory
 from pslref.config import SAMPLERS, Config
 from pslref.partition import extended_dirichlet
-from pslref.runs import dataset_of, run
+from pslref.runs import run
 from pslref.sampling import Schedule, fls
+from pslref.scenario import dataset_of
 from tests.drawn import assert_same, table
 
 SLOWEST_FIRST = ["slowest-first"]
