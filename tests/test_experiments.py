@@ -293,6 +293,17 @@ def test_train_does_what_compare_does_and_keeps_the_weights(tmp_path: Path) -> N
     assert right.mean() == pytest.approx(mine[-1]["test_accuracy"])
 
 
+def test_train_loses_clients_as_compare_does(tmp_path: Path) -> None:
+    lossy = replace(ONE, faults=(0.5,))
+    (row,) = experiments.train(lossy).results().runs
+    assert row["unreachable"] > 0
+    assert [row] == experiments.compare(lossy).runs
+    with pytest.raises(
+        ValueError, match=r"^faults = \(0.5, 0.1\): must be one share to train with$"
+    ):
+        experiments.train(replace(ONE, faults=(0.5, 0.1)))
+
+
 def test_another_process_writes_the_same_bytes(tmp_path: Path) -> None:
     config = Config(clients=8, epochs=1, sampler=("lds",))
     experiments.train(config, out=tmp_path / "here")

@@ -137,6 +137,19 @@ def test_stragglers_save_time_and_nothing_beats_the_bound(
     assert_same(pictures["stragglers.png"], plots.stragglers(written).figure)
 
 
+def test_only_seeds_are_averaged() -> None:
+    """Schedules that differ in one option alone have a row each."""
+    same = {
+        **{"sampler": "lds", "delta": 1.0, "concentration": 1.0, "slack": 0.0, "assign": "random"},
+        **dict.fromkeys(("mean_deviation", "max_deviation", "tail_deviation"), 0.5),
+        **{"epoch_time": 2.0, "time_saved": 0.5, "test_accuracy": None},
+    }
+    others = {"sampler": "ugs", "delta": 2.0, "concentration": 0.1, "slack": 1.0, "assign": "x"}
+    rows = [same, *({**same, name: value} for name, value in others.items())]
+    later = [row | {"epoch_time": 4.0} for row in rows]
+    assert planning.mean_over_seeds([*rows, *later]) == [row | {"epoch_time": 3.0} for row in rows]
+
+
 def test_stragglers_train_when_asked() -> None:
     config = replace(PLAN, epochs=1, seed=3, seeds=1, hidden=(8,))
     grid = planning.straggler_grid(config, [1.0], [1.0], [0.0], SLOWEST_FIRST)

@@ -339,6 +339,19 @@ def test_a_mean_may_be_rounded_above_a_maximum_that_all_steps_have(
     assert running._kept(config, path) == equal
 
 
+def test_a_mean_above_the_maximum_by_more_than_rounding_is_refused(
+    kept: tuple[Config, Path, dict],
+) -> None:
+    config, path, outcome = kept
+    forged = deepcopy(outcome)
+    del forged["sha256"]
+    forged["row"]["mean_deviation"] = 1.1 * forged["row"]["max_deviation"]
+    assert forged["row"]["mean_deviation"] < 2
+    path.write_text(json.dumps(forged | {"sha256": running._digest(forged)}))
+    with pytest.raises(ValueError, match="holds what its run cannot have found"):
+        running._kept(config, path)
+
+
 def test_a_run_that_is_said_to_have_failed_has_no_file(kept: tuple[Config, Path, dict]) -> None:
     config, path, outcome = kept
     forged = deepcopy(outcome) | {"error": "it failed"}
