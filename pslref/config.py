@@ -19,19 +19,19 @@ MOST_WEIGHTS = 2**26  # of all hidden layers: of 512 MiB, and there are copies a
 def _field(
     default: object, help: str, checked: Callable[[str, Any], object], of: type = str
 ) -> Any:
-    """A field with its range and the help text of its command line option; of a tuple, its kind."""
+    """A field with its range, the help text of its option, and what that is a number or text of."""
     return field(default=default, metadata={"help": help, "checked": checked, "of": of})
 
 
 def _whole(default: int, low: int, high: int | None, help: str) -> Any:
-    return _field(default, help, lambda name, value: check.integer(name, value, low, high))
+    return _field(default, help, lambda name, value: check.integer(name, value, low, high), int)
 
 
 def _real(default: float, low: float, high: float, help: str, *, low_open: bool = False) -> Any:
     def checked(name: str, value: object) -> float:
         return check.real(name, value, low, high, low_open=low_open)
 
-    return _field(default, help, checked)
+    return _field(default, help, checked, float)
 
 
 def _choice(default: str, choices: Sequence[str], help: str) -> Any:

@@ -107,25 +107,21 @@ def _config(given: dict[str, Any]) -> Config:
     """The config of a command's options; of a tuple these are texts with commas."""
     for name, value in given.items():
         if isinstance(value, list):
-            given[name] = _several_of(name, ",".join(value)) if value else ()
+            given[name] = tuple(_parts(name, ",".join(value)) if value else ())
     return Config(**given)
-
-
-def _several_of(name: str, text: str) -> tuple[Any, ...]:
-    kind = FIELDS[name].metadata["of"]
-    return tuple(text.split(",") if kind is str else numbers(name, text, kind))
 
 
 def _values(given: dict[str, str | None]) -> dict[str, list[Any]]:
     """The values of those fields that were given; of hidden, which is one network, the widths."""
-    grid: dict[str, list[Any]] = {}
-    for name, text in given.items():
-        default = FIELDS[name].default
-        kind = FIELDS[name].metadata["of"] if isinstance(default, tuple) else type(default)
-        if text is not None:
-            texts = [text] if name == "data_dir" else text.split(",")
-            grid[name] = numbers(name, text, kind) if kind in (int, float) else texts
-    return grid
+    return {name: _parts(name, text) for name, text in given.items() if text is not None}
+
+
+def _parts(name: str, text: str) -> list[Any]:
+    """The values between commas, which a folder's name may hold."""
+    kind = FIELDS[name].metadata["of"]
+    if kind is str:
+        return [text] if name == "data_dir" else text.split(",")
+    return numbers(name, text, kind)
 
 
 def numbers(name: str, text: str, kind: type[Number]) -> list[Number]:
