@@ -217,6 +217,16 @@ values = st.recursive(
 )
 
 
+def unsigned(outcome: dict) -> dict:
+    """A copy of what a run's file holds, to be forged."""
+    return {name: deepcopy(value) for name, value in outcome.items() if name != "sha256"}
+
+
+def write_signed(path: Path, outcome: dict) -> None:
+    """Write it with a digest that fits."""
+    path.write_text(json.dumps(outcome | {"sha256": running._digest(outcome)}))
+
+
 @settings(max_examples=200)
 @given(
     field=st.sampled_from(["config", "row", "epochs", "test_accuracy", "num_steps", "loss"]),
@@ -227,14 +237,13 @@ def test_a_file_that_was_forged_to_fit_is_taken_whole_or_refused(
 ) -> None:
     """Its digest is right, but one field is another or, for `...`, is not there."""
     config, path, outcome = kept
-    forged = deepcopy(outcome)
-    del forged["sha256"]
+    forged = unsigned(outcome)
     for place in (forged, forged["row"], forged["epochs"][0]):
         if field in place:
             place[field] = value
             if value is ...:
                 del place[field]
-    path.write_text(json.dumps(forged | {"sha256": running._digest(forged)}))
+    write_signed(path, forged)
     with suppress(ValueError):
         taken = running._kept(config, path)
         row = taken["row"] | columns(config) | {"error": None}
@@ -305,10 +314,9 @@ def test_what_no_run_can_have_found_is_refused(
     kept: tuple[Config, Path, dict], table: str, column: str, value: object
 ) -> None:
     config, path, outcome = kept
-    forged = deepcopy(outcome)
-    del forged["sha256"]
+    forged = unsigned(outcome)
     (forged[table] if table == "row" else forged[table][0])[column] = value
-    path.write_text(json.dumps(forged | {"sha256": running._digest(forged)}))
+    write_signed(path, forged)
     with pytest.raises(ValueError, match=rf"{path.name} holds what its run cannot have found: del"):
         running._kept(config, path)
 
@@ -318,10 +326,9 @@ def test_an_accuracy_that_no_number_of_right_images_gives_is_refused(
     kept: tuple[Config, Path, dict], accuracy: float
 ) -> None:
     config, path, outcome = kept
-    forged = deepcopy(outcome)
-    del forged["sha256"]
+    forged = unsigned(outcome)
     forged["row"]["test_accuracy"] = forged["epochs"][-1]["test_accuracy"] = accuracy
-    path.write_text(json.dumps(forged | {"sha256": running._digest(forged)}))
+    write_signed(path, forged)
     with pytest.raises(ValueError, match="holds what its run cannot have found"):
         running._kept(config, path)
 
@@ -330,12 +337,11 @@ def test_a_mean_may_be_rounded_above_a_maximum_that_all_steps_have(
     kept: tuple[Config, Path, dict],
 ) -> None:
     config, path, outcome = kept
-    equal = deepcopy(outcome)
-    del equal["sha256"]
+    equal = unsigned(outcome)
     for step in equal["steps"]:
         step["deviation"] = 0.1
     equal["row"] |= {"mean_deviation": 0.10000000000000002, "max_deviation": 0.1}
-    path.write_text(json.dumps(equal | {"sha256": running._digest(equal)}))
+    write_signed(path, equal)
     assert running._kept(config, path) == equal
 
 
@@ -343,20 +349,18 @@ def test_a_mean_above_the_maximum_by_more_than_rounding_is_refused(
     kept: tuple[Config, Path, dict],
 ) -> None:
     config, path, outcome = kept
-    forged = deepcopy(outcome)
-    del forged["sha256"]
+    forged = unsigned(outcome)
     forged["row"]["mean_deviation"] = 1.1 * forged["row"]["max_deviation"]
     assert forged["row"]["mean_deviation"] < 2
-    path.write_text(json.dumps(forged | {"sha256": running._digest(forged)}))
+    write_signed(path, forged)
     with pytest.raises(ValueError, match="holds what its run cannot have found"):
         running._kept(config, path)
 
 
 def test_a_run_that_is_said_to_have_failed_has_no_file(kept: tuple[Config, Path, dict]) -> None:
     config, path, outcome = kept
-    forged = deepcopy(outcome) | {"error": "it failed"}
-    del forged["sha256"]
-    path.write_text(json.dumps(forged | {"sha256": running._digest(forged)}))
+    forged = unsigned(outcome) | {"error": "it failed"}
+    write_signed(path, forged)
     with pytest.raises(ValueError, match=f"{path.name} is not as it was written"):
         running._kept(config, path)
 
@@ -366,7 +370,7 @@ def test_a_centralized_run_has_no_time(tmp_path: Path) -> None:
     outcome = running.execute(config, versions.MADE_BY)
     outcome["row"]["simulated_time"] = 1.0
     path = tmp_path / "run.json"
-    path.write_text(json.dumps(outcome | {"sha256": running._digest(outcome)}))
+    write_signed(path, outcome)
     with pytest.raises(ValueError, match="holds what its run cannot have found"):
         running._kept(config, path)
 
@@ -377,7 +381,7 @@ def test_a_row_too_many_or_too_few_is_refused(kept: tuple[Config, Path, dict], t
     for rows in ([], outcome[table][:-1], outcome[table] * 2, [[]], {}):
         forged = deepcopy(outcome) | {table: rows}
         del forged["sha256"]
-        path.write_text(json.dumps(forged | {"sha256": running._digest(forged)}))
+        write_signed(path, forged)
         with pytest.raises(ValueError, match="holds what its run cannot have found"):
             running._kept(config, path)
 
