@@ -10,28 +10,22 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pslref import (
+        app,
         data,
-        experiments,
         nn,
         oracle,
         partition,
-        planning,
-        plots,
-        runs,
         sampling,
         split,
         theory,
     )
 
 __all__ = [
+    "app",
     "data",
-    "experiments",
     "nn",
     "oracle",
     "partition",
-    "planning",
-    "plots",
-    "runs",
     "sampling",
     "split",
     "theory",

@@ -6,7 +6,7 @@ import sys
 def main() -> None:
     """Run the command line; Ctrl-C while it is still imported is one sentence, too."""
     try:
-        from pslref import cli
+        from pslref.app import cli
 
         cli.main()
     except KeyboardInterrupt:

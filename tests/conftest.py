@@ -10,7 +10,8 @@ import pytest
 from hypothesis import settings
 from matplotlib.figure import Figure
 
-from pslref import cli, plots
+from pslref.app import cli
+from pslref.app.pictures import Picture, save
 
 # Hypothesis draws its examples from a seed of the test's own name: the same ones every time.
 settings.register_profile("pslref", derandomize=True, deadline=None)
@@ -59,11 +60,10 @@ def pslref(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
 def pictures(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
     """The figures that are saved, by the names of their files, as they are saved."""
     figures: dict[str, Figure] = {}
-    save = plots.save
 
-    def keeping(picture: plots.Picture, path: Path) -> None:
+    def keeping(picture: Picture, path: Path) -> None:
         figures[path.name] = picture.figure
         save(picture, path)
 
-    monkeypatch.setattr(plots, "save", keeping)
+    monkeypatch.setattr("pslref.app.pictures.save", keeping)
     return figures

@@ -5,6 +5,7 @@ it drew.
 """
 
 import csv
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.collections import LineCollection, PathCollection, PolyCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -27,11 +28,13 @@ class Panel:
     """One panel as it is drawn, each thing by the name that the legend gives to its look.
 
     Attributes:
-        lines: (2, n): x and y, in data coordinates, also of lines across the panel.
+        lines: (2, n): x and y.
         looks: of each line its colour, line style, width and marker.
         bands: (3, n): x, the lower and the upper edge, by x.
         bars: (4, n): x, y, and the ends of the error bar.
+        rings: (2, n): x and y.
         levels: of horizontal lines (from, to, y).
+        walls: the x of lines from bottom to top.
         greys: (rows, columns), 0 white and 1 black, the first row on top.
         centres: the x of the columns and the y of the rows of `greys`.
         notes: texts in the panel, with the x and y that they are about.
@@ -51,7 +54,9 @@ class Panel:
     looks: dict[str, tuple[str, str, float, str]] = field(default_factory=dict)
     bands: dict[str, Values] = field(default_factory=dict)
     bars: dict[str, Values] = field(default_factory=dict)
+    rings: dict[str, Values] = field(default_factory=dict)
     levels: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    walls: dict[str, list[float]] = field(default_factory=dict)
     greys: Values | None = None
     centres: tuple[Values, Values] | None = None
     notes: list[tuple[str, float, float]] = field(default_factory=list)
@@ -94,11 +99,11 @@ def table(path: Path) -> list[dict[str, Any]]:
         return [{name: _cell(text) for name, text in row.items()} for row in csv.DictReader(file)]
 
 
-def _cell(text: str) -> float | str | None:
-    try:
-        return float(text) if text else None
-    except ValueError:
-        return text
+def _cell(text: str) -> int | float | str | None:
+    for number in (int, float):
+        with suppress(ValueError):
+            return number(text)
+    return text or None
 
 
 def _entries(legends) -> dict[str, Artist]:
@@ -126,12 +131,17 @@ def _panel(axes: Axes, legend: dict[str, Artist]) -> Panel:
     for line in axes.lines:
         if line not in in_bars:
             name = _name(line, legend)
-            assert name not in panel.lines, f"two lines look like {name}"
-            panel.lines[name] = _places(line, axes)
             panel.looks[name] = _look(line)
+            if not line.get_transform().contains_branch_seperately(axes.transData)[1]:
+                panel.walls.setdefault(name, []).append(line.get_xdata()[0])
+                continue
+            assert name not in panel.lines, f"two lines look like {name}"
+            panel.lines[name] = line.get_xydata().T
     for collection in axes.collections:
         if isinstance(collection, PolyCollection):
             panel.bands[_name(collection, legend)] = _edges(collection)
+        elif isinstance(collection, PathCollection):
+            panel.rings[collection.get_label()] = collection.get_offsets().T
         elif isinstance(collection, LineCollection) and collection.get_label() in legend:
             (((left, y), (right, _)),) = collection.get_segments()
             panel.levels[collection.get_label()] = left, right, y
@@ -176,18 +186,6 @@ def _colour(artist: Artist) -> str:
     if isinstance(artist, LineCollection):
         return to_hex(artist.get_color()[0])
     return to_hex(artist.get_color() if isinstance(artist, Line2D) else artist.get_facecolor())
-
-
-def _places(line: Line2D, axes: Axes) -> Values:
-    """x and y in data coordinates; of an `axvline`, y goes from limit to limit."""
-    places = np.array(line.get_xydata(), np.float64).T
-    in_data = line.get_transform().contains_branch_seperately(axes.transData)
-    for values, data, (low, high) in zip(
-        places, in_data, (axes.get_xlim(), axes.get_ylim()), strict=True
-    ):
-        if not data:
-            values[:] = low + values * (high - low)
-    return places
 
 
 def _edges(band: PolyCollection) -> Values:

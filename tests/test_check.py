@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pslref import check, partition, sampling, split, theory
-from pslref.config import Config
+from pslref.app.config import Config
 
 
 @pytest.mark.parametrize("value", [3, np.int8(3), np.uint64(3)])

@@ -14,12 +14,12 @@ SMALL = ["--clients", "5", "--batch-size", "512"]
 LINES = {
     "compare": ["--sampler", "ugs", "--epochs", "1", "--seeds", "1", "--faults", "0.4"],
     "deviation": ["--sampler", "fls,ugs"],
-    "stragglers": ["--sampler", "targets", "--seeds", "1", "--slack", "0,0.5"],
+    "plan": ["--sampler", "targets", "--seeds", "1", "--slack", "0,0.5"],
     "train": ["--epochs", "1", "--hidden", "512"],
 }
 PROGRAM = """
 import sys
-from pslref import cli
+from pslref.app import cli
 for line in {lines!r}:
     sys.argv = line
     try:
@@ -54,21 +54,21 @@ def test_the_same_commands_twice_print_and_write_the_same(tmp_path: Path) -> Non
     first = in_another_process(one, *LINES, PYTHONHASHSEED="1")
     second = in_another_process(two, *LINES, PYTHONHASHSEED="2", MPLBACKEND="none")
     assert second.replace(b"/two/", b"/one/") == first != b""
-    assert contents(one).keys() > {"compare/steps.csv", "stragglers/stragglers.png"}
+    assert contents(one).keys() > {"compare/steps.csv", "plan/plan.png"}
     assert contents(one) == contents(two)
     in_another_process(threads, "train", OPENBLAS_NUM_THREADS="2")
     rounding = 1e-12 * abs(weights(one)).max()
     np.testing.assert_allclose(weights(threads), weights(one), rtol=0, atol=rounding)
 
 
-@pytest.mark.parametrize("command", ["schedule", "deviation", "stragglers"])
+@pytest.mark.parametrize("command", ["schedule", "deviation", "plan"])
 def test_the_order_of_samplers_and_values_changes_the_order_of_rows_alone(
     pslref, tmp_path: Path, command: str
 ) -> None:
     """`compare` and `sweep` have tests of their own for that."""
     options = {
         "sampler": "fls,ugs,targets",
-        **({"slack": "0,0.5"} if command == "stragglers" else {}),
+        **({"slack": "0,0.5"} if command == "plan" else {}),
     }
     files = {"schedule": "schedule.csv", "deviation": "deviation.csv"}
     found = []
@@ -76,7 +76,7 @@ def test_the_order_of_samplers_and_values_changes_the_order_of_rows_alone(
         given = [f"--{n}={','.join(text.split(',')[::turn])}" for n, text in options.items()]
         code, _, error = pslref(command, *SMALL, *given, "--out", str(tmp_path))
         assert (code, error) == (0, "")
-        with (tmp_path / files.get(command, "stragglers.csv")).open() as file:
+        with (tmp_path / files.get(command, "plan.csv")).open() as file:
             found.append([tuple(row.items()) for row in csv.DictReader(file)])
     assert sorted(found[0]) == sorted(found[1])
-    assert command == "stragglers" or found[0] != found[1]
+    assert command == "plan" or found[0] != found[1]

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pslref import experiments, files, planning
-from pslref.config import Config
+from pslref import files
+from pslref.app import plan, train
+from pslref.app.config import Config
 
 Patch = pytest.MonkeyPatch
 
@@ -199,7 +200,7 @@ def windows(monkeypatch: Patch, number: int) -> None:
     monkeypatch.setattr(io, "open", translating)
 
 
-CONFIG = Config(clients=5, epochs=1, hidden=(4,), batch_size=500, sampler=("ugs",), seeds=1)
+CONFIG = Config(clients=5, epochs=1, hidden=(4,), batch_size=500, sampler="ugs")
 LOST = "files are written, but may be lost if the power fails soon after"
 SHARED = "cannot be locked: let no other run use it"
 
@@ -210,8 +211,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 def written(folder: Path) -> dict[str, bytes]:
-    experiments.train(CONFIG, checkpoint=folder / "run", every=1, out=folder / "out")
-    planning.deviation(CONFIG, out=folder / "planned", num_simulations=2)
+    train.train(CONFIG, checkpoint=folder / "run", every=1, out=folder / "out")
+    plan.deviation([CONFIG], out=folder / "planned", num_simulations=2)
     paths = [path for path in folder.rglob("*") if path.is_file()]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 

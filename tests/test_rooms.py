@@ -21,46 +21,20 @@ MAP = {
     "sampling": set(),
     "theory": {"sampling"},
     "split": {"nn", "partition", "sampling", "theory"},
-    "config": {"data"},
-    "options": {"config"},
-    "pictures": set(),
-    "printed": set(),
-    "plots": {"pictures"},
-    "results": {"config"},
-    "scenario": {"config", "data", "nn", "partition", "sampling", "split"},
-    "runs": {"config", "data", "partition", "results", "sampling", "scenario", "split"},
-    "checkpoints": {"config", "runs"},
-    "experiments": {"checkpoints", "config", "plots", "results", "runs", "scenario", "split"},
-    "planning": {
-        "config",
-        "data",
-        "partition",
-        "plots",
-        "results",
-        "runs",
-        "sampling",
-        "scenario",
-        "split",
-        "theory",
+    "oracle": {"app", "nn", "partition", "sampling", "split", "theory"},
+    "app": {
+        *("data", "datafiles", "nn", "oracle", "partition", "sampling", "split", "theory"),
     },
-    "sweep": {"config", "data", "pictures", "plots", "results", "runs", "scenario"},
-    "oracle": {"nn", "options", "partition", "sampling", "split", "terminal", "theory"},
-    "terminal": set(),
-    "__main__": {"cli"},
-    "cli": {
-        "config",
-        "datafiles",
-        "experiments",
-        "options",
-        "oracle",
-        "planning",
-        "printed",
-        "runs",
-        "sweep",
-        "terminal",
-    },
+    "__main__": {"app"},
 }
-SEEDED = {"scenario.py", "oracle/cli.py", "oracle/pytest.py"}  # where a seed becomes a stream
+# Of the application each file may import those before it; the oracle's commands, two of them.
+APP = (
+    *("config", "grids", "options", "terminal", "scenario", "printed", "pictures", "plots"),
+    *("tables", "runs", "checkpoints", "compare", "train", "workers", "sweep"),
+    *("clients", "schedule", "plan", "cli_plan", "cli"),
+)
+ORACLES = {"app/options.py", "app/terminal.py"}
+SEEDED = {"app/scenario.py", "oracle/cli.py", "oracle/pytest.py"}  # where a seed becomes a stream
 ANYBODYS = {"check", "files", "versions"}
 
 
@@ -87,6 +61,15 @@ FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if room_of(path) != "__i
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_a_file_imports_only_what_its_room_may(path: Path) -> None:
     assert imported(path) <= MAP[room_of(path)] | ANYBODYS | {room_of(path)}
+
+
+def test_the_files_of_the_application_are_in_an_order() -> None:
+    assert {path.stem for path in (PACKAGE / "app").glob("[!_]*.py")} == set(APP)
+    for i, name in enumerate(APP):
+        used = {file for file in modules_of(PACKAGE / "app" / f"{name}.py") if "app/" in file}
+        assert used <= {f"app/{earlier}.py" for earlier in APP[:i]}, name
+    for path in (PACKAGE / "oracle").glob("*.py"):
+        assert {file for file in modules_of(path) if "app/" in file} <= ORACLES
 
 
 # The method as a student reads it, from start to end.

@@ -31,14 +31,14 @@ def test_the_digest_heeds_neither_place_nor_ends_of_lines_nor_what_python_compil
     copy: Path,
 ) -> None:
     (copy / "__pycache__").mkdir()
-    (copy / "__pycache__" / "runs.cpython-311.pyc").write_bytes(b"compiled")
+    (copy / "__pycache__" / "check.cpython-311.pyc").write_bytes(b"compiled")
     for path in [*copy.rglob("*.py"), *copy.rglob("*.json")]:
         path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     assert versions.digest(copy) == versions.MADE_BY["source"]
 
 
 def test_the_digest_heeds_no_hidden_file_such_as_an_editor_leaves(copy: Path) -> None:
-    (copy / ".#runs.py").symlink_to("user@host.1234")  # Emacs, as long as the file is changed
+    (copy / ".#check.py").symlink_to("user@host.1234")  # Emacs, as long as the file is changed
     (copy / ".ipynb_checkpoints").mkdir()
     (copy / ".ipynb_checkpoints" / "runs-checkpoint.py").write_text("seen = True")
     (copy / "nn" / "._loss.py").write_bytes(b"where macOS keeps more of a file")
@@ -78,7 +78,7 @@ TRAINED = ["--epochs", "1", "--hidden", "4"]
         ["train", *SMALL, *TRAINED],
         ["sweep", *SMALL, *TRAINED, "--seeds", "1"],
         ["deviation", *SMALL],
-        ["stragglers", *SMALL, "--seeds", "1"],
+        ["plan", *SMALL, "--seeds", "1"],
     ],
     ids=lambda command: command[0],
 )

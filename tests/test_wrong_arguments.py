@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pslref import data, nn, partition, sampling, split, sweep, theory
-from pslref.config import Config
+from pslref import data, nn, partition, sampling, split, theory
+from pslref.app.config import Config
+from pslref.app.grids import configs
 from pslref.data import Dataset
 from pslref.oracle import judge
 from pslref.partition import Partition
@@ -356,17 +357,16 @@ def rows() -> Iterator[Row]:
 
     fields = {
         "data_dir": [*NOTHING[:2], 3, "a\0b", b"x", ()],
-        "clients": LARGE, "batch_size": LARGE, "cut": COUNT, "epochs": LARGE, "seeds": LARGE,
+        "clients": LARGE, "batch_size": LARGE, "cut": COUNT, "epochs": LARGE,
         "seed": [*NATURAL, 2**64, HUGE],
-        "sampler": [None, 3, (), ("x",), ("ugs", "ugs"), ["ugs"], (None,), ((),)],
         "hidden": [None, 64, "64", (0,), (1.5,), (None,), (10**12,), ("64",), (100_000,) * 2],
         "slowdown": [*REAL, 0.5], "slack": [*REAL, 3],
-        "faults": [None, 0.1, [0.1], (1.5,), (-0.1,), ("x",), (True,), (0.1, 0.1), (np.nan,)],
         **dict.fromkeys(("learning_rate", "concentration"), POSITIVE),
-        **dict.fromkeys(("momentum", "fraction"), SHARE),
+        **dict.fromkeys(("momentum", "fraction", "faults"), SHARE),
         **dict.fromkeys(("weight_decay", "jitter", "sample_cost", "delta"), REAL),
         **dict.fromkeys(
-            ("dataset", "files", "partition", "model", "remainder", "dtype", "execution", "assign"),
+            ("dataset", "files", "partition", "sampler", "model", "remainder", "dtype",
+             "execution", "assign"),
             NAME,
         ),
     }  # fmt: skip
@@ -374,10 +374,9 @@ def rows() -> Iterator[Row]:
     yield Row(Config, {}, fields)
     single = {
         n: [v for v in bad if not isinstance(v, list | tuple)]
-        for n, bad in fields.items()
-        if n != "faults"  # of which a sweep has none
+        for n, bad in (fields | {"seeds": LARGE}).items()
     }
-    yield Row(lambda **grid: sweep.checked(grid), {}, single, "checked")
+    yield Row(lambda **given: configs(given), {}, single, "configs")
 
 
 ROWS = list(rows())

@@ -19,19 +19,21 @@ from unittest import mock
 
 import numpy as np
 
-from pslref import checkpoints, data, experiments, files
-from pslref.config import Config
-from pslref.runs import Run
+from pslref import data, files
+from pslref.app import checkpoints
+from pslref.app import train as training
+from pslref.app.config import Config
+from pslref.app.runs import Run
 
 # Halves and velocities of their own, and a sampler that has the clients shuffle in mid-epoch.
 CONFIG = Config(
-    clients=6, epochs=3, hidden=(4,), sampler=("targets",), seeds=1, momentum=0.9,
+    clients=6, epochs=3, hidden=(4,), sampler="targets", momentum=0.9,
     execution="clients", batch_size=128,
 )  # fmt: skip
 
 
 def train(folder: Path) -> None:
-    experiments.train(CONFIG, checkpoint=folder, every=1, resume=True, out=folder / "out")
+    training.train(CONFIG, checkpoint=folder, every=1, resume=True, out=folder / "out")
 
 
 def die(*arguments: object, **more: object) -> None:
@@ -74,11 +76,11 @@ class Tries:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.steps = {b"": 0}  # of each content that the checkpoint may have
-        run = Run(CONFIG, data.load(CONFIG.dataset), *CONFIG.sampler, CONFIG.seed)
+        run = Run(CONFIG, data.load(CONFIG.dataset))
         for _ in run.steps():
             checkpoints.write(root / "checkpoint", run)
             self.steps[(root / "checkpoint").read_bytes()] = run.num_steps
-        experiments.train(CONFIG, out=root / "whole")
+        training.train(CONFIG, out=root / "whole")
         self.numbers = count()
         self.begin()
 

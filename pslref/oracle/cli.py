@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pslref import check as arguments
-from pslref.options import PathOption, numbers, option, path
-from pslref.terminal import print_json
+from pslref.app.options import PathOption, numbers, option, path
+from pslref.app.terminal import print_json
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pslref import cli, sampling
+from pslref import sampling
+from pslref.app import cli
 from pslref.oracle import vectors
 from tests.backends.plain import Plain
 

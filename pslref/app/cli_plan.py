@@ -1,0 +1,160 @@
+"""The commands that train nothing: who the clients are, and what each schedule would do."""
+
+import sys
+from dataclasses import asdict
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from pslref import check
+from pslref.app import grids, printed, terminal
+from pslref.app.config import SAMPLERS, Config
+from pslref.app.options import (
+    MODEL,
+    SCHEDULE,
+    Figures,
+    Given,
+    Json,
+    Out,
+    PathOption,
+    command,
+    option,
+    path,
+)
+
+app = typer.Typer()
+PLANNED = ("sampler", "batch_size", "delta", "concentration", "slack", "assign")
+TableFile = Annotated[
+    PathOption | None,
+    option(
+        "CSV file of your own clients, a row each: client, delay, sample_cost (all optional), and "
+        "a column of sample counts for each class. In place of drawn ones.",
+        "--table",
+        of=path,
+    ),
+]
+
+
+@command(app, *SCHEDULE, "epochs", several=("sampler",), epochs=1)
+def schedule(
+    given: Given,
+    table: TableFile = None,
+    json_: Json = False,
+    out: Annotated[PathOption | None, option("Folder for schedule.csv.", of=path)] = None,
+) -> None:
+    """Print who brings how many samples, and of which class, to which step, as CSV.
+
+    A client draws freely from what it holds where the class is empty.
+
+    Example: pslref schedule --partition iid --clients 4 --batch-size 256 --sampler fpls
+    """
+    configs = grids.configs({"sampler": "ugs", "seeds": 1} | given)
+    from pslref import files
+    from pslref.app import clients, schedule
+
+    known = clients.of_table(table, given)
+    rows = schedule.schedules(configs, known, out=out)
+    if json_:
+        terminal.print_json(config=clients.described_with(configs, known), schedule=rows)
+    elif out is None:
+        files.csv_lines(sys.stdout, rows)
+
+
+@command(app, *SCHEDULE, several=("sampler",), sampler=SAMPLERS[1:])
+def deviation(
+    given: Given,
+    table: TableFile = None,
+    json_: Json = False,
+    out: Out = None,
+    figures: Figures = "png",
+) -> None:
+    """Batch deviation over the steps of one epoch: exact, simulated, bounded. Nothing is trained.
+
+    Example: pslref deviation --partition severe --clients 16 --batch-size 64 --out results
+    """
+    configs = grids.configs({"seeds": 1} | given)
+    from pslref.app import clients, plan
+
+    known = clients.of_table(table, given)
+    steps, rows = plan.deviation(configs, known, out=out, figures=figures)
+    if json_:
+        described = clients.described_with(configs, known)
+        terminal.print_json(config=described, summary=rows, steps=steps)
+        return
+    terminal.print_table(map(printed.deviation, rows))
+    print(printed.EXPECTED)
+    terminal.print_written(out, f"deviation.{figures}, deviation.csv, summary.csv, config.json")
+
+
+@command(
+    app,
+    *SCHEDULE,
+    *MODEL,
+    "seeds",
+    several=PLANNED,
+    sampler=SAMPLERS[1:],
+    delta=(0.0, 0.5, 1.0, 2.0),
+)
+def plan(
+    given: Given,
+    table: TableFile = None,
+    max_deviation: Annotated[
+        float | None,
+        option("Largest Δ allowed, instead of what UGS stays within in 95 of 100.", of=float),
+    ] = None,
+    accuracy: Annotated[bool, option("Also train with each schedule.", "--accuracy")] = False,
+    json_: Json = False,
+    out: Out = None,
+    figures: Figures = "png",
+) -> None:
+    """Epoch time against batch deviation when some clients are slow, beside the least time.
+
+    Several samplers, batch sizes, δ, c, slacks and assignments are tried at once.
+
+    Example: pslref plan --table hospitals.csv --batch-size 64,128 --delta 0,1,2 --out results
+    """
+    allowed = None if max_deviation is None else check.real("max_deviation", max_deviation, 0, 2)
+    with_ugs = tuple(dict.fromkeys(("ugs", *given["sampler"])))
+    configs = grids.configs(given | {"sampler": with_ugs})
+    from pslref.app import clients, plan
+
+    known = clients.of_table(table, given)
+    with terminal.progress() as progress:
+        advance = partial(progress.advance, progress.add_task("schedules", total=len(configs)))
+        every = plan.plan(
+            configs, known, accuracy=accuracy, out=out, figures=figures, after_row=advance
+        )
+    rows = plan.planned(every)
+    if json_:
+        terminal.print_json(config=clients.described_with(configs, known), results=rows)
+        return
+    terminal.print_table(map(printed.plan, rows))
+    print(f"{printed.EXPECTED} All are means over {rows[0]['seeds']} seeds.")
+    print(printed.time_unit(rows[0], None if known else configs[0].clients))
+    print(printed.recommendation(plan.recommended(rows, allowed), allowed))
+    terminal.print_written(out, f"plan.{figures}, plan.csv, config.json")
+
+
+@command(app, *grids.DRAWN, "seed")
+def clients(
+    given: Given,
+    json_: Json = False,
+    out: Out = None,
+    figures: Figures = "png",
+) -> None:
+    """Show who holds how many samples of which class, and how slow each client is.
+
+    The table in --out can be edited and given to `plan`, `deviation` and `schedule` as --table.
+
+    Example: pslref clients --partition severe --clients 16 --out drawn
+    """
+    config = Config(**given)
+    from pslref.app import clients
+
+    known = clients.drawn(config, out=out, figures=figures)
+    if json_:
+        terminal.print_json(config=asdict(config), clients=clients.rows(known))
+        return
+    terminal.print_table(printed.clients(known))
+    terminal.print_written(out, f"clients.{figures}, clients.csv, config.json")

@@ -1,0 +1,176 @@
+"""The clients of a plan: drawn as for a run, or read from a table of somebody's own."""
+
+import csv
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pslref import check, files, versions
+from pslref.app.config import Config
+from pslref.app.grids import DRAWN, Row, described
+from pslref.app.scenario import Clients, dataset_of, random_streams, scenario
+
+MOST_BYTES = 2**28  # of the file
+MOST_TIME = 1e9
+OPTIONAL = ("client", "delay", "sample_cost")
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Clients as a file lists them, and the digest of the file."""
+
+    path: Path
+    clients: Clients
+    sha256: str
+
+
+def of_table(path: Path | None, given: Mapping[str, object]) -> Table | None:
+    """The table of a command, if it has one; options that say what it says are refused."""
+    if path is None:
+        return None
+    for name in DRAWN:
+        if name in given:
+            allowed = f"must not be given beside table = {str(path)!r}, which says it"
+            raise check.wrong(name, given[name], allowed)
+    return read(path)
+
+
+def read(path: Path) -> Table:
+    """A table of clients: a CSV file with a header and a row for each client.
+
+    Its columns, in any order: `client`, a name; `delay`, what a step takes the client, and
+    `sample_cost`, what each of its samples adds, both in one unit of time; and for every class a
+    column named after it, how many samples of it the client holds. The first three may be left out:
+    then clients are called 0, 1, ..., all delays are 1, and all costs 0.
+
+    Raises:
+        ValueError: naming the row and the column of what is missing, twice there, or no such
+            number.
+    """
+    data = files.content("table", path, MOST_BYTES)
+    try:
+        lines = csv.reader(StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
+        rows = [(lines.line_num, [cell.strip() for cell in row]) for row in lines if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise check.wrong("table", str(path), f"must be a CSV file: {error}") from None
+    if len(rows) < 2:
+        raise check.wrong("table", str(path), "must have a header and a row for each client")
+    (_, header), *rows = rows
+    _each_once(f"a column of {path}", header)
+    classes = [name for name in header if name not in OPTIONAL]
+    if not classes:
+        allowed = "must have a column for at least one class"
+        raise check.wrong(f"header of {path}", ",".join(header), allowed)
+    for line, row in rows:
+        if len(row) != len(header):
+            allowed = f"must be {len(header)}, one for each column of the header"
+            raise check.wrong(f"cells in line {line} of {path}", len(row), allowed)
+    columns = dict(zip(header, zip(*(row for _, row in rows), strict=True), strict=True))
+    counts = np.array([_numbers(path, rows, header, name, int) for name in classes]).T
+    names = columns.get("client", tuple(map(str, range(len(rows)))))
+    _each_once(f"client in {path}", names)
+    delays, costs = (
+        np.array(_numbers(path, rows, header, name, float), np.float64)
+        if name in columns
+        else np.full(len(rows), default)
+        for name, default in (("delay", 1.0), ("sample_cost", 0.0))
+    )
+    counts = check.class_counts(f"samples in {path}", counts)
+    clients = Clients(counts, delays, costs, names, classes)
+    return Table(path, clients, hashlib.sha256(data).hexdigest())
+
+
+def _each_once(what: str, names: Sequence[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if not name or name in seen:
+            raise check.wrong(what, name, "must have a name, and each another")
+        seen.add(name)
+
+
+def _numbers(
+    path: Path, rows: list[tuple[int, list[str]]], header: list[str], name: str, kind: type
+) -> list[Any]:
+    """The cells of a column: whole numbers, or real ones, 0 or more."""
+    column = header.index(name)
+
+    def checked(line: int, cell: str) -> object:
+        what = f"{name} in line {line} of {path}"
+        try:
+            number = kind(cell)
+        except ValueError:
+            number = cell
+        if kind is int:
+            return check.integer(what, number, 0, check.MOST_SAMPLES)
+        return check.real(what, number, 0, MOST_TIME)
+
+    try:  # at once, since there may be millions
+        found = [kind(row[column]) for _, row in rows]
+        if min(found) >= 0 and max(found) <= MOST_TIME and not any(x != x for x in found):
+            return found
+    except ValueError:
+        pass
+    return [checked(line, row[column]) for line, row in rows]  # says which one is wrong
+
+
+def drawn(config: Config, *, out: Path | None = None, figures: str = "png") -> Clients:
+    """The clients of a config.
+
+    Args:
+        config: what to draw.
+        out: a folder for clients.csv, a table that can be read, clients.png and config.json.
+        figures: png, pdf or svg.
+    """
+    check.one_of("figures", figures, files.FIGURES)
+    files.check_outputs(("out", out, ["config.json", "clients.csv", f"clients.{figures}"]))
+    _, clients = scenario(config, dataset_of(config), random_streams(config.seed))
+    if out is not None:
+        from pslref.app import pictures, plots
+
+        files.write_json(out / "config.json", asdict(config) | {"made_by": versions.MADE_BY})
+        files.write_csv(out / "clients.csv", rows(clients))
+        pictures.save(plots.clients(clients), out / f"clients.{figures}")
+    return clients
+
+
+def rows(clients: Clients) -> list[Row]:
+    """The rows of a table of these clients."""
+    return [
+        {"client": name, "delay": delay, "sample_cost": cost}
+        | dict(zip(map(str, clients.classes), counts, strict=True))
+        for name, delay, cost, counts in zip(
+            clients.names,
+            clients.delays.tolist(),
+            clients.sample_costs.tolist(),
+            clients.class_counts.tolist(),
+            strict=True,
+        )
+    ]
+
+
+def planned_for(
+    configs: Sequence[Config], table: Table | None
+) -> Iterator[tuple[Config, Clients, dict[str, np.random.Generator]]]:
+    """Each config with its clients, and with its random streams for all that comes later."""
+    dataset = dataset_of(configs[0]) if table is None else None
+    for config in configs:
+        streams = random_streams(config.seed)
+        if dataset is not None:
+            _, clients = scenario(config, dataset, streams)
+        elif table is not None:
+            clients = table.clients
+        yield config, clients.pooled() if config.sampler == "centralized" else clients, streams
+
+
+def described_with(configs: Sequence[Config], table: Table | None) -> Row:
+    """What was planned, as a row: with a table that, in place of what it says."""
+    row = described(configs)
+    if table is None:
+        return row
+    kept = {name: value for name, value in row.items() if name not in DRAWN}
+    return {"table": str(table.path), "table_sha256": table.sha256} | kept

@@ -1,0 +1,114 @@
+"""Several runs, all else equal, and what their numbers say."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pslref import check, files
+from pslref.app.config import Config
+from pslref.app.grids import Row, described, labels, varying
+from pslref.app.runs import run
+from pslref.app.scenario import dataset_of, random_streams, scenario
+from pslref.app.tables import Results, summary, write
+from pslref.split import Diverged
+
+TABLES = ("results.csv", "epochs.csv", "steps.csv", "config.json")
+MEANS = (
+    *("test_accuracy", "mean_deviation", "num_steps", "simulated_time", "megabytes"),
+    "unreachable",
+)
+LARGEST = ("max_deviation", "empty_clients")
+
+
+def compare(
+    configs: Sequence[Config],
+    *,
+    out: Path | None = None,
+    figures: str = "png",
+    after_epoch: Callable[[], object] = lambda: None,
+) -> Results:
+    """Train one network in several ways; those of one seed share partition and weights.
+
+    Args:
+        configs: what to run, such as `grids.configs` returns; they differ in nothing but sampler,
+            seed and faults.
+        out: a folder for results.csv, epochs.csv, steps.csv, config.json and compare.png, or
+            faults.png if clients are lost; the tables are written anew after every run.
+        figures: png, pdf or svg.
+        after_epoch: called after every epoch of every run, for a progress bar.
+
+    Raises:
+        ValueError: for a config that cannot be run.
+        Diverged: if a loss stops being finite; the runs before it are written.
+    """
+    if others := set(varying(configs)) - {"faults"}:
+        allowed = "must differ in sampler, faults and seed alone"
+        raise check.wrong("configs that differ in", sorted(others), allowed)
+    check.one_of("figures", figures, files.FIGURES)
+    drawn = picture_name(configs, figures)
+    files.check_outputs(("out", out, [*TABLES, drawn]))
+    if out is not None:  # it takes long; now, since a matplotlibrc may forbid it
+        from pslref.app import pictures, plots
+    dataset = dataset_of(configs[0])
+    for config in configs:
+        if config.seed == configs[0].seed:  # refuse it before the others are trained
+            scenario(config, dataset, random_streams(config.seed))
+    results = Results()
+    for config in configs:
+        try:
+            results.add(label(config), run(config, dataset, after_epoch))
+        except Diverged as error:
+            raise Diverged(f"sampler {config.sampler}, seed {config.seed}, {error}") from None
+        if out is not None:
+            write(out, described(configs), results)
+    if out is not None:
+        if loses_clients(configs):
+            picture = plots.faults(summarized(results))
+        else:
+            picture = plots.compare(results.epochs, results.steps)
+        pictures.save(picture, out / drawn)
+    return results
+
+
+def label(config: Config) -> Row:
+    """What says which run a row is of."""
+    return {name: labels(config)[name] for name in ("sampler", "seed", "faults")}
+
+
+def loses_clients(configs: Sequence[Config]) -> bool:
+    """Whether any of the runs does."""
+    return any(config.faults for config in configs)
+
+
+def picture_name(configs: Sequence[Config], figures: str) -> str:
+    """The name of the picture's file."""
+    return f"{'faults' if loses_clients(configs) else 'compare'}.{figures}"
+
+
+def summarized(results: Results) -> list[Row]:
+    """A row per sampler and share of lost clients; the largest deviation is of any step."""
+    return summary(results.runs, ("sampler", "faults"), MEANS, LARGEST)
+
+
+def verdict(rows: Sequence[Row]) -> str:
+    """One sentence that says what a summary shows about accuracy."""
+    compared = [row for row in rows if row["low"] is not None]
+    if not compared:
+        return "A comparison needs centralized, another sampler, and at least two seeds."
+    hidden = "not told apart from it, but a difference of up to so many points could be hidden"
+    groups = {
+        "clearly below it": [_points(row) for row in compared if row["high"] < 0],
+        "clearly above it": [_points(row) for row in compared if row["low"] > 0],
+        hidden: [
+            f"{row['sampler']} {100 * max(-row['low'], row['high']):.1f}"
+            for row in compared
+            if row["low"] <= 0 <= row["high"]
+        ],
+    }
+    parts = [f"{says}: {', '.join(found)}" for says, found in groups.items() if found]
+    seeds = compared[0]["seeds"]
+    return f"Accuracy over {seeds} seeds beside centralized training, {'; '.join(parts)}."
+
+
+def _points(row: Row) -> str:
+    difference, low, high = (100 * row[key] for key in ("difference", "low", "high"))
+    return f"{row['sampler']} {difference:+.1f} points (95 % interval {low:+.1f} to {high:+.1f})"

@@ -1,0 +1,127 @@
+"""A grid: several values for fields of Config, the runs that they make, and what a run heeds."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from itertools import product
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from pslref import check, files
+from pslref.app.config import SAMPLERS, Config
+
+Row = dict[str, Any]
+
+MOST_RUNS = 10_000
+MOST_BYTES = 2**20  # of the file
+SEEDS = 5  # by default
+ONCE = ("data_dir", "seeds", "seed")  # one value in a grid
+DEFAULTS: Row = {each.name: each.default for each in fields(Config)} | {"seeds": SEEDS}
+
+# Who holds which samples, and who is slow.
+DRAWN = (
+    *("dataset", "data_dir", "files", "partition", "clients"),
+    *("fraction", "slowdown", "jitter", "sample_cost"),
+)
+
+# Fields that a run does not heed. Runs that differ in nothing else are one run.
+LDS, TARGETS = ("delta", "concentration"), ("slack", "assign")
+CLIENTS = ("partition", "clients", "fraction", "slowdown", "jitter", "sample_cost", "faults")
+UNHEEDED = {
+    "centralized": (*CLIENTS, *LDS, *TARGETS),
+    "fls": ("remainder", *LDS, *TARGETS),
+    "fpls": ("remainder", *LDS, *TARGETS),
+    "ugs": (*LDS, *TARGETS),
+    "lds": TARGETS,
+    "targets": LDS,
+    "stratified": LDS,
+}
+
+
+def read(path: Path) -> Row:
+    """The fields of a TOML file, each with a value or a list of values."""
+    text = files.content("grid", path, MOST_BYTES)
+    try:
+        return tomllib.loads(text.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise check.wrong("grid", str(path), f"must be a TOML file: {error}") from None
+
+
+def configs(given: Mapping[str, Any]) -> list[Config]:
+    """The runs of a grid, each once: by default of all samplers, with five seeds.
+
+    Args:
+        given: for any field of Config a value or a list of values. `hidden` is one network as a
+            list of widths, or several as a list of such lists. `seeds` is how many seeds there are
+            from `seed` on; these and data_dir have one value.
+
+    Returns:
+        A config for each combination, the seeds varying fastest. A field that its run does not heed
+        has its default.
+
+    Raises:
+        ValueError: for an unknown field, a value that cannot be run, or more than 10,000 runs.
+    """
+    for name in given:
+        check.one_of("field of the grid", name, DEFAULTS)
+    asked = {"sampler": SAMPLERS, **given}
+    grid = {name: _values(name, value) for name, value in asked.items()}
+    (first,), (seeds,) = grid.pop("seed", [0]), grid.pop("seeds", [SEEDS])
+    count = prod(map(len, grid.values())) * check.integer("seeds", seeds, 1, MOST_RUNS)
+    if count > MOST_RUNS:
+        raise ValueError(f"the grid has {count} runs: must have at most {MOST_RUNS}")
+    in_order = sorted(grid, key=list(DEFAULTS).index)
+    found: dict[Config, None] = {}
+    for values in product(*(grid[name] for name in in_order)):
+        config = Config(**dict(zip(in_order, values, strict=True)), seed=first)
+        config = replace(config, **{name: DEFAULTS[name] for name in unheeded(config)})
+        for seed in range(first, first + seeds):
+            found[replace(config, seed=seed)] = None
+    return list(found)
+
+
+def _values(name: str, given: Any) -> list[Any]:
+    if name == "hidden":
+        several = isinstance(given, list) and any(isinstance(value, list) for value in given)
+        networks = given if several else [given]
+        if not all(isinstance(network, list | tuple) for network in networks):
+            raise check.wrong(name, given, "must be a list of widths, or a list of such lists")
+        return [tuple(network) for network in networks]
+    values = list(given) if isinstance(given, list | tuple) else [given]
+    if not values or (name in ONCE and len(values) > 1):
+        raise check.wrong(name, given, "must be one value" + " or more" * (name not in ONCE))
+    return values
+
+
+def unheeded(config: Config) -> tuple[str, ...]:
+    """The fields that a run does not heed."""
+    of_model = ("hidden",) if config.model == "cnn" else ()
+    of_dataset = ("files",) if config.dataset == "digits" else ()
+    return UNHEEDED[config.sampler] + of_model + of_dataset
+
+
+def labels(config: Config) -> Row:
+    """What a run is, as a row; a field that it does not heed is None."""
+    row = asdict(config) | {"hidden": ",".join(map(str, config.hidden))}
+    del row["data_dir"]
+    return row | dict.fromkeys(unheeded(config))
+
+
+def described(configs: Sequence[Config]) -> Row:
+    """What several runs are, as a row: of a field that varies, the list of its values."""
+    row = {}
+    for name, default in asdict(Config()).items():
+        heeded = [getattr(c, name) for c in configs if name not in unheeded(c)] or [default]
+        values = list(dict.fromkeys(heeded))
+        row[name] = values if len(values) > 1 else values[0]
+    return row
+
+
+def varying(configs: Sequence[Config]) -> list[str]:
+    """The fields besides sampler and seed of which there is more than one value."""
+    return [
+        name
+        for name, value in described(configs).items()
+        if isinstance(value, list) and name not in ("sampler", "seed")
+    ]

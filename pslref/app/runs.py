@@ -1,0 +1,261 @@
+"""One run: one sampler and one seed, from the first step to the last."""
+
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import replace
+
+import numpy as np
+
+from pslref import sampling, split
+from pslref.app.config import Config
+from pslref.app.scenario import draw_schedule, network, random_streams, scenario
+from pslref.app.tables import RANGES, Results, check_column, is_share
+from pslref.check import Array, IntArray
+from pslref.data import Dataset
+from pslref.sampling import Schedule
+from pslref.split import Diverged, Epoch, EpochRecord, Outage, Simulation, draw_outages, step_time
+
+FIXED = ("fls", "fpls")  # whose local batches stay as they are when clients are lost
+EPOCH = [
+    *(("num_committed", np.int64), ("num_aborted", np.int64), ("num_unused", np.int64)),
+    *(("test_accuracy", np.float64), ("time", np.float64)),
+]
+STEP = [
+    *(("loss", np.float64), ("deviation", np.float64)),
+    *(("step_bytes_up", np.int64), ("step_bytes_down", np.int64)),
+]
+
+
+class Run:
+    """Training with one sampler and one seed; it can be left between any two steps.
+
+    A share of the clients that hold samples may be lost for good (method.md 1.1). It is rounded to
+    whole clients, and one always stays. Each goes at a uniformly drawn step of the run, half of
+    them within that step; steps are counted as they would be without faults, T to an epoch. A
+    larger share adds clients to those of a smaller one, and every sampler loses the same ones,
+    after the same share of its run. A centralized run has no client to lose.
+
+    Args:
+        config: what to run; `faults` is the share of the clients that goes.
+        dataset: the data that it names.
+
+    Attributes:
+        simulation: the clients and the server.
+        epoch: the current one, and the last when the run is finished.
+        records: what each epoch that is over did, with its `accuracies` on the test set and its
+            `times`.
+    """
+
+    def __init__(self, config: Config, dataset: Dataset) -> None:
+        self.config, self.dataset = config, dataset
+        streams = random_streams(config.seed)
+        self.part, self.clients = scenario(config, dataset, streams)
+        self.stream = streams["schedule"]
+        self.simulation = Simulation(
+            network(config, dataset, streams["weights"]),
+            config.cut,
+            dataset.x_train,
+            dataset.y_train,
+            self.part,
+            config.learning_rate,
+            config.momentum,
+            config.weight_decay,
+            rng=streams["clients"],
+            execution=config.execution,
+        )
+        self.outages: list[Outage] = []
+        self.steps_per_epoch = 0
+        if config.sampler in FIXED or config.faults:
+            full = draw_schedule(config, self.clients, deepcopy(self.stream))
+            self.steps_per_epoch, self.local = full.num_steps, full.batch_sizes[0]
+        if config.faults:
+            holders, num_steps = np.flatnonzero(self.part.sizes), config.epochs * full.num_steps
+            drawn = draw_outages(holders.size, num_steps, streams["faults"], config.faults)
+            self.outages = [replace(o, client=int(holders[o.client])) for o in drawn]
+        self.records: list[EpochRecord] = []
+        self.accuracies: list[float] = []
+        self.times: list[float] = []
+        self._begin_epoch(0)
+
+    def _begin_epoch(self, step: int) -> None:
+        """At this step of the run, or at a later one where it would begin without faults."""
+        first_step = max(step, len(self.records) * self.steps_per_epoch)
+        self.epoch = Epoch(self.simulation, self.outages, first_step)
+        self.step_times: list[float] = []  # of the current epoch
+
+    def steps(self) -> Iterator[float]:
+        """Train, a step with each iteration, yielding how many epochs are done: 1, 1.04, 1.09, ...
+
+        Raises:
+            Diverged: with the epoch, the step and its loss; the steps before it are committed.
+        """
+        delays, costs = self.clients.delays, self.clients.sample_costs
+        while not self.finished:
+            try:
+                for counts in self.epoch.walk(self.plan):
+                    self.step_times.append(step_time(counts, delays, costs))
+                    done = 1 - self.simulation.num_unused / len(self.dataset.y_train)
+                    if done < 1:
+                        yield len(self.records) + done
+                accuracy = self.simulation.evaluate(self.dataset.x_test, self.dataset.y_test)
+            except Diverged as error:
+                raise Diverged(f"epoch {len(self.records)}, {error}") from None
+            self.records.append(self.epoch.record())
+            self.times.append(float(np.sum(self.step_times)))
+            self.accuracies.append(accuracy)
+            self._begin_epoch(self.epoch.next_step)
+            yield float(len(self.records))
+
+    def plan(self, reachable: IntArray) -> Schedule:
+        """A schedule of what can be reached, (K, M); FLS and FPLS keep their local batches."""
+        # A run that is left and taken up again draws the same schedule from it.
+        self.drawn_from = deepcopy(self.stream)
+        if self.config.sampler in FIXED:
+            return sampling.until_empty(reachable.sum(axis=1), self.local)
+        config = self.config
+        if self.outages:
+            config = replace(config, batch_size=min(config.batch_size, int(reachable.sum())))
+        clients = replace(self.clients, class_counts=reachable)
+        return draw_schedule(config, clients, self.stream)
+
+    @property
+    def num_steps(self) -> int:
+        """The steps done, over all epochs, with those that were not committed."""
+        past = sum(len(record.loss) + record.num_aborted for record in self.records)
+        return past + len(self.epoch.rows)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are over."""
+        return len(self.records) == self.config.epochs
+
+    def state(self) -> dict[str, Array]:
+        """All that a run of the same arguments needs to go on from here to the bit.
+
+        Returns:
+            Fresh arrays: those of `split.state`; "schedule.generator", as `split.packed`, before
+            it drew the schedule that is being walked; "step_times" of the current epoch;
+            "history.epochs" and "history.steps", a row for every epoch that is over and for every
+            committed step of these.
+        """
+        lengths = [len(record.loss) for record in self.records]
+        steps = np.zeros(sum(lengths), STEP)
+        for name, kind in STEP:
+            parts = [getattr(record, name) for record in self.records]
+            steps[name] = np.concatenate([np.zeros(0, kind), *parts])
+        epochs = [
+            (len(record.loss), record.num_aborted, record.num_unused, accuracy, time)
+            for record, accuracy, time in zip(
+                self.records, self.accuracies, self.times, strict=True
+            )
+        ]
+        return split.state(self.epoch) | {
+            "schedule.generator": split.packed(
+                [self.drawn_from if self.epoch.rows else self.stream]
+            ),
+            "step_times": np.array(self.step_times, np.float64),
+            "history.epochs": np.array(epochs, EPOCH),
+            "history.steps": steps,
+        }
+
+    def restore(self, arrays: dict[str, Array]) -> None:
+        """Put a run that has taken no step where another was when it returned `state`.
+
+        Raises:
+            ValueError: for arrays that no run of these arguments can have returned.
+        """
+        epochs, steps, walked = (
+            arrays[name] for name in ("history.epochs", "history.steps", "walked")
+        )
+        if len(epochs) + (len(walked) > 0) > self.config.epochs:
+            allowed = f"must be at most {self.config.epochs}, with the current one"
+            raise ValueError(f"history.epochs: {allowed}")
+        for table in ("history.epochs", "history.steps", "walked"):
+            for name in set(arrays[table].dtype.names or ()) & RANGES.keys():
+                check_column(table, name, arrays[table][name].tolist())
+        check_column("step_times", "time", arrays["step_times"].tolist())
+        images = len(self.dataset.y_test)
+        if not all(is_share(accuracy, images) for accuracy in epochs["test_accuracy"].tolist()):
+            raise ValueError(f"history.epochs.test_accuracy: must be shares of {images} images")
+        split.unpack([self.stream], arrays["schedule.generator"])
+        self.drawn_from = deepcopy(self.stream)
+        lengths = epochs["num_committed"].tolist()
+        if not self.outages:  # then one schedule is the whole of an epoch
+            self._check_steps(lengths, walked)
+        if sum(lengths) != len(steps):
+            raise ValueError("history.epochs: must have the steps of history.steps")
+        split.restore(self.epoch, arrays)
+        self.step_times = arrays["step_times"].tolist()
+        if len(self.step_times) != len(self.epoch.rows):
+            raise ValueError("step_times: must be one for each row of walked")
+        self.records = [
+            EpochRecord(
+                rows["loss"].copy(),
+                rows["deviation"].copy(),
+                rows["step_bytes_up"].copy(),
+                rows["step_bytes_down"].copy(),
+                aborted,
+                unused,
+            )
+            for rows, aborted, unused in zip(
+                np.split(steps, np.cumsum(lengths, dtype=int))[:-1],
+                epochs["num_aborted"].tolist(),
+                epochs["num_unused"].tolist(),
+                strict=True,
+            )
+        ]
+        self.accuracies = epochs["test_accuracy"].tolist()
+        self.times = epochs["time"].tolist()
+
+    def _check_steps(self, lengths: list[int], walked: Array) -> None:
+        """Refuse epochs of other lengths than a schedule's, and steps of other batch sizes."""
+        current = draw_schedule(self.config, self.clients, deepcopy(self.stream))
+        if {*lengths} - {current.num_steps}:
+            allowed = f"must have {current.num_steps} steps each"
+            raise ValueError(f"history.epochs: {allowed}")
+        sizes = walked["class_counts"].sum(axis=1)
+        if sizes.tolist() != current.batch_sizes.sum(axis=1)[: len(sizes)].tolist():
+            raise ValueError("walked: must have the batch sizes of the schedule")
+
+    def results(self) -> Results:
+        """The rows of what has been done, at least one epoch."""
+        losses = [float(record.loss.mean()) for record in self.records]
+        pairs = zip(losses, self.accuracies, strict=True)
+        first = self.records[0]
+        deviation = np.concatenate([record.deviation for record in self.records])
+        alone = self.config.sampler == "centralized"
+        sent = [record.bytes_up + record.bytes_down for record in self.records]
+        row = {
+            "test_accuracy": self.accuracies[-1],
+            "mean_deviation": float(deviation.mean()),
+            "max_deviation": float(deviation.max()),
+            "num_steps": float(np.mean([record.loss.size for record in self.records])),
+            "simulated_time": None if alone else float(np.mean(self.times)),
+            "megabytes": 0.0 if alone else float(np.mean(sent)) / 1e6,
+            "empty_clients": int(np.sum(self.part.sizes == 0)),
+            "test_images": len(self.dataset.y_test),
+            "unreachable": float(np.mean([record.num_unused for record in self.records])),
+            "aborted": sum(record.num_aborted for record in self.records),
+        }
+        epochs = [
+            {"epoch": epoch, "loss": loss, "test_accuracy": accuracy}
+            for epoch, (loss, accuracy) in enumerate(pairs)
+        ]
+        steps = [
+            {"step": step, "loss": loss, "deviation": deviation}
+            for step, (loss, deviation) in enumerate(
+                zip(first.loss.tolist(), first.deviation.tolist(), strict=True)
+            )
+        ]
+        return Results([row], epochs, steps)
+
+
+def run(
+    config: Config, dataset: Dataset, after_epoch: Callable[[], object] = lambda: None
+) -> Results:
+    """Train to the end."""
+    run = Run(config, dataset)
+    for epochs_done in run.steps():
+        if epochs_done.is_integer():
+            after_epoch()
+    return run.results()

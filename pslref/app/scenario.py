@@ -1,0 +1,110 @@
+"""What a config means: its data, its clients, its network, and the schedules of its sampler."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pslref import data, nn, partition, sampling
+from pslref.app.config import Config
+from pslref.check import FloatArray, IntArray
+from pslref.data import Dataset
+from pslref.partition import Partition
+from pslref.sampling import Schedule
+from pslref.split import straggler_delays
+
+# One random stream each; a new purpose comes last, so that the others' streams stay.
+PURPOSES = ("partition", "weights", "schedule", "clients", "delays", "faults")
+
+
+def dataset_of(config: Config) -> Dataset:
+    """The data set that the config names."""
+    return data.load(config.dataset, config.data_dir, np.dtype(config.dtype), config.files)
+
+
+def random_streams(seed: int) -> dict[str, np.random.Generator]:
+    """An independent stream for each purpose: another sampler never changes the partition."""
+    children = np.random.SeedSequence(seed).spawn(len(PURPOSES))
+    return dict(zip(PURPOSES, map(np.random.default_rng, children), strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class Clients:
+    """What a server that plans knows of its clients.
+
+    Attributes:
+        class_counts: (K, M) samples of each class at each client.
+        delays: (K,) what a step takes a client that takes part in it.
+        sample_costs: (K,) what each of its samples adds to that, in the same unit.
+        names: what each client is called.
+        classes: what each class is called.
+    """
+
+    class_counts: IntArray
+    delays: FloatArray
+    sample_costs: FloatArray
+    names: Sequence[object]
+    classes: Sequence[object]
+
+    def pooled(self) -> "Clients":
+        """One client that holds everything, and is never waited for."""
+        nothing, counts = np.zeros(1), self.class_counts.sum(axis=0, keepdims=True)
+        return Clients(counts, nothing, nothing, [0], self.classes)
+
+
+def scenario(
+    config: Config, dataset: Dataset, streams: dict[str, np.random.Generator]
+) -> tuple[Partition, Clients]:
+    """Who holds which samples, and what is known of them; centralized, one client holds all."""
+    rng = streams["partition"]
+    part = partition.by_name(config.partition, dataset.y_train, config.clients, rng)
+    delays = straggler_delays(
+        config.clients, streams["delays"], config.fraction, config.slowdown, config.jitter
+    )
+    k, m = part.class_counts.shape
+    costs = config.sample_cost * delays
+    clients = Clients(part.class_counts, delays, costs, range(k), range(m))
+    if config.sampler == "centralized":
+        return Partition([np.arange(dataset.y_train.size)], dataset.y_train), clients.pooled()
+    return part, clients
+
+
+def network(config: Config, dataset: Dataset, rng: np.random.Generator) -> nn.Network:
+    """The uncut network that the config asks for."""
+    shape, dtype = dataset.x_train.shape[1:], np.dtype(config.dtype)
+    if config.model == "cnn":
+        return nn.cnn(shape, dataset.num_classes, rng=rng, dtype=dtype)
+    widths = [int(np.prod(shape)), *config.hidden, dataset.num_classes]
+    return nn.mlp(widths, rng=rng, dtype=dtype)
+
+
+def draw_schedule(config: Config, clients: Clients, rng: np.random.Generator) -> Schedule:
+    """The schedule of one epoch, drawn anew for each; centralized is UGS with one client."""
+    counts, delays = clients.class_counts, clients.delays
+    if config.sampler == "fls":
+        return sampling.fls(counts.sum(axis=1), config.batch_size)
+    if config.sampler == "fpls":
+        return sampling.fpls(counts.sum(axis=1), config.batch_size)
+    if config.sampler == "lds":
+        return sampling.lds(
+            counts,
+            config.batch_size,
+            rng,
+            remainder=config.remainder,
+            delays=delays,
+            delta=config.delta,
+            concentration=config.concentration,
+        )
+    if config.sampler in ("targets", "stratified"):
+        return sampling.targets(
+            counts,
+            config.batch_size,
+            rng,
+            delays=delays,
+            draw="hypergeometric" if config.sampler == "targets" else "stratified",
+            assign=config.assign,
+            sample_costs=clients.sample_costs if config.assign == "balanced" else None,
+            slack=config.slack,
+            remainder=config.remainder,
+        )
+    return sampling.ugs(counts.sum(axis=1), config.batch_size, rng, config.remainder)

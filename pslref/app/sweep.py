@@ -1,0 +1,142 @@
+"""Many runs; each result is kept as it comes, so a sweep can be stopped and started again."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from functools import lru_cache, partial
+from pathlib import Path
+from platform import node
+
+import numpy as np
+
+from pslref import check, data, files, versions
+from pslref.app import workers
+from pslref.app.compare import LARGEST, MEANS
+from pslref.app.config import Config
+from pslref.app.grids import Row, described, labels, varying
+from pslref.app.runs import run
+from pslref.app.tables import TABLES, Results, check_possible, summary
+from pslref.data import Dataset
+
+RESULTS, EPOCH = TABLES["runs"], TABLES["epochs"]
+MOST_STEPS = 60_000  # of an epoch: one sample of Fashion-MNIST each
+MOST_BYTES = 2**16, 2**8  # of a run's file, and more for each of its epochs and steps
+
+
+def sweep(
+    configs: Sequence[Config],
+    out: Path,
+    executor: Callable[[], Executor],
+    after_run: Callable[[], object] = lambda: None,
+    figures: str = "png",
+) -> list[Row]:
+    """Do the runs that are not in `out` yet, and write the tables of all of them.
+
+    Args:
+        configs: what to run, each once, such as `grids.configs` returns.
+        out: the folder. runs/*.json hold one run each, written as it finishes: what made it, what
+            it is, its row, its epochs, and the steps of its first epoch. In the end sweep.csv (a
+            row per run), epochs.csv, config.json and sweep.png are written, of these runs alone.
+        executor: makes an executor; called again when a worker died and took the others along.
+        after_run: called after every run, for a progress bar.
+        figures: png, pdf or svg.
+
+    Returns:
+        The rows of sweep.csv in the order of the configs: what a run is, the results, and `error`,
+        a sentence if the run failed. A failed run leaves no file, so that it is tried again.
+
+    Raises:
+        ValueError: for a file of a run that is damaged, not this run's, or made by another
+            version, and for a worker of another version.
+    """
+    check.one_of("figures", figures, files.FIGURES)
+    names = ["config.json", "sweep.csv", "epochs.csv", f"sweep.{figures}"]
+    files.check_outputs(("out", out, names), ("out", out / "runs", []))
+    from pslref.app import pictures, plots  # here, since the workers draw nothing
+
+    paths = {config: _path(out, config) for config in configs}
+    outcomes = {config: _kept(config, path) for config, path in paths.items() if path.exists()}
+    for _ in outcomes:
+        after_run()
+    left = [config for config in configs if config not in outcomes]
+    work = partial(execute, made_by=versions.MADE_BY)
+    for config, future in workers.finished(work, left, executor):
+        if error := workers.failure(future):
+            outcomes[config] = {"error": error, "row": {}, "epochs": [dict.fromkeys(EPOCH)]}
+        else:
+            outcomes[config] = future.result()
+            whole = outcomes[config] | {"sha256": _digest(outcomes[config])}
+            files.write_json(paths[config], whole)
+        after_run()
+    rows, epochs = [], []
+    for config in configs:
+        label, outcome = labels(config), outcomes[config]
+        found = {name: outcome["row"].get(name) for name in RESULTS}
+        rows.append(label | found | {"error": outcome.get("error")})
+        epochs += [label | {name: epoch[name] for name in EPOCH} for epoch in outcome["epochs"]]
+    files.write_json(out / "config.json", described(configs) | {"made_by": versions.MADE_BY})
+    files.write_csv(out / "sweep.csv", rows)
+    files.write_csv(out / "epochs.csv", epochs)
+    pictures.save(plots.sweep(summarized(rows), varying(configs)), out / f"sweep.{figures}")
+    return rows
+
+
+def summarized(rows: Sequence[Row]) -> list[Row]:
+    """Over the seeds that finished, a row for each combination of the other fields."""
+    return summary(rows, [name for name in labels(Config()) if name != "seed"], MEANS, LARGEST)
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
+def _path(out: Path, config: Config) -> Path:
+    digest = _digest(labels(config))[:16]
+    return out / "runs" / f"{config.sampler}-{config.seed}-{digest}.json"
+
+
+def _kept(config: Config, path: Path) -> Row:
+    """The outcome that a file holds, if it is whole and of this run."""
+    base, each = MOST_BYTES
+    text = files.content("run", path, base + each * (config.epochs + MOST_STEPS))
+    try:
+        outcome: Row = json.loads(text)
+        whole = outcome.pop("sha256") == _digest(outcome)
+        whole = whole and "error" not in outcome  # a run that failed leaves no file
+        tables = Results([outcome["row"]], outcome["epochs"], outcome["steps"])
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        whole = False
+    if not whole:
+        raise ValueError(f"{path} is not as it was written: delete it to run it again")
+    allowed = "go on with what made it, delete it to run it again, or sweep into another folder"
+    versions.check_same(str(path), outcome.get("made_by"), allowed)
+    asked = labels(config)
+    check.same(f"{path} is of a run with", outcome.get("config"), asked, "must hold this one")
+    try:
+        check_possible(config, tables)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise ValueError(
+            f"{path} holds what its run cannot have found: delete it to run it again ({error})"
+        ) from None
+    return outcome
+
+
+def execute(config: Config, made_by: Mapping[str, str]) -> Row:
+    """What is kept of one run; a worker does this, if it is of the version that asks for it."""
+    allowed = "must be the same on all machines"
+    versions.check_same(f"the sweep that asked the worker on {node()}", made_by, allowed)
+    dataset = _dataset(config.dataset, config.data_dir, config.dtype, config.files)
+    found = run(config, dataset)
+    return {
+        "made_by": versions.MADE_BY,
+        "config": labels(config),
+        "row": found.runs[0],
+        "epochs": found.epochs,
+        "steps": found.steps,
+    }
+
+
+@lru_cache(maxsize=1)
+def _dataset(name: str, data_dir: str, dtype: str, files: str) -> Dataset:
+    return data.load(name, data_dir, np.dtype(dtype), files)

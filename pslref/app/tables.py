@@ -1,0 +1,190 @@
+"""The tables of results: what stands in them, what cannot, and their means over the seeds."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pslref import check, files, versions
+from pslref.app.config import Config
+from pslref.app.grids import Row
+from pslref.check import FloatArray
+
+TIME = "simulated_time"  # a run that is not split has none
+TABLES = {  # the columns of each, after those that say which run it is
+    "runs": (
+        *("test_accuracy", "mean_deviation", "max_deviation", "num_steps", TIME),
+        *("megabytes", "empty_clients", "test_images", "unreachable", "aborted"),
+    ),
+    "epochs": ("epoch", "loss", "test_accuracy"),
+    "steps": ("step", "loss", "deviation"),
+}
+REAL = (float, 0, sys.float_info.max)
+RANGES: dict[str, tuple[type, float, float]] = {  # of the columns, and of those in checkpoints
+    "test_accuracy": (float, 0, 1),
+    **dict.fromkeys(("deviation", "mean_deviation", "max_deviation"), (float, 0, 2)),
+    **dict.fromkeys(("loss", "megabytes", "time", TIME, "unreachable"), REAL),
+    **dict.fromkeys(("epoch", "step", "empty_clients", "aborted"), (int, 0, check.MOST_SAMPLES)),
+    **dict.fromkeys(("bytes_up", "bytes_down"), (int, 0, 2**63 - 1)),
+    **dict.fromkeys(("step_bytes_up", "step_bytes_down"), (int, 0, 2**63 - 1)),
+    **dict.fromkeys(("num_aborted", "num_unused"), (int, 0, check.MOST_SAMPLES)),
+    "num_steps": (float, 0, check.MOST_SAMPLES),
+    **dict.fromkeys(("num_committed", "test_images"), (int, 1, check.MOST_SAMPLES)),
+}
+
+
+@dataclass
+class Results:
+    """Three tidy tables: a row per run, per epoch of a run, and per step of its first epoch.
+
+    Steps, time, megabytes and unreachable samples of a run are means over its epochs.
+    """
+
+    runs: list[Row] = field(default_factory=list)
+    epochs: list[Row] = field(default_factory=list)
+    steps: list[Row] = field(default_factory=list)
+
+    def add(self, label: Row, other: "Results") -> None:
+        """Append another's rows, each with what says which run it is of."""
+        for name in TABLES:
+            getattr(self, name).extend(label | row for row in getattr(other, name))
+
+
+def grouped(rows: Iterable[Row], names: Iterable[str]) -> list[list[Row]]:
+    """The rows that agree in these columns together, in the order of their first."""
+    groups: dict[tuple[object, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row.get(name) for name in names), []).append(row)
+    return list(groups.values())
+
+
+def summary(
+    rows: Sequence[Row], names: Sequence[str], means: Sequence[str], largest: Sequence[str] = ()
+) -> list[Row]:
+    """A row for each combination of the columns `names`, over all others such as seeds.
+
+    Columns in `means` are the mean of what is not None, with the standard deviation of the sample
+    as NAME_std; those in `largest` are the largest. `seeds` is how many rows there are without an
+    `error`, `failed` how many with one. `difference` is the mean over seeds of accuracy minus that
+    of centralized with the same seed, and `low` and `high` its `interval`; a field that is None on
+    either side, since it is not heeded, may differ. What the rows cannot tell is None.
+    """
+    groups: dict[tuple[object, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[name] for name in names), []).append(row)
+    centralized = [row for row in rows if row["sampler"] == "centralized"]
+    found = []
+    for group in groups.values():
+        label = {name: group[0][name] for name in names}
+        done = [row for row in group if row.get("error") is None]
+        row = label | {"seeds": len(done), "failed": len(group) - len(done)}
+        for name in (*means, *largest):
+            values = [each[name] for each in done if each[name] is not None]
+            row[name] = float((max if name in largest else np.mean)(values)) if values else None
+            if name in means:
+                row[f"{name}_std"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
+        found.append(row | _difference(label, done, centralized))
+    return found
+
+
+def _difference(label: Row, rows: Sequence[Row], centralized: Sequence[Row]) -> Row:
+    """What `summary` says about the accuracy of these rows beside that of centralized."""
+    heeded = [name for name in label if name != "sampler"]
+    beside = {
+        row["seed"]: row["test_accuracy"]
+        for row in centralized
+        if row.get("error") is None
+        if all(row[name] == label[name] or None in (row[name], label[name]) for name in heeded)
+    }
+    found: Row = dict.fromkeys(("difference", "low", "high"))
+    pairs = [(row["test_accuracy"], beside[row["seed"]]) for row in rows if row["seed"] in beside]
+    if label["sampler"] != "centralized" and pairs:
+        differences = np.subtract(*np.transpose(pairs))
+        found["difference"] = float(differences.mean())
+        if len(pairs) > 1:
+            found["low"], found["high"] = interval(differences, rows[0]["test_images"])
+    return found
+
+
+def interval(differences: FloatArray, num_images: int) -> tuple[float, float]:
+    """The 95 % interval of a difference in accuracy that was seen with several seeds.
+
+    Seeds and test images both are samples, so that the squares of two half widths add up:
+    Student's for the seeds, and for the images z √(|D| / n + (z / n)²), with D the mean difference
+    and z = 1.96. (docs/method.md, 8) [reading]
+
+    Args:
+        differences: (S,) one for each of at least two seeds, all on the same test images.
+        num_images: n, how many test images there are.
+
+    Returns:
+        The ends, within −1 and 1, rounded outwards to a tenth of a point: what is printed is what
+        is judged.
+    """
+    from scipy.stats import norm, t  # here: they take longer to import than all else together
+
+    mean, count = differences.mean(), differences.size
+    of_seeds, z = t.ppf(0.975, count - 1), norm.ppf(0.975)
+    images = z * np.sqrt(abs(mean) / num_images + (z / num_images) ** 2)
+    half = np.hypot(of_seeds * differences.std(ddof=1) / count**0.5, images)
+    low, high = np.floor(1000 * (mean - half)) / 1000, np.ceil(1000 * (mean + half)) / 1000
+    return max(float(low), -1.0), min(float(high) + 0.0, 1.0)  # + 0.0: never −0.0
+
+
+def write(out: Path, config: Row, results: Results) -> None:
+    """Write the tables to a folder, and the config with what made them."""
+    files.write_json(out / "config.json", config | {"made_by": versions.MADE_BY})
+    files.write_csv(out / "results.csv", results.runs)
+    files.write_csv(out / "epochs.csv", results.epochs)
+    files.write_csv(out / "steps.csv", results.steps)
+
+
+def check_column(table: str, name: str, values: Iterable[Any]) -> None:
+    """Refuse a value that cannot stand in the column `name`, wherever that is."""
+    kind, low, high = RANGES[name]
+    for value in values:
+        of_kind = type(value) is kind  # a bool is no int here
+        if not (of_kind and low <= value <= high) or str(value) == "-0.0":
+            allowed = f"must be of type {kind.__name__}, from {low:g} to {high:g}"
+            raise check.wrong(f"{table}.{name}", value, allowed)
+
+
+def check_possible(config: Config, results: Results) -> None:
+    """Refuse tables that the run of a config cannot have.
+
+    Raises:
+        ValueError: naming the table and the column.
+    """
+    alone = config.sampler == "centralized"
+    for table, columns in TABLES.items():
+        rows = getattr(results, table)
+        for row in rows:
+            if row.keys() != {*columns}:
+                raise check.wrong(table, sorted(row), f"must have {', '.join(columns)}")
+        for name in columns:
+            if name != TIME or not alone:
+                check_column(table, name, [row[name] for row in rows])
+    epochs, steps = results.epochs, results.steps
+    if len(results.runs) != 1 or [row["epoch"] for row in epochs] != list(range(config.epochs)):
+        raise ValueError(f"runs and epochs must have 1 and {config.epochs} rows, in order")
+    (run,) = results.runs
+    if not (
+        [row["step"] for row in steps] == list(range(len(steps)))
+        and (run["num_steps"] == len(steps) or config.faults)
+        and run["test_accuracy"] == epochs[-1]["test_accuracy"]
+        and run["max_deviation"] >= max(row["deviation"] for row in steps)
+        and run["mean_deviation"] <= run["max_deviation"] * (1 + 1e-9)  # a mean is rounded
+        and all(is_share(row["test_accuracy"], run["test_images"]) for row in epochs)
+        and epochs[0]["loss"] == float(np.mean([row["loss"] for row in steps]))
+        and run["empty_clients"] < config.clients
+        and (run[TIME] is None) == alone
+    ):
+        raise ValueError("runs must agree with epochs, steps and the options")
+
+
+def is_share(accuracy: float, images: int) -> bool:
+    """Whether some number of right images of so many gives it, to the bit."""
+    return round(accuracy * images) / images == accuracy

@@ -1,0 +1,314 @@
+"""Each picture draws what its rows say."""
+
+import statistics
+from itertools import pairwise
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from pslref.app import plots
+from pslref.app.config import Config
+from pslref.app.grids import Row, labels
+from pslref.app.pictures import STYLES, save, shades
+from tests.drawn import drawn
+
+
+def test_compare_draws_mean_and_range_over_the_seeds_and_the_deviation_of_the_first(rng) -> None:
+    samplers, seeds = ["ugs", "centralized", "fls"], [7, 3, 5]
+    lengths = {"ugs": 5, "centralized": 5, "fls": 8}
+    epochs = [
+        {"sampler": sampler, "seed": seed, "epoch": epoch, "test_accuracy": rng.random()}
+        for sampler in samplers
+        for seed in seeds
+        for epoch in range(4)
+    ]
+    steps = [
+        {"sampler": sampler, "seed": seed, "step": step, "deviation": 2 * rng.random()}
+        for sampler in samplers
+        for seed in seeds
+        for step in range(lengths[sampler])
+    ]
+    picture = plots.compare(epochs, steps)
+    left, right = drawn(picture.figure)
+    assert picture.figure.get_size_inches() == pytest.approx((10, 4))
+    assert left.xlabel == "epoch"
+    assert left.ylabel == "test accuracy in %, mean and range over seeds"
+    assert right.xlabel == "step of the first epoch, first seed"
+    assert (right.ylabel, right.ylim) == ("batch deviation Δ", (0, 2))
+    assert list(left.xticks.values()) == ["1", "2", "3", "4"]
+    assert (right.legend, left.legend) == (samplers, [])
+    assert left.all_is_seen()
+    assert right.all_is_seen()
+    assert left.lines.keys() == left.bands.keys() == right.lines.keys() == set(samplers)
+    for sampler in samplers:
+        accuracies = [
+            [
+                100 * r["test_accuracy"]
+                for r in epochs
+                if (r["sampler"], r["epoch"]) == (sampler, epoch)
+            ]
+            for epoch in range(4)
+        ]
+        mean, low, high = ([f(a) for a in accuracies] for f in (statistics.mean, min, max))
+        np.testing.assert_allclose(left.lines[sampler], [[1, 2, 3, 4], mean])
+        np.testing.assert_allclose(left.bands[sampler], [[1, 2, 3, 4], low, high])
+        deviation = [
+            [r["step"] + 1, r["deviation"]]
+            for r in steps
+            if (r["sampler"], r["seed"]) == (sampler, 7)
+        ]
+        np.testing.assert_array_equal(right.lines[sampler].T, deviation)
+        np.testing.assert_allclose(np.mean(picture.data[sampler][0], axis=0), mean)
+        np.testing.assert_array_equal(picture.data[sampler][1], right.lines[sampler][1])
+        assert left.looks[sampler] == right.looks[sampler]
+        assert left.looks[sampler][0] == to_hex(STYLES[sampler]["color"])
+
+
+def test_deviation_draws_the_exact_line_in_its_band_and_the_bounds_that_say_something(rng) -> None:
+    bounds = {"ugs": (1.5, 0.7), "lds": (None, None), "fls": (2.5, 1.9), "fpls": (2.0, 0.6)}
+    steps = [
+        {"sampler": sampler, "step": t, "batch_size": 3 if t == 4 else 4}
+        | dict(zip(("low", "expected", "high"), sorted(2 * rng.random(3)), strict=True))
+        for sampler in bounds
+        for t in range(5)
+    ]
+    summary = [
+        {"sampler": sampler, "num_steps": 5, "serfling": serfling, "l1_bound": l1_bound}
+        for sampler, (serfling, l1_bound) in bounds.items()
+    ]
+    picture = plots.deviation(steps, summary)
+    panels = drawn(picture.figure)
+    assert picture.figure.get_size_inches() == pytest.approx((10.2, 6.4))
+    assert [panel.title for panel in panels] == list(bounds)
+    assert [panel.ylabel for panel in panels] == ["batch deviation Δ", "", "", "batch deviation Δ"]
+    levels = [
+        {"Serfling, all classes: 1.50": (1, 4, 1.5), "bound on Δ itself: 0.70": (1, 4, 0.7)},
+        {},
+        {"bound on Δ itself: 1.90": (1, 4, 1.9)},
+        {"bound on Δ itself: 0.60": (1, 4, 0.6)},
+    ]
+    for panel, sampler, expected in zip(panels, bounds, levels, strict=True):
+        rows = [row for row in steps if row["sampler"] == sampler]
+        x = [row["step"] + 1 for row in rows]
+        line, band = panel.lines["expected, exact"], panel.bands["95 % of simulations"]
+        np.testing.assert_array_equal(line, [x, [row["expected"] for row in rows]])
+        np.testing.assert_array_equal(picture.data[sampler], line[1])
+        np.testing.assert_array_equal(band.T, [(r["step"] + 1, r["low"], r["high"]) for r in rows])
+        assert panel.levels == expected
+        assert panel.legend == ["95 % of simulations", "expected, exact", *expected]
+        assert (panel.xlabel, panel.ylim) == ("step of the epoch", (0, 2))
+        assert panel.all_is_seen()
+
+
+SETTINGS = ("sampler", "delta", "concentration", "slack", "assign", "batch_size")
+SCHEDULES = [
+    ("ugs", None, None, None, None),
+    *(("lds", delta, c, None, None) for c in (0.01, 1.0) for delta in (0.5, 2.0, 1.0)),
+    *(("targets", None, None, slack, "slowest-first") for slack in (0.0, 0.2)),
+    ("targets", None, None, 0.0, "balanced"),
+]
+
+
+def planned(rng: np.random.Generator, *batch_sizes: int) -> list[Row]:
+    """Rows of a plan, of which the first and the fourth are the best."""
+    return [
+        dict(zip(SETTINGS, (*schedule, batch_size), strict=True))
+        | {"epoch_time": 100 + 900 * rng.random(), "max_deviation": rng.random()}
+        | {"least_time": 4000 / batch_size, "pareto": i in (0, 3)}
+        for batch_size in batch_sizes
+        for i, schedule in enumerate(SCHEDULES)
+    ]
+
+
+def test_plan_draws_each_schedule_the_best_and_the_least_time(rng: np.random.Generator) -> None:
+    rows = planned(rng, 64)
+    picture = plots.plan(rows)
+    (panel,) = drawn(picture.figure)
+    assert picture.figure.get_size_inches() == pytest.approx((8, 4.8))
+    places = np.array([(row["epoch_time"], row["max_deviation"]) for row in rows])
+    names = ["ugs", "lds, c = 0.01", "lds, c = 1", "targets", "targets, balanced"]
+    assert list(panel.lines) == list(picture.data) == names
+    for name, (start, end) in zip(names, pairwise((0, 1, 4, 7, 9, 10)), strict=True):
+        np.testing.assert_array_equal(panel.lines[name].T, places[start:end])
+        np.testing.assert_array_equal(picture.data[name], places[start:end])
+        assert panel.looks[name][0] == STYLES[name.split(",")[0]]["color"]
+    deltas = ("δ=0.5", "δ=2", "δ=1")
+    settings = ["", *2 * deltas, "slack=0", "slack=0.2", ""]
+    by_place = dict(zip(map(tuple, places), settings, strict=True))
+    assert len(panel.notes) >= 5
+    assert all(by_place[x, y] == text for text, x, y in panel.notes)
+    np.testing.assert_array_equal(panel.rings["no other is better in both"].T, places[[0, 3]])
+    assert panel.walls == {"no schedule is faster": [62.5]}
+    assert panel.looks["no schedule is faster"][:2] == ("#000000", ":")
+    assert len({look[1:] for look in panel.looks.values()}) == len(panel.looks)  # without colour
+    assert panel.legend == [*names, "no other is better in both", "no schedule is faster"]
+    assert panel.xlabel == "epoch time, in delays of the fastest possible client"
+    assert panel.ylabel == "largest expected batch deviation Δ of an epoch"
+    assert panel.xlim[0] == panel.ylim[0] == 0
+    assert panel.xlim[1] > 1.05 * places[:, 0].max()  # so that there is room for the notes
+    assert panel.ylim[1] > 1.1 * places[:, 1].max()
+
+
+def test_plan_names_the_batch_size_where_there_are_several(rng: np.random.Generator) -> None:
+    (panel,) = drawn(plots.plan(planned(rng, 64, 128)).figure)
+    assert panel.walls == {"no schedule is faster": [31.25, 62.5]}
+    assert len(panel.lines) == 10
+    assert list(panel.lines)[1::5] == ["lds, c = 0.01, B = 64", "lds, c = 0.01, B = 128"]
+    assert panel.lines["targets, B = 128"].shape == (2, 2)
+    assert len({look[1:] for look in panel.looks.values()}) == len(panel.looks)
+
+
+def row(sampler: str, accuracy: float | None, std: float | None = 0.1, **fields: object) -> dict:
+    return (
+        dict.fromkeys(labels(Config()))
+        | {"sampler": sampler, "test_accuracy": accuracy, "test_accuracy_std": std}
+        | fields
+    )
+
+
+SWEPT = [
+    row("centralized", 0.9),
+    *(
+        row(sampler, 0.1 * i, None if sampler == "fls" else 0.01, partition=partition, clients=k)
+        for sampler in ("fls", "ugs")
+        for partition in ("iid", "severe")
+        for i, k in enumerate([128, 16])
+    ),
+    row("lds", None, None, partition="iid", clients=16),
+]
+
+
+def test_accuracy_against_clients_in_a_panel_for_each_partition() -> None:
+    shown = plots.sweep(SWEPT, ["partition", "clients"])
+    panels = drawn(shown.figure)
+    assert [panel.title for panel in panels] == ["partition = iid", "partition = severe"]
+    assert [panel.ylabel for panel in panels] == ["test accuracy in %, mean ± std", ""]
+    (legend,) = shown.figure.legends
+    samplers = [text.get_text() for text in legend.get_texts()]
+    assert samplers == ["centralized", "fls", "ugs"]
+    assert legend.get_window_extent().x0 > shown.figure.axes[-1].get_window_extent().x1
+    assert shown.figure.get_size_inches() == pytest.approx((8.6, 3.4))
+    for panel in panels:
+        assert panel.xlabel == "clients K"
+        assert panel.xticks == {0: "128", 1: "16"}
+        assert panel.bars.keys() == set(samplers)
+        for sampler, bars in panel.bars.items():
+            points = [
+                (
+                    [128, 16].index(row["clients"]),
+                    row["test_accuracy"],
+                    row["test_accuracy_std"] or 0,
+                )
+                for row in SWEPT
+                if row["sampler"] == sampler and row["clients"]
+                if row["partition"] == panel.title.removeprefix("partition = ")
+            ]
+            if sampler == "centralized":  # which heeds neither, and is drawn at both
+                points = [(0, 0.9, 0.1), (1, 0.9, 0.1)]
+            x, accuracy, std = np.transpose(points)
+            expected = 100 * np.array([accuracy, accuracy - std, accuracy + std])
+            np.testing.assert_allclose(bars[1:], expected, atol=1e-12)
+            np.testing.assert_allclose(bars[0], x, atol=0.15)
+            assert panel.looks[sampler][0] == to_hex(STYLES[sampler]["color"])
+        assert panel.all_is_seen()
+
+
+def test_samplers_are_told_apart_without_colour_and_beside_each_other() -> None:
+    (panel, _) = drawn(plots.sweep(SWEPT, ["partition", "clients"]).figure)
+    assert len({look[1:] for look in panel.looks.values()}) == 3
+    assert len({look[3] for look in panel.looks.values()}) == 3
+    assert np.diff(sorted(bars[0, 0] for bars in panel.bars.values())).min() > 0.05
+
+
+def test_without_clients_the_first_field_that_varies_is_on_the_axis() -> None:
+    rows = [
+        row("ugs", (4 * b + 2 * m + d) / 100, batch_size=(32, 64)[b], model=("mlp", "cnn")[m],
+            dtype=("float32", "float64")[d])
+        for b in (0, 1)
+        for m in (0, 1)
+        for d in (0, 1)
+    ]  # fmt: skip
+    shown = plots.sweep(rows, ["batch_size", "model", "dtype"])
+    panels = drawn(shown.figure)
+    assert [panel.xlabel for panel in panels] == ["batch_size"] * 4
+    assert [panel.ylabel != "" for panel in panels] == [True, False, False, True]
+    assert len({panel.ylim for panel in panels}) == 1  # so that panels can be compared
+    assert panels[1].title == "model = mlp\ndtype = float64"
+    for i, panel in enumerate(panels):
+        np.testing.assert_allclose(panel.bars["ugs"][:2], [[0, 1], [i, 4 + i]])
+        assert panel.xticks == {0: "32", 1: "64"}
+
+
+def test_a_single_combination_is_one_point() -> None:
+    shown = plots.sweep([row("ugs", 0.5, clients=8)], [])
+    assert shown.data == {"": {"ugs": [(8, 50, 10)]}}
+    shown.figure.draw_without_rendering()
+
+
+def test_only_centralized_or_only_failures_are_drawn_too() -> None:
+    assert plots.sweep([row("centralized", 0.5)], []).data == {
+        "": {"centralized": [(None, 50, 10)]}
+    }
+    failed = plots.sweep([row("ugs", None, clients=8)], [])
+    failed.figure.draw_without_rendering()
+    assert failed.data == {"": {"ugs": []}}
+
+
+EPOCHS, STEPS = (
+    [
+        {"sampler": sampler, "seed": seed, name: i, column: 0.1 * i + 0.01 * seed}
+        for sampler in ("ugs", "fls")
+        for seed in (3, 4)
+        for i in range(3)
+    ]
+    for name, column in [("epoch", "test_accuracy"), ("step", "deviation")]
+)
+BANDS = [
+    {"sampler": "ugs", "step": t, "batch_size": 4, "expected": 0.2 + t, "low": 0.1, "high": 0.5}
+    for t in (0, 1)
+]
+BOUNDS = [{"sampler": "ugs", "num_steps": 2, "serfling": 1.5, "l1_bound": None}]
+FAULTS = [
+    {"sampler": "ugs", "faults": share, "test_accuracy": 0.9 - share, "mean_deviation": 0.3}
+    for share in (0, 0.5)
+]
+
+HOSTILE = {
+    "text.usetex": True,
+    "font.family": "a font that nobody has",
+    "font.size": 30,
+    "axes.grid": True,
+    "lines.linewidth": 9,
+    "figure.dpi": 33,
+    "savefig.bbox": "tight",
+    "savefig.transparent": True,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "other",
+    "pdf.fonttype": 42,
+}
+
+
+@pytest.mark.parametrize("form", ["png", "pdf", "svg"])
+def test_a_users_own_settings_change_no_byte(form: str, tmp_path: Path) -> None:
+    def all_bytes() -> list[bytes]:
+        pictures = [
+            shades({"FLS": [[0, 1], [2, 100]]}, "step", "client", "samples"),
+            plots.compare(EPOCHS, STEPS),
+            plots.faults(FAULTS),
+            plots.deviation(BANDS, BOUNDS),
+            plots.plan(planned(np.random.default_rng(0), 64)),
+            plots.sweep(SWEPT, ["partition", "clients"]),
+        ]
+        written = []
+        for i, picture in enumerate(pictures):
+            save(picture, tmp_path / f"{i}.{form}")
+            written.append((tmp_path / f"{i}.{form}").read_bytes())
+        return [*written, pictures[0]._repr_png_()]
+
+    expected = all_bytes()
+    with mpl.rc_context(HOSTILE):
+        assert all_bytes() == expected
+        assert mpl.rcParams["font.size"] == 30  # and the user keeps them
