@@ -80,10 +80,6 @@ def load(
         dtype: of the images, float64 or float32.
         files: "published" refuses files that hold something else than their authors published;
             "any" takes all of the same format and shapes.
-
-    Raises:
-        ValueError: also for a file that is missing (the sentence says how to get it), or one
-            that is not what it must be.
     """
     check.one_of("name", name, NAMES)
     dtype = check.float_dtype("dtype", dtype)

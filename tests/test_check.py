@@ -116,9 +116,9 @@ TOO_LARGE = {
     "fpls": lambda rng: sampling.fpls([MANY], 1),
     "until_empty": lambda rng: sampling.until_empty([MANY], [3]),
     "ugs": lambda rng: sampling.ugs([MANY], 3, rng),
-    "ugs_steps": lambda rng: next(sampling.ugs_steps([MANY], 3, rng)),
+    "ugs_steps": lambda rng: next(iter(sampling.ugs_steps([MANY], 3, rng))),
     "lds": lambda rng: sampling.lds([[MANY]], 3, rng),
-    "lds_steps": lambda rng: next(sampling.lds_steps([[MANY]], 3, rng)),
+    "lds_steps": lambda rng: next(iter(sampling.lds_steps([[MANY]], 3, rng))),
     "slowest_first": lambda rng: sampling.slowest_first([2**27] * 2, [1, 2], 1),
     "targets": lambda rng: sampling.targets([[MANY]], 3, rng, delays=[1]),
     "balanced": lambda rng: sampling.targets(

@@ -47,7 +47,7 @@ def test_the_digest_heeds_no_hidden_file_such_as_an_editor_leaves(copy: Path) ->
 
 def test_the_digest_sees_a_changed_line_a_changed_byte_and_another_name(copy: Path) -> None:
     found = {versions.digest(copy)}
-    optimizer = copy / "nn" / "optim.py"
+    optimizer = copy / "nn" / "sgd.py"
     text = optimizer.read_text()
     halved = text.replace("learning_rate *", "learning_rate / 2 *")
     assert halved != text

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pslref import data, nn, partition, sampling, split, theory
+from pslref.app import scenario
 from pslref.app.config import Config
 from pslref.app.grids import configs
 from pslref.data import Dataset
@@ -144,11 +145,30 @@ def rows() -> Iterator[Row]:
     dealt = {"labels": LABELS, "num_clients": 2, "rng": rng()}
     not_dealt = {"labels": labels, "num_clients": LARGE, "rng": RNG}
     yield Row(partition.iid, dealt, not_dealt)
-    yield Row(partition.by_name, dealt | {"name": "severe"}, not_dealt | {"name": NAME})
+    yield Row(scenario.partition_named, dealt | {"name": "severe"}, not_dealt | {"name": NAME})
     yield Row(
         partition.extended_dirichlet,
         dealt | {"classes_per_client": 1, "alpha": 1.0},
         not_dealt | {"classes_per_client": LARGE, "alpha": [*POSITIVE, 1e305]},
+    )
+    yield Row(
+        partition.dirichlet,
+        dealt | {"alpha": 1.0, "least": 0},
+        not_dealt | {"alpha": [*POSITIVE, 1e305], "least": [*NATURAL, 3]},
+    )
+    yield Row(
+        partition.shards,
+        dealt | {"shards_per_client": 1},
+        not_dealt | {"num_clients": [*LARGE, 5], "shards_per_client": [*LARGE, 3]},
+    )
+    owners = [
+        None, 3, "abcd", {}, [], [0, 1], [[0, 1], [0, 1]], [0.5, 1, 1, 1], [None] * 4, [1j] * 4,
+        [True] * 4, [[0], [1, 2], 3, 4], np.ma.array([0, 1, 0, 1], mask=[0, 1, 0, 0]),
+    ]  # fmt: skip
+    yield Row(
+        partition.from_owners,
+        {"owners": [0, 1, 1, 0], "labels": LABELS},
+        {"owners": owners, "labels": labels},
     )
     indices = [
         None, 3, "ab", {}, [], [0, 1], [[0, 1]], [[0, 1], [2, 2]], [[0, 1], [2, 9]], [[0, 1], [-1]],

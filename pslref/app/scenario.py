@@ -5,13 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pslref import data, nn, partition, sampling
+from pslref import check, data, nn, partition, sampling
 from pslref.app.config import Config
-from pslref.check import FloatArray, IntArray
+from pslref.check import ArrayLike, FloatArray, IntArray
 from pslref.data import Dataset
 from pslref.partition import Partition
+from pslref.partition.held import checked
 from pslref.sampling import Schedule
 from pslref.split import straggler_delays
+
+PRESETS = {"mild": (5, 3.0), "severe": (2, 3.0)}  # (C, alpha) of the paper's two splits
 
 # One random stream each; a new purpose comes last, so that the others' streams stay.
 PURPOSES = ("partition", "weights", "schedule", "clients", "delays", "faults")
@@ -57,7 +60,7 @@ def scenario(
 ) -> tuple[Partition, Clients]:
     """Who holds which samples, and what is known of them; centralized, one client holds all."""
     rng = streams["partition"]
-    part = partition.by_name(config.partition, dataset.y_train, config.clients, rng)
+    part = partition_named(config.partition, dataset.y_train, config.clients, rng)
     delays = straggler_delays(
         config.clients, streams["delays"], config.fraction, config.slowdown, config.jitter
     )
@@ -67,6 +70,21 @@ def scenario(
     if config.sampler == "centralized":
         return Partition([np.arange(dataset.y_train.size)], dataset.y_train), clients.pooled()
     return part, clients
+
+
+def partition_named(
+    name: str, labels: ArrayLike, num_clients: int, rng: np.random.Generator
+) -> Partition:
+    """The paper's splits: iid, mild (C = 5, α = 3) or severe (C = 2, α = 3). [paper]"""
+    if check.one_of("partition", name, ["iid", *PRESETS]) == "iid":
+        return partition.iid(labels, num_clients, rng)
+    classes, alpha = PRESETS[name]
+    k, y, num_classes = checked(num_clients, labels)
+    least = -(-num_classes // classes)
+    if k < least:
+        why = f"each client holds {classes} of the classes, and none may be left over"
+        raise check.wrong("clients", num_clients, f"must be {least} or more, if {name}: {why}")
+    return partition.extended_dirichlet(y, num_clients, classes, alpha, rng)
 
 
 def network(config: Config, dataset: Dataset, rng: np.random.Generator) -> nn.Network:

@@ -1,12 +1,13 @@
 """Layers, loss, network and optimizer by hand (docs/method.md, section 7)."""
 
-from pslref.nn.convolution import Conv2d, cnn, keep_freed_memory
+from pslref.nn.convolution import Conv2d, keep_freed_memory
 from pslref.nn.gradcheck import gradient_errors, numerical_derivative
 from pslref.nn.layers import Flatten, Layer, Linear, ReLU
 from pslref.nn.loss import cross_entropy
-from pslref.nn.network import Network, mlp
+from pslref.nn.models import cnn, mlp
+from pslref.nn.network import Network
 from pslref.nn.norm import GroupNorm
-from pslref.nn.optim import SGD
+from pslref.nn.sgd import SGD
 from pslref.nn.windows import AvgPool2d, MaxPool2d
 
 __all__ = [

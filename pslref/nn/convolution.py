@@ -5,7 +5,6 @@ product, is 17 lines (`PlainConv2d` in tests/nn/test_convolution.py) and makes t
 times as long. So `Conv2d` lays images out such that windows are views, and copies a third of that.
 """
 
-from collections.abc import Sequence
 from math import prod
 
 import numpy as np
@@ -14,9 +13,8 @@ from numpy.random import Generator
 
 from pslref import check
 from pslref.check import Array, DTypeLike
-from pslref.nn.layers import Flatten, Layer, Linear, ReLU, he_normal, summed
-from pslref.nn.network import Network
-from pslref.nn.windows import MaxPool2d, check_images, shifts_along
+from pslref.nn.layers import Layer, he_normal, summed
+from pslref.nn.windows import check_images, shifts_along
 
 
 class Conv2d(Layer):
@@ -112,39 +110,6 @@ def _as_rows(images: Array) -> Array:
 def _as_images(rows: Array) -> Array:
     """(H, C, W, N) seen as (N, H, W, C)."""
     return rows.transpose(3, 0, 2, 1)
-
-
-def cnn(
-    input_shape: Sequence[int],
-    num_classes: int,
-    rng: Generator,
-    channels: Sequence[int] = (16, 32),
-    dtype: DTypeLike = np.float64,
-) -> Network:
-    """For each of `channels` a 3×3 convolution, ReLU and 2×2 max pool; then Flatten and Linear.
-
-    Args:
-        input_shape: (H, W, C) of an image; H and W large enough to be halved by every pool.
-        num_classes: M, the number of logits.
-        rng: draws the weights.
-        channels: of each convolution.
-        dtype: float32 or float64.
-    """
-    check.integer("num_classes", num_classes, 1)
-    shape = check.integers("input_shape", input_shape, ndim=1, low=1)
-    convolutions = check.integers("channels", channels, ndim=1, low=1).tolist()
-    halvings = 2 ** len(convolutions)
-    if shape.size != 3 or shape[:2].min() < halvings:
-        allowed = f"must be (H, W, C), H and W at least 2^{len(convolutions)}"
-        raise check.wrong("input_shape", input_shape, allowed)
-    height, width, inputs = shape.tolist()
-    layers: list[Layer] = []
-    for outputs in convolutions:
-        conv = Conv2d(inputs, outputs, kernel=3, padding=1, rng=rng, dtype=dtype)
-        layers += [conv, ReLU(), MaxPool2d(2)]
-        inputs = outputs
-    features = (height // halvings) * (width // halvings) * inputs
-    return Network([*layers, Flatten(), Linear(features, num_classes, rng, dtype)])
 
 
 def keep_freed_memory() -> None:

@@ -2,14 +2,11 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
-from itertools import pairwise
 from typing import Any
 
-import numpy as np
-
 from pslref import check
-from pslref.check import Array, ArrayLike, DTypeLike
-from pslref.nn.layers import Cache, Flatten, Layer, Linear, ReLU
+from pslref.check import Array, ArrayLike
+from pslref.nn.layers import Cache, Layer
 
 
 class Network:
@@ -77,20 +74,3 @@ class Network:
             for index, arrays in enumerate(by_layer, self.first)
             for name, array in arrays.items()
         }
-
-
-def mlp(widths: Sequence[int], rng: np.random.Generator, dtype: DTypeLike = np.float64) -> Network:
-    """Flatten, then Linear layers with a ReLU between every two.
-
-    Args:
-        widths: of the flattened input, the hidden layers, and the logits; [64, 32, 10] makes
-            Flatten, Linear, ReLU, Linear.
-        rng: draws the weights.
-        dtype: float32 or float64.
-    """
-    if check.integers("widths", widths, ndim=1, low=1).size < 2:
-        raise check.wrong("widths", widths, "must hold at least the input's and the logits' width")
-    layers: list[Layer] = [Flatten()]
-    for rows, columns in pairwise(widths):
-        layers += [Linear(rows, columns, rng, dtype), ReLU()]
-    return Network(layers[:-1])

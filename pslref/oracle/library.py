@@ -11,7 +11,7 @@ from pslref.oracle.backends import Spec, Values
 from pslref.oracle.ops import LAYERS, OPS, STEP
 from pslref.oracle.replay import InOrder, RecordedClients, RecordedShuffle
 from pslref.partition import Partition
-from pslref.sampling import dirichlet, mixing
+from pslref.sampling import dirichlet
 from pslref.split import Simulation
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -94,12 +94,12 @@ class Library:
 
     def _lds_prior(self, i: Values) -> Values:
         arguments = (i[name] for name in OPS["lds_prior"].inputs)
-        return {"alpha": mixing.prior(*arguments)}
+        return {"alpha": dirichlet.prior(*arguments)}
 
     def _lds_em(self, i: Values) -> Values:
         counts = i["class_counts"]
         beta = counts / counts.sum(axis=1, keepdims=True)
-        weights, _ = mixing.em(
+        weights, _ = dirichlet.em(
             i["alpha"], beta, i["label_counts"], i["start"], tol=0.0, max_iter=i["iterations"]
         )
         return {"mixing_weights": weights}

@@ -1,13 +1,12 @@
 """Who brings how many samples to which step: the paper's subject (docs/method.md, section 3)."""
 
-from pslref.sampling.dirichlet import lds
-from pslref.sampling.fixed import fls, fpls, until_empty
-from pslref.sampling.mixing import LdsOptions, mixing_weights
-from pslref.sampling.schedule import Schedule, Steps
+from pslref.sampling.fixed import fls, fpls
+from pslref.sampling.mixing import LdsOptions, lds, lds_steps, mixing_weights
+from pslref.sampling.schedule import Schedule
 from pslref.sampling.slowest import slowest_first
 from pslref.sampling.targets import targets
 from pslref.sampling.uniform import global_batch_sizes, ugs
-from pslref.sampling.walks import fls_steps, fpls_steps, lds_steps, ugs_steps
+from pslref.sampling.walks import Steps, fls_steps, fpls_steps, ugs_steps, until_empty
 
 __all__ = [
     "LdsOptions",

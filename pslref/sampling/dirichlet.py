@@ -1,98 +1,76 @@
-"""LDS: clients are drawn from mixing weights, until they have no samples left."""
+"""LDS: clients are drawn from mixing weights, until they have no samples left. (method.md 3.3)
 
-from typing import Unpack
+The weights π are the mode of a posterior: a Dirichlet prior that leans towards slow clients
+(`prior`), and S labels that pull the class mixture Σ_k π_k β_k to the pooled one (`em`). Each step
+draws its samples' clients from π (`draw`). `mixing.lds` is these formulas with their arguments
+checked.
+"""
+
+from collections.abc import Callable
 
 import numpy as np
 
-from pslref import check
-from pslref.check import ArrayLike, FloatArray, IntArray
-from pslref.sampling.mixing import LdsOptions, Posterior
-from pslref.sampling.schedule import Schedule, Steps
-from pslref.sampling.uniform import REMAINDERS, global_batch_sizes
+from pslref.check import FloatArray, IntArray
+from pslref.sampling.schedule import Walk
+
+# Of a client that has samples, when a large delta makes its prior or its weight underflow. No
+# draw can tell it from 0, but no division is by 0, and its turn comes when the others are empty.
+LEAST_WEIGHT = 1e-250
 
 
-def lds(
-    class_counts: ArrayLike,
-    batch_size: int,
-    rng: np.random.Generator,
-    *,
-    reestimate: bool = True,
-    remainder: str = "short",
-    **options: Unpack[LdsOptions],
-) -> Schedule:
-    """Latent Dirichlet sampling: stragglers run out of data early, the rest runs without them.
+def prior(
+    sizes: IntArray, pseudo_samples: int, concentration: float, delta: float, delays: FloatArray
+) -> FloatArray:
+    """The parameters of the Dirichlet prior: α_k = c · Z · r_k · exp(δ · z_k), (K,).
 
-    The mixing weights π are the mode of a posterior: a Dirichlet prior that leans towards slow
-    clients (`mixing.prior`), and S labels that pull the class mixture Σ_k π_k β_k to the pooled
-    one (`mixing.em`). Each step draws its samples' clients from π (`draw`). T = ⌈N / B⌉. With
-    delta = 0 π starts at the shares n_k / N: UGS, but for drawing with fixed instead of remaining
-    shares. [paper: idea, prior and constants; reading: the EM step] (method.md 3.3)
-
-    Args:
-        class_counts: (K, M) samples n_km of class m at client k, whole numbers.
-        batch_size: the global batch size B, 1 ≤ B ≤ N.
-        rng: the source of randomness.
-        reestimate: whether EM goes on over the clients that are left when some have run out, with
-            α, β and S_m of the whole data [reading]; if not, the weights are renormalised.
-        remainder: "short" or "even", as in `ugs`.
-        **options: any of these, by name.
-            delays (None): (K,) delay of each client per step, finite, 0 or more, in any unit.
-            delta (0): δ ≥ 0, how strongly the prior leans towards the slow. It acts on z-scores,
-            which know no scale: delays 0.1 % apart count like tenfold ones.
-            concentration (1): c > 0; the larger, the more the prior counts against the labels.
-            pseudo_samples (⌊N / 2⌋, within 2 and 1000): S, 2 ≤ S < N.
-            labels ("expected"): S_m = S · p_m [reading]; "sampled": drawn from the pooled data
-            without replacement [paper], once per schedule.
-            tol (1e-8), max_iter (10,000): EM stops when the weights change by less (L1).
-
-    Warns:
-        RuntimeWarning: once per schedule, if EM reaches max_iter: small c and large δ are slow.
+    r_k = n_k / N, Z = S (N − 1) / (N − S) − 1, and z_k is the delay's z-score over all K clients,
+    0 if all are equal. [paper] (method.md 3.3)
     """
-    return Schedule.from_steps(
-        *walk(class_counts, batch_size, rng, reestimate, remainder, **options)
-    )
+    total, s = int(sizes.sum()), pseudo_samples
+    pool = max(total, s + 1)  # with N = 1 or 2 no S is between 2 and N - 1: the pool counts as 3
+    precision = concentration * (s * (pool - 1) / (pool - s) - 1)
+    alpha = precision * (sizes / total) * np.exp(delta * z_scores(delays))
+    return np.where(sizes > 0, np.maximum(alpha, LEAST_WEIGHT), 0.0)
 
 
-def walk(
-    class_counts: ArrayLike,
-    batch_size: int,
-    rng: np.random.Generator,
-    reestimate: bool,
-    remainder: str,
-    **options: Unpack[LdsOptions],
-) -> tuple[Steps, int, int]:
-    """The steps of `lds`; how many; of how many clients."""
-    check.generator("rng", rng)
-    check.kind("reestimate", reestimate, bool)
-    counts = check.class_counts("class_counts", class_counts)
-    total = int(counts.sum())
-    num_steps = -(-total // check.integer("batch_size", batch_size, 1, total))
-    check.one_of("remainder", remainder, REMAINDERS)
-    posterior = Posterior(counts, rng, **options)
-    steps = _steps(counts.sum(axis=1), batch_size, remainder, posterior, reestimate, rng)
-    return steps, num_steps, len(counts)
+def z_scores(delays: FloatArray) -> FloatArray:
+    """(K,) z_k = (d_k − mean d) / std d, 0 if all are equal."""
+    if delays.min() == delays.max():
+        return np.zeros(delays.size)
+    scaled = delays / delays.max()  # so that the squares in the deviation cannot overflow
+    z: FloatArray = (scaled - scaled.mean()) / scaled.std()
+    return z
 
 
-def _steps(
-    sizes: IntArray,
-    batch_size: int,
-    remainder: str,
-    posterior: Posterior,
-    reestimate: bool,
-    rng: np.random.Generator,
-) -> Steps:
-    clients = np.flatnonzero(sizes)
-    left, weights = sizes[clients], posterior.alpha[clients]
-    estimate = True
-    for size in global_batch_sizes(int(sizes.sum()), batch_size, remainder):
-        if estimate:
-            weights = posterior.weights(clients, weights)
-        counts = draw(weights, left, int(size), rng)
-        yield clients[counts > 0], counts[counts > 0]
-        left = left - counts
-        stay = left > 0
-        estimate = reestimate and not stay.all()
-        clients, left, weights = clients[stay], left[stay], weights[stay]
+def em(
+    alpha: FloatArray,
+    client_class_probs: FloatArray,
+    label_counts: FloatArray,
+    start: FloatArray,
+    tol: float,
+    max_iter: int,
+) -> tuple[FloatArray, float]:
+    """The weights π with the largest Σ_m S_m log Σ_k π_k β_km + Σ_k α_k log π_k, by EM.
+
+    E: γ_mk = π_k β_km / Σ_j π_j β_jm. M: π_k ∝ Σ_m S_m γ_mk + α_k. [reading] (method.md 3.3)
+
+    `start` (K,), positive and of any sum, is where it starts; β (K, M) are the class distributions
+    of clients that have samples; labels S_m (M,) of a class that none of them holds are dropped.
+    Returns π, (K,), summing to 1, and its last L1 change, which is below `tol` or, after
+    `max_iter` iterations, is not.
+    """
+    held = client_class_probs.any(axis=0)
+    beta, labels = client_class_probs[:, held], label_counts[held]
+    weights = np.maximum(start / start.sum(), LEAST_WEIGHT)
+    for _ in range(max_iter):
+        mixture = weights @ beta  # Σ_j π_j β_jm
+        updated = weights * (beta @ (labels / mixture)) + alpha  # Σ_m S_m γ_mk + α_k
+        updated = np.maximum(updated / updated.sum(), LEAST_WEIGHT)
+        change = float(np.abs(updated - weights).sum())
+        weights = updated
+        if change < tol:
+            break
+    return weights, change
 
 
 def draw(
@@ -112,3 +90,28 @@ def draw(
         clients = np.searchsorted(cumulative, points, side="right")
         counts = np.minimum(counts + np.bincount(clients, minlength=left.size), left)
     return counts
+
+
+def drawn_steps(
+    batches: IntArray,
+    sizes: IntArray,
+    start: FloatArray,
+    estimated: Callable[[IntArray, FloatArray], FloatArray],
+    reestimate: bool,
+    rng: np.random.Generator,
+) -> Walk:
+    """One epoch: draw, let those go who have no samples left, and weigh the others anew.
+
+    `estimated` gives the weights of the clients that are left, (K',), from those they had; (K,)
+    `start` before the first step. Without `reestimate` they keep theirs.
+    """
+    clients = np.flatnonzero(sizes)
+    left, weights = sizes[clients], estimated(clients, start[clients])
+    for size in batches.tolist():
+        counts = draw(weights, left, size, rng)
+        yield clients[counts > 0], counts[counts > 0]
+        left = left - counts
+        stay = left > 0
+        clients, left, weights, gone = clients[stay], left[stay], weights[stay], not stay.all()
+        if gone and reestimate and clients.size:
+            weights = estimated(clients, weights)

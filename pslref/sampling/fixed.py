@@ -4,7 +4,7 @@ import numpy as np
 
 from pslref import check
 from pslref.check import ArrayLike, IntArray
-from pslref.sampling.schedule import Schedule, Steps
+from pslref.sampling.schedule import Schedule, Walk
 
 
 def fls(sizes: ArrayLike, batch_size: int) -> Schedule:
@@ -34,25 +34,11 @@ def fpls(sizes: ArrayLike, batch_size: int) -> Schedule:
     return Schedule.from_steps(*walk(sizes, batch_size, proportional=True))
 
 
-def until_empty(sizes: ArrayLike, local: ArrayLike) -> Schedule:
-    """Every client brings b_k samples to each step, and at last what it has left.
-
-    Args:
-        sizes: (K,) samples of each client, whole numbers.
-        local: (K,) b_k, 1 or more for a client that has samples.
-    """
-    n = check.client_sizes("sizes", sizes)
-    b = check.integers("local", local, ndim=1)
-    if b.size != n.size or ((b == 0) & (n > 0)).any():
-        raise check.wrong("local", local, "must be 1 or more for each client that has samples")
-    return Schedule.from_steps(_steps(n, b), steps_until_empty(n, b), n.size)
-
-
-def walk(sizes: ArrayLike, batch_size: int, proportional: bool) -> tuple[Steps, int, int]:
+def walk(sizes: ArrayLike, batch_size: int, proportional: bool) -> tuple[Walk, int, int]:
     """The steps of `fls` or, if proportional, of `fpls`; how many; of how many clients."""
     n = check.client_sizes("sizes", sizes)
-    b = local_batch_sizes(n, check.integer("batch_size", batch_size, 1, int(n.sum())), proportional)
-    return _steps(n, b), steps_until_empty(n, b), n.size
+    b = check.integer("batch_size", batch_size, 1, int(n.sum()))
+    return used_up(n, local_batch_sizes(n, b, proportional))
 
 
 def local_batch_sizes(sizes: IntArray, batch_size: int, proportional: bool) -> IntArray:
@@ -60,11 +46,6 @@ def local_batch_sizes(sizes: IntArray, batch_size: int, proportional: bool) -> I
     parts = sizes if proportional else np.ones_like(sizes)
     local: IntArray = np.maximum(1, _rounded(batch_size * parts, int(parts.sum())))
     return np.minimum(sizes, 1) * local
-
-
-def steps_until_empty(sizes: IntArray, local: IntArray) -> int:
-    """T = max_k ⌈n_k / b_k⌉, over the clients that have samples."""
-    return int(np.max(-(-sizes // np.maximum(local, 1))))
 
 
 def _rounded(numerator: IntArray, denominator: int) -> IntArray:
@@ -75,7 +56,17 @@ def _rounded(numerator: IntArray, denominator: int) -> IntArray:
     return rounded
 
 
-def _steps(sizes: IntArray, local: IntArray) -> Steps:
+def used_up(sizes: IntArray, local: IntArray) -> tuple[Walk, int, int]:
+    """Every client brings b_k samples to each step, and at last what it has left."""
+    return _steps(sizes, local), steps_until_empty(sizes, local), sizes.size
+
+
+def steps_until_empty(sizes: IntArray, local: IntArray) -> int:
+    """T = max_k ⌈n_k / b_k⌉, over the clients that have samples."""
+    return int(np.max(-(-sizes // np.maximum(local, 1))))
+
+
+def _steps(sizes: IntArray, local: IntArray) -> Walk:
     clients = np.flatnonzero(sizes)
     left, local = sizes[clients], local[clients]
     while clients.size:

@@ -1,6 +1,5 @@
-"""The mixing weights of LDS: they fit the classes, and lean towards the slow clients."""
+"""LDS with its options: the mixing weights fit the classes, and lean towards the slow clients."""
 
-import math
 import warnings
 from typing import TypedDict, Unpack
 
@@ -8,10 +7,10 @@ import numpy as np
 
 from pslref import check
 from pslref.check import ArrayLike, FloatArray, IntArray
-
-# Of a client that has samples, when a large delta makes its prior or its weight underflow. No
-# draw can tell it from 0, but no division is by 0, and its turn comes when the others are empty.
-LEAST_WEIGHT = 1e-250
+from pslref.sampling.dirichlet import drawn_steps, em, prior, z_scores
+from pslref.sampling.schedule import Schedule
+from pslref.sampling.uniform import global_batch_sizes
+from pslref.sampling.walks import Steps
 
 TOO_MANY = 1_000_000_000  # samples, for NumPy's multivariate_hypergeometric
 AT_ONCE = 2**16  # places
@@ -27,6 +26,66 @@ class LdsOptions(TypedDict, total=False):
     labels: str
     tol: float
     max_iter: int
+
+
+def lds(
+    class_counts: ArrayLike,
+    batch_size: int,
+    rng: np.random.Generator,
+    *,
+    reestimate: bool = True,
+    remainder: str = "short",
+    **options: Unpack[LdsOptions],
+) -> Schedule:
+    """Latent Dirichlet sampling: stragglers run out of data early, the rest runs without them.
+
+    Each step draws its samples' clients from mixing weights. T = ⌈N / B⌉. With delta = 0 these
+    start at the shares n_k / N: UGS, but for drawing with fixed instead of remaining shares.
+    [paper: idea, prior and constants; reading: the EM step] (method.md 3.3)
+
+    Args:
+        class_counts: (K, M) samples n_km of class m at client k, whole numbers.
+        batch_size: the global batch size B, 1 ≤ B ≤ N.
+        rng: the source of randomness.
+        reestimate: whether EM goes on over the clients that are left when some have run out, with
+            α, β and S_m of the whole data [reading]; if not, the weights are renormalised.
+        remainder: "short" or "even", as in `ugs`.
+        **options: any of these, by name.
+            delays (None): (K,) delay of each client per step, finite, 0 or more, in any unit.
+            delta (0): δ ≥ 0, how strongly the prior leans towards the slow. It acts on z-scores,
+            which know no scale: delays 0.1 % apart count like tenfold ones.
+            concentration (1): c > 0; the larger, the more the prior counts against the labels.
+            pseudo_samples (⌊N / 2⌋, within 2 and 1000): S, 2 ≤ S < N.
+            labels ("expected"): S_m = S · p_m [reading]; "sampled": drawn from the pooled data
+            without replacement [paper], once per schedule.
+            tol (1e-8), max_iter (10,000): EM stops when the weights change by less (L1).
+
+    Warns:
+        RuntimeWarning: once per schedule, if EM reaches max_iter: small c and large δ are slow.
+    """
+    return lds_steps(
+        class_counts, batch_size, rng, reestimate=reestimate, remainder=remainder, **options
+    ).schedule()
+
+
+def lds_steps(
+    class_counts: ArrayLike,
+    batch_size: int,
+    rng: np.random.Generator,
+    *,
+    reestimate: bool = True,
+    remainder: str = "short",
+    **options: Unpack[LdsOptions],
+) -> Steps:
+    """The steps of `lds` one by one."""
+    check.generator("rng", rng)
+    check.kind("reestimate", reestimate, bool)
+    counts = check.class_counts("class_counts", class_counts)
+    sizes = counts.sum(axis=1)
+    batches = global_batch_sizes(int(sizes.sum()), batch_size, remainder)
+    posterior = Posterior(counts, rng, **options)
+    walk = drawn_steps(batches, sizes, posterior.alpha, posterior.weights, reestimate, rng)
+    return Steps(walk, batches.size, sizes.size)
 
 
 def mixing_weights(
@@ -45,60 +104,6 @@ def mixing_weights(
     posterior = Posterior(counts, rng, **options)
     weights[clients] = posterior.weights(clients, posterior.alpha[clients])
     return weights
-
-
-def prior(
-    sizes: IntArray, pseudo_samples: int, concentration: float, delta: float, delays: FloatArray
-) -> FloatArray:
-    """The parameters of the Dirichlet prior: α_k = c · Z · r_k · exp(δ · z_k), (K,).
-
-    r_k = n_k / N, Z = S (N − 1) / (N − S) − 1, and z_k is the delay's z-score over all K clients,
-    0 if all are equal. [paper] (method.md 3.3)
-    """
-    total, s = int(sizes.sum()), pseudo_samples
-    pool = max(total, s + 1)  # with N = 1 or 2 no S is between 2 and N - 1: the pool counts as 3
-    precision = concentration * (s * (pool - 1) / (pool - s) - 1)
-    z = np.zeros(sizes.size)
-    if delta > 0 and delays.min() < delays.max():
-        scaled = delays / delays.max()  # so that the squares in the deviation cannot overflow
-        z = (scaled - scaled.mean()) / scaled.std()
-    steepest = delta * float(z.max())
-    if steepest > 700 or math.isinf(precision * math.exp(steepest)):
-        allowed = f"times the largest z-score, {z.max():g}, must be at most 700, the prior finite"
-        raise check.wrong("delta", delta, f"{allowed} (concentration = {concentration:g})")
-    alpha = precision * (sizes / total) * np.exp(delta * z)
-    return np.where(sizes > 0, np.maximum(alpha, LEAST_WEIGHT), 0.0)
-
-
-def em(
-    alpha: FloatArray,
-    client_class_probs: FloatArray,
-    label_counts: FloatArray,
-    start: FloatArray,
-    tol: float,
-    max_iter: int,
-) -> tuple[FloatArray, float]:
-    """The weights π with the largest Σ_m S_m log Σ_k π_k β_km + Σ_k α_k log π_k, by EM.
-
-    E: γ_mk = π_k β_km / Σ_j π_j β_jm. M: π_k ∝ Σ_m S_m γ_mk + α_k. [reading] (method.md 3.3)
-
-    `start` (K,), positive and of any sum, is where it starts; β (K, M) are the class distributions
-    of clients that have samples; labels S_m (M,) of a class that none of them holds are dropped.
-    Returns π, (K,), summing to 1, and its last L1 change, which is below `tol` or, after
-    `max_iter` iterations, is not.
-    """
-    held = client_class_probs.any(axis=0)
-    beta, labels = client_class_probs[:, held], label_counts[held]
-    weights = np.maximum(start / start.sum(), LEAST_WEIGHT)
-    for _ in range(max_iter):
-        mixture = weights @ beta  # Σ_j π_j β_jm
-        updated = weights * (beta @ (labels / mixture)) + alpha  # Σ_m S_m γ_mk + α_k
-        updated = np.maximum(updated / updated.sum(), LEAST_WEIGHT)
-        change = float(np.abs(updated - weights).sum())
-        weights = updated
-        if change < tol:
-            break
-    return weights, change
 
 
 class Posterior:
@@ -138,7 +143,12 @@ class Posterior:
             check.generator("rng", rng)
             sampled = without_replacement(class_sizes, min(s, total), rng)
             self.label_counts = sampled.astype(np.float64)
-        self.alpha = prior(sizes, s, c, delta, d)
+        z = float(z_scores(d).max())
+        with np.errstate(all="ignore"):
+            self.alpha = prior(sizes, s, c, delta, d)
+        if delta * z > 700 or not np.isfinite(self.alpha.sum()):
+            allowed = f"times the largest z-score, {z:g}, must be at most 700, the prior finite"
+            raise check.wrong("delta", delta, f"{allowed} (concentration = {c:g})")
         self.client_class_probs = class_counts / np.maximum(sizes, 1)[:, np.newaxis]
         self.tol = check.real("tol", tol, 0.0, low_open=True)
         self.max_iter = check.integer("max_iter", max_iter, 1)

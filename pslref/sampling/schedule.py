@@ -1,6 +1,6 @@
 """Schedule: how many samples every client brings to every step of an epoch, or of which classes."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from pslref import check
 from pslref.check import IntArray
 
-# One step: the participating clients, ascending, and how many samples each brings (all > 0).
-Steps = Iterator[tuple[IntArray, IntArray]]
+# Step by step: the participants, ascending, and how many samples each brings, 1 or more: (P,) both.
+Walk = Iterator[tuple[IntArray, IntArray]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,26 +32,25 @@ class Schedule:
     local_class_counts: IntArray | None = None
 
     def __post_init__(self) -> None:
-        batch_sizes = check.integers("batch_sizes", self.batch_sizes, ndim=2)
-        batch_sizes.setflags(write=False)
-        object.__setattr__(self, "batch_sizes", batch_sizes)
+        self._keep("batch_sizes", check.integers("batch_sizes", self.batch_sizes, ndim=2))
         if self.local_class_counts is None:
             return
         local = check.integers("local_class_counts", self.local_class_counts, ndim=3)
-        if not np.array_equal(local.sum(axis=2), batch_sizes):
+        if not np.array_equal(local.sum(axis=2), self.batch_sizes):
             allowed = "must sum to batch_sizes over the classes"
             raise check.wrong("local_class_counts", local, allowed)
-        local.setflags(write=False)
-        object.__setattr__(self, "local_class_counts", local)
+        self._keep("local_class_counts", local)
+
+    def _keep(self, name: str, array: IntArray) -> None:
+        array.setflags(write=False)
+        object.__setattr__(self, name, array)
 
     @classmethod
-    def from_steps(
-        cls, steps: Iterable[tuple[IntArray, IntArray]], num_steps: int, num_clients: int
-    ) -> "Schedule":
+    def from_steps(cls, walk: Walk, num_steps: int, num_clients: int) -> "Schedule":
         """Write `num_steps` steps into one dense array; above 2 GiB refused, and no step taken."""
         check_dense(num_steps, num_clients)
         batch_sizes = np.zeros((num_steps, num_clients), np.int64)
-        for row, (clients, counts) in zip(batch_sizes, steps, strict=True):
+        for row, (clients, counts) in zip(batch_sizes, walk, strict=True):
             row[clients] = counts
         return cls(batch_sizes)
 
@@ -71,7 +70,7 @@ class Schedule:
         sizes: IntArray = self.batch_sizes.sum(axis=0)
         return sizes
 
-    def steps(self) -> Steps:
+    def steps(self) -> Walk:
         """Walk the epoch: for each step its participants and their local batch sizes."""
         for row in self.batch_sizes:
             clients = np.flatnonzero(row)
@@ -100,12 +99,3 @@ def tallied(line: NDArray[Any], batches: IntArray, num_kinds: int) -> IntArray:
     cells += line
     counts = np.bincount(cells, minlength=batches.size * num_kinds)
     return counts.reshape(batches.size, num_kinds)
-
-
-def check_covers(schedule: Schedule, class_counts: IntArray) -> None:
-    """Refuse a schedule that asks for more than clients have, (K, M), or has an empty step."""
-    asked = schedule.demands().sum(axis=0, dtype=np.float64)  # no sum of int64 may wrap
-    check.demand("schedule.sizes", asked, class_counts)
-    empty = np.flatnonzero(~schedule.batch_sizes.any(axis=1))
-    if empty.size:
-        raise check.wrong(f"schedule.batch_sizes[{empty[0]}].sum()", 0, "must be 1 or more")

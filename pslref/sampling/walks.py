@@ -1,41 +1,85 @@
-"""Epochs too large for a dense (T, K) array, step by step: (clients, counts) of each."""
+"""Epochs too large for a dense (T, K) array, step by step; and one of given local batch sizes."""
 
-from typing import Unpack
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pslref import check
 from pslref.check import ArrayLike, IntArray
-from pslref.sampling import dirichlet, fixed
-from pslref.sampling.mixing import LdsOptions
-from pslref.sampling.schedule import Steps
-from pslref.sampling.uniform import REMAINDERS, global_batch_sizes, shuffled_clients
+from pslref.sampling import fixed
+from pslref.sampling.schedule import Schedule, Walk
+from pslref.sampling.uniform import global_batch_sizes, shuffled_clients
 
 AT_ONCE = 2**16  # samples, of many small steps
 
 
+@dataclass(frozen=True)
+class Steps:
+    """An epoch to be walked once: its steps one by one, without a dense (T, K) array.
+
+    A step is its participants, ascending (P,), and how many samples each brings: (P,), or (P, G)
+    by groups of classes as in `Schedule.demands`.
+    """
+
+    walk: Walk
+    num_steps: int
+    num_clients: int
+
+    def __iter__(self) -> Walk:
+        return self.walk
+
+    def steps(self) -> Walk:
+        """The participants of each step, and how many samples each brings: (P,) both."""
+        return ((clients, counts.sum(axis=1)) for clients, counts in demanded(self))
+
+    def schedule(self) -> Schedule:
+        """All steps in one dense array; above 2 GiB refused, and no step taken."""
+        return Schedule.from_steps(self.walk, self.num_steps, self.num_clients)
+
+
+def demanded(schedule: Schedule | Steps) -> Walk:
+    """The participants of each step, (P,), and what it asks of them, (P, G)."""
+    if isinstance(schedule, Steps):
+        for clients, counts in schedule:
+            yield clients, counts.reshape(clients.size, -1)
+    else:
+        for step in schedule.demands():
+            clients = step.any(axis=1).nonzero()[0]
+            yield clients, step[clients]
+
+
+def check_covers(schedule: Schedule, class_counts: IntArray) -> None:
+    """Refuse a schedule that asks for more than clients have, (K, M), or has an empty step."""
+    asked = schedule.demands().sum(axis=0, dtype=np.float64)  # no sum of int64 may wrap
+    check.demand("schedule.sizes", asked, class_counts)
+    empty = np.flatnonzero(~schedule.batch_sizes.any(axis=1))
+    if empty.size:
+        raise check.wrong(f"schedule.batch_sizes[{empty[0]}].sum()", 0, "must be 1 or more")
+
+
 def fls_steps(sizes: ArrayLike, batch_size: int) -> Steps:
     """The steps of `fls` one by one."""
-    return fixed.walk(sizes, batch_size, proportional=False)[0]
+    return Steps(*fixed.walk(sizes, batch_size, proportional=False))
 
 
 def fpls_steps(sizes: ArrayLike, batch_size: int) -> Steps:
     """The steps of `fpls` one by one."""
-    return fixed.walk(sizes, batch_size, proportional=True)[0]
+    return Steps(*fixed.walk(sizes, batch_size, proportional=True))
 
 
-def lds_steps(
-    class_counts: ArrayLike,
-    batch_size: int,
-    rng: np.random.Generator,
-    *,
-    reestimate: bool = True,
-    remainder: str = "short",
-    **options: Unpack[LdsOptions],
-) -> Steps:
-    """The steps of `lds` one by one."""
-    return dirichlet.walk(class_counts, batch_size, rng, reestimate, remainder, **options)[0]
+def until_empty(sizes: ArrayLike, local: ArrayLike) -> Schedule:
+    """Every client brings b_k samples to each step, and at last what it has left.
+
+    Args:
+        sizes: (K,) samples of each client, whole numbers.
+        local: (K,) b_k, 1 or more for a client that has samples.
+    """
+    n = check.client_sizes("sizes", sizes)
+    b = check.integers("local", local, ndim=1)
+    if b.size != n.size or ((b == 0) & (n > 0)).any():
+        raise check.wrong("local", local, "must be 1 or more for each client that has samples")
+    return Schedule.from_steps(*fixed.used_up(n, b))
 
 
 def ugs_steps(
@@ -43,18 +87,16 @@ def ugs_steps(
 ) -> Steps:
     """The steps of `ugs` one by one, in four bytes a sample and some for a step."""
     n = check.client_sizes("sizes", sizes)
-    check.integer("batch_size", batch_size, 1, int(n.sum()))
-    check.one_of("remainder", remainder, REMAINDERS)
+    batches = global_batch_sizes(int(n.sum()), batch_size, remainder)
     check.generator("rng", rng)
-    return _ugs_steps(n, batch_size, rng, remainder)
+
+    def walk() -> Walk:  # which shuffles when it begins
+        yield from tally(shuffled_clients(n, rng), batches)
+
+    return Steps(walk(), batches.size, n.size)
 
 
-def _ugs_steps(sizes: IntArray, batch_size: int, rng: np.random.Generator, remainder: str) -> Steps:
-    batches = global_batch_sizes(int(sizes.sum()), batch_size, remainder)
-    yield from tally(shuffled_clients(sizes, rng), batches)
-
-
-def tally(line: NDArray[np.int32], batches: IntArray) -> Steps:
+def tally(line: NDArray[np.int32], batches: IntArray) -> Walk:
     """Cut a line of client numbers, one for each sample, into batches, and count who is in each.
 
     Args:
@@ -70,7 +112,7 @@ def tally(line: NDArray[np.int32], batches: IntArray) -> Steps:
             yield from _tally_rows(np.sort(table[first : first + rows_at_once], axis=1))
 
 
-def _tally_rows(rows: NDArray[np.int32]) -> Steps:
+def _tally_rows(rows: NDArray[np.int32]) -> Walk:
     """One step for each row of clients in ascending order."""
     is_first = np.ones(rows.shape, bool)  # of its client, in its row
     np.not_equal(rows[:, 1:], rows[:, :-1], out=is_first[:, 1:])

@@ -9,7 +9,7 @@ import numpy as np
 from pslref import check
 from pslref.check import Array, FloatArray, IntArray
 from pslref.sampling import Schedule
-from pslref.sampling.schedule import check_covers
+from pslref.sampling.walks import check_covers
 from pslref.split.faults import Outage, away, next_return
 from pslref.split.step import Aborted, Diverged
 from pslref.theory import batch_deviation

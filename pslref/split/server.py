@@ -8,7 +8,7 @@ import numpy as np
 from pslref.check import Array
 from pslref.nn.loss import cross_entropy
 from pslref.nn.network import Network
-from pslref.nn.optim import SGD
+from pslref.nn.sgd import SGD
 from pslref.split.messages import ClientGradient, ClientHalf, CutGradient, SmashedBatch
 
 

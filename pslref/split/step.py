@@ -19,19 +19,12 @@ class Aborted(Exception):
 
 
 class Step(NamedTuple):
-    """What a committed step did.
+    """What a committed step did."""
 
-    Attributes:
-        loss: mean cross-entropy over the global batch, in nats, before the update.
-        batch: (B_t,) indices of its samples, in the order in which the server saw them.
-        bytes_up: activations and labels, clients to server.
-        bytes_down: gradients at the cut, server to clients.
-    """
-
-    loss: float
-    batch: IntArray
-    bytes_up: int
-    bytes_down: int
+    loss: float  # mean cross-entropy over the global batch, in nats, before the update
+    batch: IntArray  # (B_t,) indices of its samples, in the order in which the server saw them
+    bytes_up: int  # activations and labels, clients to server
+    bytes_down: int  # gradients at the cut, server to clients
 
 
 def step(

@@ -4,7 +4,7 @@ import numpy as np
 
 from pslref import check
 from pslref.check import ArrayLike, FloatArray, IntArray
-from pslref.sampling import Schedule
+from pslref.sampling import Schedule, Steps
 
 
 def straggler_delays(
@@ -41,7 +41,7 @@ def straggler_delays(
 
 
 def step_times(
-    schedule: Schedule,
+    schedule: Schedule | Steps,
     delays: ArrayLike,
     sample_costs: ArrayLike = 0.0,
     server_time: float = 0.0,
@@ -62,11 +62,12 @@ def step_times(
     Raises:
         ValueError: for delays, costs or a time that are negative, not finite, or too few.
     """
-    check.kind("schedule", schedule, Schedule)
+    if not isinstance(schedule, Steps):
+        check.kind("schedule", schedule, Schedule)
     d = check.per_client("delays", delays, schedule.num_clients)
     s = check.per_client("sample_costs", sample_costs, schedule.num_clients)
     server = check.real("server_time", server_time, 0)
-    slowest = [step_time(counts, d, s) for counts in schedule.batch_sizes]
+    slowest = [step_time(counts, d[k], s[k]) for k, counts in schedule.steps()]
     return np.array(slowest, np.float64) + server
 
 
@@ -77,7 +78,7 @@ def step_time(counts: IntArray, delays: FloatArray, sample_costs: FloatArray) ->
 
 
 def epoch_time(
-    schedule: Schedule,
+    schedule: Schedule | Steps,
     delays: ArrayLike,
     sample_costs: ArrayLike = 0.0,
     server_time: float = 0.0,

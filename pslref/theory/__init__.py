@@ -10,16 +10,16 @@ from pslref.theory.bounds import (
     serfling_batch_size,
     serfling_eps,
 )
-from pslref.theory.counts import class_count_pmf, participation_bias
-from pslref.theory.expected import (
+from pslref.theory.counts import (
     class_count_mean,
+    class_count_pmf,
     class_count_variance,
     expected_deviation,
-    expected_uniform_deviation,
+    participation_bias,
 )
 from pslref.theory.hypergeometric import hypergeometric_pmf
 from pslref.theory.measured import batch_deviation
-from pslref.theory.uniform import uniform_deviation_std
+from pslref.theory.uniform import expected_uniform_deviation, uniform_deviation_std
 
 __all__ = [
     "batch_deviation",

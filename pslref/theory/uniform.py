@@ -1,4 +1,4 @@
-"""How far Δ of one UGS batch strays from its expectation. (method.md 4.2)"""
+"""The exact law of one UGS batch: the expectation of Δ, and how far it strays. (method.md 4.2)"""
 
 import math
 from itertools import combinations_with_replacement
@@ -7,8 +7,37 @@ import numpy as np
 
 from pslref import check
 from pslref.check import ArrayLike, IntArray
-from pslref.theory.expected import expected_uniform_deviation, pooled
 from pslref.theory.hypergeometric import pmf
+
+
+def expected_uniform_deviation(class_totals: ArrayLike, batch_size: int) -> float:
+    """The exact expected deviation of one UGS batch of exactly B samples, in closed form.
+
+    c_m is Hypergeometric(N, N_m, B), so that with j = ⌊B N_m / N⌋ + 1
+    E| c_m − B p_m | = 2 j (N − N_m − B + j) / N · P(c_m = j), and E[Δ] is their sum over B.
+    [derived] (method.md 4.2)
+
+    Args:
+        class_totals: (M,) samples N_m of each class, at all clients together.
+        batch_size: B, 1 ≤ B ≤ N.
+
+    Returns:
+        E[Δ], from 0 to 2, with a relative error below 1e-9 up to N = 10⁹.
+
+    >>> round(expected_uniform_deviation([5_000] * 10, 128), 4)
+    0.2114
+    """
+    n_m, total, b = pooled(class_totals, batch_size)
+    j = b * n_m // total + 1
+    weight = j * (total - n_m - b + j) / total
+    return float(2 * weight @ pmf(j, total, n_m, b) / b)
+
+
+def pooled(class_totals: ArrayLike, batch_size: int) -> tuple[IntArray, int, int]:
+    """The totals N_m, their sum N, and B, checked."""
+    n_m = check.integers("class_totals", class_totals, ndim=1)
+    total = check.integer("class_totals summed", sum(n_m.tolist()), 1, check.MOST_SAMPLES)
+    return n_m, total, check.integer("batch_size", batch_size, 1, total)
 
 
 def uniform_deviation_std(class_totals: ArrayLike, batch_size: int) -> float:

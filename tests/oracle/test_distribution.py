@@ -11,7 +11,7 @@ from pslref.oracle import bets
 from pslref.oracle.bets import Finding, tabulate
 from pslref.oracle.distribution import FAMILIES, judge
 from pslref.sampling import fls, fpls, global_batch_sizes, lds, mixing_weights, ugs
-from pslref.sampling.dirichlet import _steps, draw
+from pslref.sampling.dirichlet import draw, drawn_steps
 from pslref.sampling.mixing import Posterior
 from pslref.sampling.schedule import Schedule
 from tests.oracle.wrong_samplers import WRONG_UGS, one_by_one
@@ -264,13 +264,11 @@ def lds_with(rng: np.random.Generator, num: int, reestimate: bool = True, **chan
     for name, change in changed.items():
         setattr(wrong, name, change(getattr(wrong, name)))
     wrong.alpha = np.where(sizes > 0, np.maximum(wrong.alpha, 1e-250), 0)
-    num_steps = -(-int(sizes.sum()) // 4)
-    return [
-        Schedule.from_steps(
-            _steps(sizes, 4, "short", wrong, reestimate, rng), num_steps, len(sizes)
-        ).batch_sizes
-        for _ in range(num)
-    ]
+    batches = global_batch_sizes(int(sizes.sum()), 4)
+    walks = (
+        drawn_steps(batches, sizes, wrong.alpha, wrong.weights, reestimate, rng) for _ in range(num)
+    )
+    return [Schedule.from_steps(walk, batches.size, sizes.size).batch_sizes for walk in walks]
 
 
 def capped_to_the_largest(rng: np.random.Generator, num: int) -> list[np.ndarray]:

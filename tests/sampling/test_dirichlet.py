@@ -202,6 +202,6 @@ def test_the_first_step_is_multinomial(rng: np.random.Generator, alpha: float) -
         found: Counter[object] = Counter()
         for _ in range(draws):
             steps = lds_steps(counts, batch_size, rng, delays=[1, 5, 2], delta=delta)
-            clients, brought = next(steps)
+            clients, brought = next(iter(steps))
             found[tuple(np.bincount(clients, brought, minlength=3).astype(int).tolist())] += 1
         assert not departures(found, law, alpha / 2)

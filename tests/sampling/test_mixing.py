@@ -11,7 +11,8 @@ from scipy.optimize import minimize
 from scipy.stats import hypergeom
 
 from pslref.sampling import lds, lds_steps, mixing, mixing_weights
-from pslref.sampling.mixing import em, prior, without_replacement
+from pslref.sampling.dirichlet import em, prior
+from pslref.sampling.mixing import without_replacement
 from pslref.theory import hypergeometric_pmf
 from tests.law import departures, smallest_shift
 

@@ -26,7 +26,7 @@ def test_steps_must_be_as_many_as_announced() -> None:
     step = (np.array([0]), np.array([2]))
     for num_steps in (1, 3):
         with pytest.raises(ValueError, match=r"zip\(\) argument 2 is (longer|shorter)"):
-            Schedule.from_steps([step] * 2, num_steps, 1)
+            Schedule.from_steps(iter([step] * 2), num_steps, 1)
 
 
 def test_prescribed_class_counts_are_a_read_only_copy_that_sums_to_the_batch_sizes() -> None:

@@ -29,10 +29,8 @@ class SGD:
         Args:
             parameters: arrays by name, such as `Network.parameters()`.
             grads: their gradients, by the same names, in the same shapes, float32, float64 or whole
-                numbers; cast to the parameters' dtype. v is kept by name too.
-
-        Raises:
-            ValueError: if the names, shapes or dtypes are others; nothing is changed then.
+                numbers; cast to the parameters' dtype. v is kept by name too. If one of them is
+                refused, nothing is changed.
         """
         if parameters.keys() != grads.keys():
             raise check.wrong("grads", sorted(grads), f"must name {sorted(parameters)}")

@@ -8,42 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pslref.partition import Partition, by_name, extended_dirichlet, iid
+from pslref.partition import dirichlet, extended_dirichlet, from_owners, shards
+from pslref.partition.uneven import draw_owners
 from tests.law import departures, smallest_shift
+from tests.partition.drawn import assert_is_a_partition, cases, owners_of, seeds
 
-seeds = st.integers(0, 2**32)
 alphas = st.sampled_from([1e-320, 1e-300, 1e-6, 0.1, 3.0, 1e6, 1e300])
-
-
-@st.composite
-def cases(draw: st.DrawFn) -> tuple[list[int], int, int]:
-    """Labels, some classes perhaps without a sample; K; and a C that is allowed."""
-    m = draw(st.integers(1, 12))
-    labels = [*draw(st.lists(st.integers(0, m - 1), max_size=40)), m - 1]
-    c = draw(st.integers(1, m))
-    k = draw(st.integers(-(-m // c), 20))
-    return draw(st.permutations(labels)), k, c
-
-
-def assert_is_a_partition(part: Partition, labels: list[int], k: int) -> None:
-    held = [row.tolist() for row in part.indices]
-    assert sorted(i for row in held for i in row) == list(range(len(labels)))
-    assert len(held) == part.num_clients == k
-    assert part.sizes.tolist() == [len(row) for row in held]
-    m = max(labels) + 1
-    assert part.num_classes == m
-    counts = [[sum(labels[i] == cls for i in row) for cls in range(m)] for row in held]
-    assert part.class_counts.tolist() == counts
-    assert part.sizes.dtype == part.class_counts.dtype == np.int64
-    assert all(row.dtype == np.int64 for row in part.indices)
-
-
-@given(cases(), seeds)
-def test_iid_is_an_even_partition(case: tuple[list[int], int, int], seed: int) -> None:
-    labels, k, _ = case
-    part = iid(labels, k, np.random.default_rng(seed))
-    assert_is_a_partition(part, labels, k)
-    assert part.sizes.max() - part.sizes.min() <= 1
 
 
 @given(cases(), alphas, seeds)
@@ -69,39 +39,10 @@ def test_the_order_of_the_samples_does_not_matter(
     assert one.class_counts.tolist() == two.class_counts.tolist()
 
 
-@pytest.mark.parametrize("name", ["iid", "mild", "severe"])
-def test_the_same_generator_state_makes_the_same_partition(name: str) -> None:
-    labels = np.arange(200) % 10
-    before = np.random.get_state()[1].copy()  # type: ignore[union-attr]  # noqa: NPY002
-    one, two, other = (by_name(name, labels, 8, np.random.default_rng(seed)) for seed in (1, 1, 2))
-    assert [row.tolist() for row in one.indices] == [row.tolist() for row in two.indices]
-    assert [row.tolist() for row in one.indices] != [row.tolist() for row in other.indices]
-    assert labels.tolist() == [i % 10 for i in range(200)]
-    assert (np.random.get_state()[1] == before).all()  # type: ignore[union-attr]  # noqa: NPY002
-
-
-def test_a_partition_keeps_its_own_arrays() -> None:
-    rows, labels = [np.array([2, 0], np.uint8), np.array([1])], np.array([0, 1, 1])
-    part = Partition(rows, labels)
-    rows[0][0], labels[0] = 1, 3
-    rows.append(np.array([5]))
-    assert [row.tolist() for row in part.indices] == [[2, 0], [1]]
-    assert part.class_counts.tolist() == [[1, 1], [0, 1]]
-    for array in (*part.indices, part.labels):
-        with pytest.raises(ValueError, match="read-only"):
-            array[0] = 1
-
-
-def test_classes_without_samples_are_counted_if_they_are_named() -> None:
-    assert Partition([[0], []], [1], num_classes=4).class_counts.tolist() == [[0, 1, 0, 0], [0] * 4]
-
-
 LABELS = [0, 1, 2, 3] * 5
 
 
 def test_what_no_clients_could_hold_is_refused(rng: np.random.Generator) -> None:
-    with pytest.raises(ValueError, match=r"^indices hold sample 1 2 times: .* of the 3 samples ex"):
-        Partition([[0, 1], [1]], [0, 0, 0])
     with pytest.raises(ValueError, match=r"^classes_per_client = 1: must be 2 or more, for 3 cl"):
         extended_dirichlet(LABELS, 3, 1, 3.0, rng)
 
@@ -149,14 +90,6 @@ def test_clients_without_samples_are_allowed(shape: float) -> None:
     assert (part.sizes == 0).any()
     if shape < 0.1:  # every class goes to one client
         assert (part.class_counts > 0).sum(axis=0).tolist() == [1] * 10
-
-
-def test_mild_and_severe_hold_five_and_two_classes(rng: np.random.Generator) -> None:
-    labels = np.repeat(np.arange(10), 5000)
-    for name, classes in [("mild", 5), ("severe", 2)]:
-        held = (by_name(name, labels, 16, rng).class_counts > 0).sum(axis=1)
-        assert held.max() == classes
-    assert (by_name("iid", labels, 16, rng).class_counts > 0).all()
 
 
 # The law
@@ -239,12 +172,6 @@ def owners_drawn(rng: np.random.Generator, draws: int) -> Counter[Hashable]:
     return Counter(owners_of(part) for part in parts)
 
 
-def owners_of(part: Partition) -> tuple[int, ...]:
-    return tuple(
-        next(k for k, row in enumerate(part.indices) if i in row) for i in range(part.sizes.sum())
-    )
-
-
 def test_owners_follow_dirichlet_shares(rng: np.random.Generator, alpha: float) -> None:
     """All four samples jointly, so also the mean share 1/3. False alarm: 1e-8.
 
@@ -263,16 +190,94 @@ def test_owners_with_other_shares_do_not(rng: np.random.Generator) -> None:
         assert departures(seen, wrong, 1e-8)
 
 
-def test_every_even_split_is_equally_likely_under_iid(
-    rng: np.random.Generator, alpha: float
-) -> None:
-    """Ten ways to give five samples to two clients, the first gets three. False alarm: 1e-8.
+# Other papers' splits, and a given one
 
-    5,000 partitions show an outcome of probability 0.1 that is off by 0.04.
+
+@given(cases(), alphas, seeds)
+def test_dirichlet_is_extended_dirichlet_with_all_classes_for_everybody(
+    case: tuple[list[int], int, int], alpha: float, seed: int
+) -> None:
+    """It is a partition therefore, and the classes keep their law."""
+    labels, k, _ = case
+    part = dirichlet(labels, k, alpha, np.random.default_rng(seed))
+    assert_is_a_partition(part, labels, k)
+    everything = np.ones((k, max(labels) + 1), bool)
+    owners = draw_owners(np.array(labels), everything, alpha, np.random.default_rng(seed))
+    assert owners_of(part) == tuple(owners.tolist())
+
+
+@given(cases(), st.sampled_from([0.1, 1.0, 1e6]), seeds, st.data())
+def test_each_client_has_the_least_number_of_samples_or_nothing_is_returned(
+    case: tuple[list[int], int, int], alpha: float, seed: int, data: st.DataObject
+) -> None:
+    labels, k, _ = case
+    least = data.draw(st.integers(0, len(labels) // k))
+    try:
+        part = dirichlet(labels, k, alpha, np.random.default_rng(seed), least)
+    except ValueError as error:
+        sentence = str(error)
+    else:
+        sentence = f"least = {least}: must be smaller, or alpha larger: 100 draws left one"
+        assert_is_a_partition(part, labels, k)
+        assert part.sizes.min() >= least
+    assert sentence.startswith(f"least = {least}: must be smaller, or alpha larger: 100 draws left")
+
+
+def test_dirichlet_is_drawn_until_everybody_has_enough(rng: np.random.Generator) -> None:
+    """Without `least` twenty draws in a row leave nobody empty once in 10^9 times or less."""
+    labels = [0, 1] * 4
+    assert min(dirichlet(labels, 4, 0.5, rng).sizes.min() for _ in range(20)) == 0
+    for _ in range(5):
+        assert dirichlet(labels, 4, 0.5, rng, least=1).sizes.min() >= 1
+
+
+@given(cases(), seeds, st.data())
+def test_shards_are_runs_of_the_sorted_samples(
+    case: tuple[list[int], int, int], seed: int, data: st.DataObject
+) -> None:
+    labels, k, _ = case
+    k = min(k, len(labels))
+    s = data.draw(st.integers(1, len(labels) // k))
+    part = shards(labels, k, s, np.random.default_rng(seed))
+    assert_is_a_partition(part, labels, k)
+    cut = np.array_split(np.argsort(labels, kind="stable"), k * s)
+    pieces = {tuple(piece.tolist()) for piece in cut}
+    for row in part.indices:
+        ends = [0, *np.cumsum([piece.size for piece in of(row.tolist(), pieces)])]
+        assert len(ends) == s + 1
+        assert ends[-1] == row.size
+
+
+def of(row: list[int], pieces: set[tuple[int, ...]]) -> list[np.ndarray]:
+    """The pieces that make up a row, one after the other."""
+    found = []
+    while row:
+        (piece,) = [p for p in pieces if p[0] == row[0] and list(p) == row[: len(p)]]
+        found.append(np.array(piece))
+        row = row[len(piece) :]
+    return found
+
+
+def test_every_deal_of_shards_is_equally_likely(rng: np.random.Generator, alpha: float) -> None:
+    """Six ways to deal four shards to two clients. False alarm: 1e-8.
+
+    5,000 partitions show an outcome of probability 1/6 that is off by 0.05.
     """
-    ways = {owners: 0.1 for owners in product(range(2), repeat=5) if sum(owners) == 2}
-    law: dict[Hashable, float] = {**ways}
-    assert smallest_shift(0.1, 5_000, len(law), alpha) < 0.04
-    assert not departures(
-        Counter(owners_of(iid([0] * 5, 2, rng)) for _ in range(5_000)), law, alpha
-    )
+    law: dict[Hashable, float] = {
+        owners: 1 / 6 for owners in product(range(2), repeat=4) if sum(owners) == 2
+    }
+    assert smallest_shift(1 / 6, 5_000, len(law), alpha) < 0.05
+    seen = Counter(owners_of(shards([0, 0, 1, 1], 2, 2, rng)) for _ in range(5_000))
+    assert not departures(seen, law, alpha)
+
+
+@given(cases(), seeds)
+def test_owners_give_back_their_partition(case: tuple[list[int], int, int], seed: int) -> None:
+    labels, k, _ = case
+    part = dirichlet(labels, k, 1.0, np.random.default_rng(seed))
+    numbers = np.array(owners_of(part))
+    held = [sorted(row.tolist()) for row in part.indices if row.size]
+    for owners in (numbers, numbers - 10**12, [f"client {n:03d}" for n in numbers]):
+        again = from_owners(owners, labels)
+        assert [row.tolist() for row in again.indices] == held
+        assert again.labels.tolist() == labels
