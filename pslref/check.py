@@ -83,15 +83,18 @@ def real(
     return number
 
 
-def one_of(name: str, value: object, allowed: Iterable[str]) -> str:
-    """`value` if it is one of the names `allowed`; the error suggests the nearest."""
+def one_of(name: str, value: object, allowed: Iterable[str], said: str = "") -> str:
+    """`value` if it is one of the names `allowed`; the error suggests the nearest.
+
+    It says that value must be one of these names, or what is `said` in their place.
+    """
     names = list(allowed)
     if isinstance(value, str) and value in names:
         return value
     meant = str(value).lower()
     near = get_close_matches(OTHER_NAMES.get(meant, meant), names, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
-    raise wrong(name, value, f"must be one of {', '.join(names)}{hint}")
+    raise wrong(name, value, f"must be {said or 'one of ' + ', '.join(names)}{hint}")
 
 
 def installed(module: str, what: str) -> None:

@@ -1,8 +1,9 @@
-"""The files of digits, Fashion-MNIST and CIFAR-10: read with suspicion, downloaded whole."""
+"""The files of data sets, also of somebody's own: read with suspicion, downloaded whole."""
 
 import gzip
 import hashlib
 import zlib
+from functools import lru_cache
 from importlib import resources
 from math import prod
 from pathlib import Path
@@ -14,6 +15,7 @@ from pslref.check import Array, IntArray
 
 Raw = tuple[Array, IntArray, Array, IntArray]  # training images, uint8, and labels; test the same
 
+OWN, OWNERS = ("x_train", "y_train", "x_test", "y_test"), "owners_train"
 FASHION_FILES = {  # shape, published md5
     "train-images-idx3-ubyte.gz": ((60_000, 28, 28), "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
     "train-labels-idx1-ubyte.gz": ((60_000,), "25c81989df183df01b3e8a0aad5dffbe"),
@@ -135,6 +137,50 @@ def read(name: str, data_dir: str | Path, published: bool) -> Raw:
             f"{name} needs the file {path.name}, which is not in {path.parent.absolute()}: "
             f"`pslref data get {name} --data-dir {data_dir}` downloads it"
         ) from None
+
+
+def read_own(path: Path) -> tuple[Raw, Array | None]:
+    """The samples of somebody's own .npz file, and who holds those of the training set."""
+    try:
+        with files.open_regular(path) as file, np.load(file, allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in (*OWN, OWNERS) if name in arrays.files}
+    except Exception as error:  # a strange file makes zipfile and numpy raise many kinds
+        reason = getattr(error, "strerror", None) or check.one_line(str(error))
+        allowed = f"must be an .npz file of arrays: {reason}"
+        raise check.wrong("dataset", str(path), allowed) from None
+    for name in OWN:
+        if name not in found:
+            raise check.wrong("dataset", str(path), f"must have {', '.join(OWN)}, but lacks {name}")
+        if name.startswith("x") and check.numbers(name, found[name]).ndim not in (2, 4):
+            allowed = "must be (images, height, width, channels) or (samples, features)"
+            raise check.wrong(f"{name}.shape of {path}", found[name].shape, allowed)
+    x_train, x_test = found["x_train"], found["x_test"]
+    if x_train.shape[1:] != x_test.shape[1:]:
+        shapes = f"{x_train.shape[1:]} and {x_test.shape[1:]}"
+        raise ValueError(f"x_train and x_test of {path} have samples of {shapes}: must be the same")
+    y_train, y_test = (check.integers(name, found[name], ndim=1) for name in ("y_train", "y_test"))
+    if not (x_train.size and x_test.size and y_train.size and y_test.size):
+        raise check.wrong("dataset", str(path), "must have samples to train and to test with")
+    return (x_train, y_train, x_test, y_test), found.get(OWNERS)
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a file, which is read again only if it has changed."""
+    try:
+        found = path.stat()
+        return _digest(path, found.st_size, found.st_mtime_ns)
+    except OSError as error:
+        allowed = f"must be a file that can be read: {error.strerror}"
+        raise check.wrong("dataset", str(path), allowed) from None
+
+
+@lru_cache
+def _digest(path: Path, size: int, changed: int) -> str:
+    with files.open_regular(path) as file:
+        content = hashlib.sha256()
+        while part := file.read(2**20):
+            content.update(part)
+        return content.hexdigest()
 
 
 def download(name: str, data_dir: str | Path = "data") -> list[Path]:

@@ -1,7 +1,7 @@
 """What made a result. What another pslref, NumPy, SciPy or BLAS made is not mixed with it."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any
@@ -55,13 +55,13 @@ def _made_by() -> dict[str, str]:
 MADE_BY = _made_by()  # when this is imported: a source that changes later did not make the result
 
 
-def check_same(what: str, made_by: object, allowed: str) -> None:
-    """Refuse to go on with `what` if another version made it; `allowed` says what to do then.
+def check_same(what: str, made_by: object, allowed: str, mine: Mapping[str, str]) -> None:
+    """Refuse to go on with `what` if something else made it; `allowed` says what to do then.
 
     Raises:
         Mixed: with all that differs.
     """
     try:
-        check.same(f"{what} is of", made_by, MADE_BY, allowed)
+        check.same(f"{what} is of", made_by, mine, allowed)
     except ValueError as error:
         raise Mixed(str(error)) from None

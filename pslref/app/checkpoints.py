@@ -15,6 +15,7 @@ import numpy as np
 from pslref import check, files, versions
 from pslref.app.config import Config
 from pslref.app.runs import Run
+from pslref.app.scenario import made_by
 from pslref.check import Array
 
 NAME = "checkpoint.npz"
@@ -35,9 +36,9 @@ def write(path: Path, run: Run) -> None:
     """Replace the checkpoint at `path` by one of a run that is between two steps.
 
     It is an uncompressed .npz with the arrays of `Run.state`, and with "header": the format, its
-    version, what made it (`versions.MADE_BY`) and the config as JSON, in UTF-8 bytes.
+    version, what made it (`scenario.made_by`) and the config as JSON, in UTF-8 bytes.
     """
-    header = {"format": FORMAT, "version": VERSION, "made_by": versions.MADE_BY}
+    header = {"format": FORMAT, "version": VERSION, "made_by": made_by(run.config)}
     header["config"] = asdict(run.config)
     text = np.frombuffer(json.dumps(header).encode(), np.uint8)
     files.write_npz(path, {"header": text} | run.state())
@@ -60,7 +61,7 @@ def check_config(path: Path, config: Config) -> None:
     if version != VERSION:
         raise ValueError(f"{path} is of checkpoint format {short(version)}: must be {VERSION}")
     allowed = "go on with what made it, or begin anew in another folder"
-    versions.check_same(str(path), header.get("made_by"), allowed)
+    versions.check_same(str(path), header.get("made_by"), allowed, made_by(config))
     asked = json.loads(json.dumps(asdict(config)))
     if not isinstance(written, dict) or written.keys() != asked.keys():
         raise ValueError(f"{path} is of another pslref: must have a config of the same fields")

@@ -76,7 +76,7 @@ def compare(given: Given, json_: Json = False, out: Out = None, figures: Figures
     print(printed.MEASURED)
     empty = max(row["empty_clients"] for row in rows)
     if empty:
-        print(f"Up to {empty:.0f} of {configs[-1].clients} clients hold no samples.")
+        print(f"Up to {empty:.0f} clients hold no samples.")
     print("Steps, time (in delays of the fastest possible client) and MB are per epoch.")
     if loses_clients:
         print("Unreachable: samples, per epoch, that lost clients did not get to use.")

@@ -131,7 +131,7 @@ def plan(
         return
     terminal.print_table(map(printed.plan, rows))
     print(f"{printed.EXPECTED} All are means over {rows[0]['seeds']} seeds.")
-    print(printed.time_unit(rows[0], None if known else configs[0].clients))
+    print(printed.time_unit(rows[0]))
     print(printed.recommendation(plan.recommended(rows, allowed), allowed))
     terminal.print_written(out, f"plan.{figures}, plan.csv, config.json")
 

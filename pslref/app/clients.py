@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from pslref import check, files, versions
+from pslref import check, files
 from pslref.app.config import Config
 from pslref.app.grids import DRAWN, Row, described
-from pslref.app.scenario import Clients, dataset_of, random_streams, scenario
+from pslref.app.scenario import Clients, dataset_of, made_by, random_streams, scenario
 
 MOST_BYTES = 2**28  # of the file
 MOST_TIME = 1e9
@@ -132,7 +132,7 @@ def drawn(config: Config, *, out: Path | None = None, figures: str = "png") -> C
     if out is not None:
         from pslref.app import pictures, plots
 
-        files.write_json(out / "config.json", asdict(config) | {"made_by": versions.MADE_BY})
+        files.write_json(out / "config.json", asdict(config) | {"made_by": made_by(config)})
         files.write_csv(out / "clients.csv", rows(clients))
         pictures.save(plots.clients(clients), out / f"clients.{figures}")
     return clients

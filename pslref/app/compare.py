@@ -7,8 +7,9 @@ from pslref import check, files
 from pslref.app.config import Config
 from pslref.app.grids import Row, described, labels, varying
 from pslref.app.runs import run
-from pslref.app.scenario import dataset_of, random_streams, scenario
+from pslref.app.scenario import dataset_of, made_by, random_streams, scenario
 from pslref.app.tables import Results, summary, write
+from pslref.data import Dataset
 from pslref.split import Diverged
 
 TABLES = ("results.csv", "epochs.csv", "steps.csv", "config.json")
@@ -21,6 +22,7 @@ LARGEST = ("max_deviation", "empty_clients")
 
 def compare(
     configs: Sequence[Config],
+    dataset: Dataset | None = None,
     *,
     out: Path | None = None,
     figures: str = "png",
@@ -31,6 +33,7 @@ def compare(
     Args:
         configs: what to run, such as `grids.configs` returns; they differ in nothing but sampler,
             seed and faults.
+        dataset: the data to train on, instead of those that the configs name.
         out: a folder for results.csv, epochs.csv, steps.csv, config.json and compare.png, or
             faults.png if clients are lost; the tables are written anew after every run.
         figures: png, pdf or svg.
@@ -48,7 +51,7 @@ def compare(
     files.check_outputs(("out", out, [*TABLES, drawn]))
     if out is not None:  # it takes long; now, since a matplotlibrc may forbid it
         from pslref.app import pictures, plots
-    dataset = dataset_of(configs[0])
+    dataset = dataset or dataset_of(configs[0])
     for config in configs:
         if config.seed == configs[0].seed:  # refuse it before the others are trained
             scenario(config, dataset, random_streams(config.seed))
@@ -59,7 +62,7 @@ def compare(
         except Diverged as error:
             raise Diverged(f"sampler {config.sampler}, seed {config.seed}, {error}") from None
         if out is not None:
-            write(out, described(configs), results)
+            write(out, described(configs), made_by(config), results)
     if out is not None:
         if loses_clients(configs):
             picture = plots.faults(summarized(results))

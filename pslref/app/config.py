@@ -11,6 +11,8 @@ from pslref import check, data
 
 SAMPLERS = ("centralized", "fls", "fpls", "ugs", "lds", "targets", "stratified")
 
+PARTITIONS = ("iid", "mild", "severe", "extended:C:ALPHA", "dirichlet:ALPHA", "shards:S", "owners")
+EXAMPLES = {"extended": "extended:2:3.0", "dirichlet": "dirichlet:0.3", "shards": "shards:2"}
 MOST_LAYERS = 1000
 MOST_WIDTH = 100_000
 MOST_WEIGHTS = 2**26  # of all hidden layers: of 512 MiB, and there are copies and gradients
@@ -45,6 +47,28 @@ def _folder(name: str, value: object) -> str:
     return folder
 
 
+def _dataset(name: str, value: object) -> str:
+    if data.is_own(value):
+        return _folder(name, value)
+    allowed = f"{', '.join(data.NAMES)}, or a path that ends in .npz"
+    return check.one_of(name, value, data.NAMES, allowed)
+
+
+def _partition(name: str, value: object) -> str:
+    text = value if isinstance(value, str) else ""
+    forms = {form.split(":")[0]: form for form in PARTITIONS}
+    if (kind := text.split(":")[0]) not in forms:
+        return check.one_of(name, value, forms, f"one of {', '.join(PARTITIONS)}")
+    form = forms[kind]
+    try:
+        for letter, number in zip(form.split(":")[1:], text.split(":")[1:], strict=True):
+            (float if letter == "ALPHA" else int)(number)
+    except ValueError:
+        example = f", such as {EXAMPLES[kind]}" if kind in EXAMPLES else ""
+        raise check.wrong(name, value, f"must be {form}{example}") from None
+    return text
+
+
 def _widths(name: str, value: Any) -> tuple[int, ...]:
     check.kind(name, value, tuple)
     check.integer(f"{name} layers", len(value), 0, MOST_LAYERS)
@@ -59,19 +83,27 @@ def _widths(name: str, value: Any) -> tuple[int, ...]:
 class Config:
     """One run: a sampler, a seed, and all else that it depends on. Each field is an option."""
 
-    dataset: str = _choice("digits", data.NAMES, "digits (shipped), fashion-mnist or cifar10.")
+    dataset: str = _field(
+        "digits",
+        "digits (shipped), fashion-mnist, cifar10, or the path of an .npz file of your own with "
+        "x_train, y_train, x_test, y_test.",
+        _dataset,
+    )
     data_dir: str = _field("data", "Folder that holds the data sets' files.", _folder)
     files: str = _choice(
         "published",
         data.FILES,
         "published or any: whether the data sets' files must be what their authors published.",
     )
-    partition: str = _choice(
+    partition: str = _field(
         "severe",
-        ["iid", "mild", "severe"],
         "Who holds which samples: iid (shuffled and dealt out evenly); mild and severe (each "
-        "client holds 5 or 2 of the classes, in uneven amounts).",
+        "client holds 5 or 2 of the classes, in uneven amounts), in general extended:C:ALPHA; "
+        "dirichlet:ALPHA (the class mix of each client differs); shards:S (S pieces of the samples "
+        "sorted by class); owners (as the data file says).",
+        _partition,
     )
+    least: int = _whole(0, 0, check.MOST_SAMPLES, "Least samples of a client, for dirichlet.")
     clients: int = _whole(64, 1, 100_000, "K, the number of clients.")
     batch_size: int = _whole(64, 1, check.MOST_SAMPLES, "B, the global batch size.")
     sampler: str = _choice(
@@ -143,3 +175,5 @@ class Config:
             object.__setattr__(self, each.name, value)  # 1 as 1.0: equal configs are written alike
         if self.slack > 0 and self.assign != "slowest-first":
             raise check.wrong("slack", self.slack, "must be 0 unless assign = 'slowest-first'")
+        if self.least > 0 and not self.partition.startswith("dirichlet"):
+            raise check.wrong("least", self.least, "must be 0 unless partition = 'dirichlet:ALPHA'")

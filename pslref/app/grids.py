@@ -10,6 +10,7 @@ from typing import Any
 
 from pslref import check, files
 from pslref.app.config import SAMPLERS, Config
+from pslref.data import is_own
 
 Row = dict[str, Any]
 
@@ -21,13 +22,22 @@ DEFAULTS: Row = {each.name: each.default for each in fields(Config)} | {"seeds":
 
 # Who holds which samples, and who is slow.
 DRAWN = (
-    *("dataset", "data_dir", "files", "partition", "clients"),
+    *("dataset", "data_dir", "files", "partition", "least", "clients"),
     *("fraction", "slowdown", "jitter", "sample_cost"),
 )
 
 # Fields that a run does not heed. Runs that differ in nothing else are one run.
 LDS, TARGETS = ("delta", "concentration"), ("slack", "assign")
-CLIENTS = ("partition", "clients", "fraction", "slowdown", "jitter", "sample_cost", "faults")
+CLIENTS = (
+    "partition",
+    "least",
+    "clients",
+    "fraction",
+    "slowdown",
+    "jitter",
+    "sample_cost",
+    "faults",
+)
 UNHEEDED = {
     "centralized": (*CLIENTS, *LDS, *TARGETS),
     "fls": ("remainder", *LDS, *TARGETS),
@@ -97,8 +107,10 @@ def _values(name: str, given: Any) -> list[Any]:
 def unheeded(config: Config) -> tuple[str, ...]:
     """The fields that a run does not heed."""
     of_model = ("hidden",) if config.model == "cnn" else ()
-    of_dataset = ("files",) if config.dataset == "digits" else ()
-    return UNHEEDED[config.sampler] + of_model + of_dataset
+    of_dataset = ("files",) if config.dataset == "digits" or is_own(config.dataset) else ()
+    of_partition = () if config.partition.startswith("dirichlet") else ("least",)
+    of_owners = ("clients",) if config.partition == "owners" else ()
+    return UNHEEDED[config.sampler] + of_model + of_dataset + of_partition + of_owners
 
 
 def labels(config: Config) -> Row:

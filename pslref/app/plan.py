@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pslref import check, files, theory, versions
+from pslref import check, files, theory
 from pslref.app.clients import Table, described_with, planned_for
 from pslref.app.config import Config
 from pslref.app.grids import Row, labels
 from pslref.app.runs import run
-from pslref.app.scenario import Clients, dataset_of, draw_schedule, random_streams
+from pslref.app.scenario import Clients, dataset_of, draw_schedule, made_by, random_streams
 from pslref.app.tables import summary
 from pslref.check import FloatArray, IntArray
 from pslref.sampling import Schedule
@@ -80,7 +80,7 @@ def deviation(
             | (bounds if config.sampler == "ugs" else NO_BOUNDS)
         )
     if out is not None:
-        asked = described_with(configs, table) | {"made_by": versions.MADE_BY}
+        asked = described_with(configs, table) | {"made_by": made_by(configs[0])}
         files.write_json(out / "config.json", asked)
         files.write_csv(out / "deviation.csv", steps)
         files.write_csv(out / "summary.csv", rows)
@@ -158,7 +158,7 @@ def plan(
     for row in rows:
         row["time_saved"] = 1 - row["epoch_time"] / ugs[row["batch_size"], row["seed"]]
     if out is not None:
-        asked = described_with(configs, table) | {"made_by": versions.MADE_BY}
+        asked = described_with(configs, table) | {"made_by": made_by(configs[0])}
         files.write_json(out / "config.json", asked)
         files.write_csv(out / "plan.csv", rows)
         pictures.save(plots.plan(planned(rows)), out / f"plan.{figures}")

@@ -89,14 +89,12 @@ def plan(row: Row) -> dict[str, str]:
     }
 
 
-def time_unit(row: Row, num_clients: int | None) -> str:
-    """What the times of a plan are in; None of a table of clients."""
-    if num_clients is None:
+def time_unit(row: Row) -> str:
+    """What the times of a plan are in: those of a table count no stragglers."""
+    if row["stragglers"] is None:
         return "Times are in the unit of the table's delays and costs."
-    return (
-        f"Of {num_clients} clients {row['stragglers']:.1f} are stragglers. Times are in delays of "
-        "the fastest possible client."
-    )
+    slow = f"Of the clients {row['stragglers']:.1f} are stragglers."
+    return f"{slow} Times are in delays of the fastest possible client."
 
 
 def recommendation(row: Row | None, max_deviation: float | None) -> str:

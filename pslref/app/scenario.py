@@ -2,19 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from pslref import check, data, nn, partition, sampling
+from pslref import check, data, datafiles, nn, partition, sampling, versions
 from pslref.app.config import Config
-from pslref.check import ArrayLike, FloatArray, IntArray
+from pslref.check import FloatArray, IntArray
 from pslref.data import Dataset
 from pslref.partition import Partition
-from pslref.partition.held import checked
 from pslref.sampling import Schedule
 from pslref.split import straggler_delays
 
-PRESETS = {"mild": (5, 3.0), "severe": (2, 3.0)}  # (C, alpha) of the paper's two splits
+PRESETS = {"mild": "extended:5:3", "severe": "extended:2:3"}  # the paper's two splits
 
 # One random stream each; a new purpose comes last, so that the others' streams stay.
 PURPOSES = ("partition", "weights", "schedule", "clients", "delays", "faults")
@@ -23,6 +23,13 @@ PURPOSES = ("partition", "weights", "schedule", "clients", "delays", "faults")
 def dataset_of(config: Config) -> Dataset:
     """The data set that the config names."""
     return data.load(config.dataset, config.data_dir, np.dtype(config.dtype), config.files)
+
+
+def made_by(config: Config) -> dict[str, str]:
+    """What results depend on beside their config: versions, and the file of somebody's own data."""
+    if not data.is_own(config.dataset):
+        return versions.MADE_BY
+    return versions.MADE_BY | {"dataset": datafiles.digest(Path(config.dataset))}
 
 
 def random_streams(seed: int) -> dict[str, np.random.Generator]:
@@ -59,12 +66,9 @@ def scenario(
     config: Config, dataset: Dataset, streams: dict[str, np.random.Generator]
 ) -> tuple[Partition, Clients]:
     """Who holds which samples, and what is known of them; centralized, one client holds all."""
-    rng = streams["partition"]
-    part = partition_named(config.partition, dataset.y_train, config.clients, rng)
-    delays = straggler_delays(
-        config.clients, streams["delays"], config.fraction, config.slowdown, config.jitter
-    )
+    part = partition_of(config, dataset, streams["partition"])
     k, m = part.class_counts.shape
+    delays = straggler_delays(k, streams["delays"], config.fraction, config.slowdown, config.jitter)
     costs = config.sample_cost * delays
     clients = Clients(part.class_counts, delays, costs, range(k), range(m))
     if config.sampler == "centralized":
@@ -72,25 +76,35 @@ def scenario(
     return part, clients
 
 
-def partition_named(
-    name: str, labels: ArrayLike, num_clients: int, rng: np.random.Generator
-) -> Partition:
-    """The paper's splits: iid, mild (C = 5, α = 3) or severe (C = 2, α = 3). [paper]"""
-    if check.one_of("partition", name, ["iid", *PRESETS]) == "iid":
-        return partition.iid(labels, num_clients, rng)
-    classes, alpha = PRESETS[name]
-    k, y, num_classes = checked(num_clients, labels)
-    least = -(-num_classes // classes)
+def partition_of(config: Config, dataset: Dataset, rng: np.random.Generator) -> Partition:
+    """Who holds which samples: mild is extended:5:3, severe extended:2:3. [paper]"""
+    name, y, k = config.partition, dataset.y_train, config.clients
+    kind, *numbers = PRESETS.get(name, name).split(":")
+    if kind == "iid":
+        return partition.iid(y, k, rng)
+    if kind == "owners":
+        if dataset.owners is None:
+            allowed = "must be another: no owners_train are in the data set"
+            raise check.wrong("partition", name, f"{allowed} {dataset.name}")
+        return partition.from_owners(dataset.owners, y)
+    if kind == "dirichlet":
+        return partition.dirichlet(y, k, float(numbers[0]), rng, config.least)
+    if kind == "shards":
+        return partition.shards(y, k, int(numbers[0]), rng)
+    classes, least = int(numbers[0]), -(-(int(y.max()) + 1) // max(int(numbers[0]), 1))
     if k < least:
         why = f"each client holds {classes} of the classes, and none may be left over"
-        raise check.wrong("clients", num_clients, f"must be {least} or more, if {name}: {why}")
-    return partition.extended_dirichlet(y, num_clients, classes, alpha, rng)
+        raise check.wrong("clients", k, f"must be {least} or more, if {name}: {why}")
+    return partition.extended_dirichlet(y, k, classes, float(numbers[1]), rng)
 
 
 def network(config: Config, dataset: Dataset, rng: np.random.Generator) -> nn.Network:
     """The uncut network that the config asks for."""
     shape, dtype = dataset.x_train.shape[1:], np.dtype(config.dtype)
     if config.model == "cnn":
+        if len(shape) != 3:
+            allowed = f"must be mlp for samples of {shape[0]} features: a CNN takes images"
+            raise check.wrong("model", config.model, allowed)
         return nn.cnn(shape, dataset.num_classes, rng=rng, dtype=dtype)
     widths = [int(np.prod(shape)), *config.hidden, dataset.num_classes]
     return nn.mlp(widths, rng=rng, dtype=dtype)

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from platform import node
 
@@ -16,6 +16,7 @@ from pslref.app.compare import LARGEST, MEANS
 from pslref.app.config import Config
 from pslref.app.grids import Row, described, labels, varying
 from pslref.app.runs import run
+from pslref.app.scenario import made_by
 from pslref.app.tables import TABLES, Results, check_possible, summary
 from pslref.data import Dataset
 
@@ -60,8 +61,8 @@ def sweep(
     for _ in outcomes:
         after_run()
     left = [config for config in configs if config not in outcomes]
-    work = partial(execute, made_by=versions.MADE_BY)
-    for config, future in workers.finished(work, left, executor):
+    asked = [(config, made_by(config)) for config in left]
+    for (config, _), future in workers.finished(execute, asked, executor):
         if error := workers.failure(future):
             outcomes[config] = {"error": error, "row": {}, "epochs": [dict.fromkeys(EPOCH)]}
         else:
@@ -75,7 +76,7 @@ def sweep(
         found = {name: outcome["row"].get(name) for name in RESULTS}
         rows.append(label | found | {"error": outcome.get("error")})
         epochs += [label | {name: epoch[name] for name in EPOCH} for epoch in outcome["epochs"]]
-    files.write_json(out / "config.json", described(configs) | {"made_by": versions.MADE_BY})
+    files.write_json(out / "config.json", described(configs) | {"made_by": made_by(configs[0])})
     files.write_csv(out / "sweep.csv", rows)
     files.write_csv(out / "epochs.csv", epochs)
     pictures.save(plots.sweep(summarized(rows), varying(configs)), out / f"sweep.{figures}")
@@ -110,7 +111,7 @@ def _kept(config: Config, path: Path) -> Row:
     if not whole:
         raise ValueError(f"{path} is not as it was written: delete it to run it again")
     allowed = "go on with what made it, delete it to run it again, or sweep into another folder"
-    versions.check_same(str(path), outcome.get("made_by"), allowed)
+    versions.check_same(str(path), outcome.get("made_by"), allowed, made_by(config))
     asked = labels(config)
     check.same(f"{path} is of a run with", outcome.get("config"), asked, "must hold this one")
     try:
@@ -122,14 +123,15 @@ def _kept(config: Config, path: Path) -> Row:
     return outcome
 
 
-def execute(config: Config, made_by: Mapping[str, str]) -> Row:
+def execute(asked: tuple[Config, Mapping[str, str]]) -> Row:
     """What is kept of one run; a worker does this, if it is of the version that asks for it."""
-    allowed = "must be the same on all machines"
-    versions.check_same(f"the sweep that asked the worker on {node()}", made_by, allowed)
+    (config, wanted), allowed = asked, "must be the same on all machines"
+    mine = made_by(config)
+    versions.check_same(f"the sweep that asked the worker on {node()}", wanted, allowed, mine)
     dataset = _dataset(config.dataset, config.data_dir, config.dtype, config.files)
     found = run(config, dataset)
     return {
-        "made_by": versions.MADE_BY,
+        "made_by": mine,
         "config": labels(config),
         "row": found.runs[0],
         "epochs": found.epochs,

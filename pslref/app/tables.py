@@ -1,14 +1,14 @@
 """The tables of results: what stands in them, what cannot, and their means over the seeds."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pslref import check, files, versions
+from pslref import check, files
 from pslref.app.config import Config
 from pslref.app.grids import Row
 from pslref.check import FloatArray
@@ -134,9 +134,9 @@ def interval(differences: FloatArray, num_images: int) -> tuple[float, float]:
     return max(float(low), -1.0), min(float(high) + 0.0, 1.0)  # + 0.0: never −0.0
 
 
-def write(out: Path, config: Row, results: Results) -> None:
+def write(out: Path, config: Row, made_by: Mapping[str, str], results: Results) -> None:
     """Write the tables to a folder, and the config with what made them."""
-    files.write_json(out / "config.json", config | {"made_by": versions.MADE_BY})
+    files.write_json(out / "config.json", config | {"made_by": made_by})
     files.write_csv(out / "results.csv", results.runs)
     files.write_csv(out / "epochs.csv", results.epochs)
     files.write_csv(out / "steps.csv", results.steps)

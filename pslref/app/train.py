@@ -10,7 +10,7 @@ from pslref.app import checkpoints
 from pslref.app.compare import TABLES, label
 from pslref.app.config import Config
 from pslref.app.runs import Run
-from pslref.app.scenario import dataset_of
+from pslref.app.scenario import dataset_of, made_by
 from pslref.app.tables import Results, write
 
 
@@ -68,7 +68,7 @@ def train(
             if stopped:
                 break
     if out is not None and run.finished:
-        write(out, asdict(config), results_of(run))
+        write(out, asdict(config), made_by(config), results_of(run))
         files.write_npz(out / "weights.npz", run.simulation.net.parameters())
     return run
 
