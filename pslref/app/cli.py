@@ -77,7 +77,7 @@ def compare(given: Given, json_: Json = False, out: Out = None, figures: Figures
     empty = max(row["empty_clients"] for row in rows)
     if empty:
         print(f"Up to {empty:.0f} clients hold no samples.")
-    print("Steps, time (in delays of the fastest possible client) and MB are per epoch.")
+    print(printed.PER_EPOCH)
     if loses_clients:
         print("Unreachable: samples, per epoch, that lost clients did not get to use.")
     else:

@@ -99,6 +99,10 @@ def deviation(
 def plan(
     given: Given,
     table: TableFile = None,
+    input_shape: Annotated[
+        str | None,
+        option("With --table, what the network takes, such as 28,28,1: for the megabytes."),
+    ] = None,
     max_deviation: Annotated[
         float | None,
         option("Largest Δ allowed, instead of what UGS stays within in 95 of 100.", of=float),
@@ -119,7 +123,7 @@ def plan(
     configs = grids.configs(given | {"sampler": with_ugs})
     from pslref.app import clients, plan
 
-    known = clients.of_table(table, given)
+    known = clients.of_table(table, given, input_shape)
     with terminal.progress() as progress:
         advance = partial(progress.advance, progress.add_task("schedules", total=len(configs)))
         every = plan.plan(

@@ -13,6 +13,7 @@ import numpy as np
 from pslref import check, files
 from pslref.app.config import Config
 from pslref.app.grids import DRAWN, Row, described
+from pslref.app.options import numbers
 from pslref.app.scenario import Clients, dataset_of, made_by, random_streams, scenario
 
 MOST_BYTES = 2**28  # of the file
@@ -29,24 +30,33 @@ class Table:
     sha256: str
 
 
-def of_table(path: Path | None, given: Mapping[str, object]) -> Table | None:
+def of_table(
+    path: Path | None, given: Mapping[str, object], input_shape: str | None = None
+) -> Table | None:
     """The table of a command, if it has one; options that say what it says are refused."""
+    shape = None if input_shape is None else tuple(numbers("input_shape", input_shape, int))
     if path is None:
+        if shape is not None:
+            raise check.wrong("input_shape", input_shape, "must not be given without table")
         return None
     for name in DRAWN:
         if name in given:
             allowed = f"must not be given beside table = {str(path)!r}, which says it"
             raise check.wrong(name, given[name], allowed)
-    return read(path)
+    return read(path, shape)
 
 
-def read(path: Path) -> Table:
+def read(path: Path, input_shape: tuple[int, ...] | None = None) -> Table:
     """A table of clients: a CSV file with a header and a row for each client.
 
     Its columns, in any order: `client`, a name; `delay`, what a step takes the client, and
     `sample_cost`, what each of its samples adds, both in one unit of time; and for every class a
     column named after it, how many samples of it the client holds. The first three may be left out:
     then clients are called 0, 1, ..., all delays are 1, and all costs 0.
+
+    Args:
+        path: the file.
+        input_shape: of the samples, for which a table has no room.
 
     Raises:
         ValueError: naming the row and the column of what is missing, twice there, or no such
@@ -81,7 +91,7 @@ def read(path: Path) -> Table:
         for name, default in (("delay", 1.0), ("sample_cost", 0.0))
     )
     counts = check.class_counts(f"samples in {path}", counts)
-    clients = Clients(counts, delays, costs, names, classes)
+    clients = Clients(counts, delays, costs, names, classes, input_shape)
     return Table(path, clients, hashlib.sha256(data).hexdigest())
 
 

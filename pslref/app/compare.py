@@ -14,8 +14,8 @@ from pslref.split import Diverged
 
 TABLES = ("results.csv", "epochs.csv", "steps.csv", "config.json")
 MEANS = (
-    *("test_accuracy", "mean_deviation", "num_steps", "simulated_time", "megabytes"),
-    "unreachable",
+    *("test_accuracy", "mean_deviation", "num_steps", "simulated_time", "participants"),
+    *("megabytes", "megabytes_up", "megabytes_down", "unreachable"),
 )
 LARGEST = ("max_deviation", "empty_clients")
 

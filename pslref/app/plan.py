@@ -10,11 +10,18 @@ from pslref.app.clients import Table, described_with, planned_for
 from pslref.app.config import Config
 from pslref.app.grids import Row, labels
 from pslref.app.runs import run
-from pslref.app.scenario import Clients, dataset_of, draw_schedule, made_by, random_streams
+from pslref.app.scenario import (
+    Clients,
+    dataset_of,
+    draw_schedule,
+    made_by,
+    network,
+    random_streams,
+)
 from pslref.app.tables import summary
 from pslref.check import FloatArray, IntArray
 from pslref.sampling import Schedule
-from pslref.split import epoch_time, epoch_time_bound, straggler_delays
+from pslref.split import epoch_time, epoch_time_bound, straggler_delays, traffic
 
 NO_BOUNDS: Row = {"serfling": None, "l1_bound": None}
 SIMULATIONS, FEW_SIMULATIONS = 200, 20  # of a schedule's epoch: for its quantiles, for its mean
@@ -23,7 +30,7 @@ SETTINGS = ("sampler", "batch_size", "delta", "concentration", "slack", "assign"
 PLANNED = (
     *("num_steps", "epoch_time", "least_time", "time_saved", "participants"),
     *("mean_deviation", "max_deviation", "tail_deviation", "high_deviation"),
-    *("stragglers", "test_accuracy"),
+    *("megabytes", "megabytes_up", "megabytes_down", "stragglers", "test_accuracy"),
 )
 
 
@@ -135,7 +142,8 @@ def plan(
 
     Returns:
         A row per config with what it is, as `SETTINGS` and `seed`; `stragglers`, how many clients
-        are; `num_steps`; `participants` per step; `mean_deviation` and `tail_deviation` (the last
+        are; `num_steps`; `participants` per step; `megabytes` that cross, also up and down, None if
+        a table does not say what the network takes; `mean_deviation` and `tail_deviation` (the last
         tenth of the steps) of the exact expectations; `max_deviation`, the largest Δ of an epoch,
         in the mean over simulations of the clients' shuffles, and `high_deviation`, which it
         exceeds in 5 % of them; `epoch_time` in units of the fastest possible client's delay;
@@ -175,6 +183,7 @@ def _planned(config: Config, clients: Clients, streams: dict[str, np.random.Gene
     largest = int(schedule.batch_sizes.sum(axis=1).max())  # FLS and FPLS may round it up, above B
     return {
         "participants": float(np.mean(np.sum(schedule.batch_sizes > 0, axis=1))),
+        **_megabytes(schedule, config, clients, streams["weights"]),
         **_shape(schedule, expected, simulated[:FEW_SIMULATIONS]),
         "high_deviation": float(np.quantile(simulated.max(axis=1), 1 - OUTSIDE)),
         "epoch_time": epoch_time(schedule, delays, costs),
@@ -182,6 +191,18 @@ def _planned(config: Config, clients: Clients, streams: dict[str, np.random.Gene
             schedule.sizes, delays + costs, max(largest, config.batch_size)
         ),
     }
+
+
+def _megabytes(
+    schedule: Schedule, config: Config, clients: Clients, rng: np.random.Generator
+) -> Row:
+    """What crosses in an epoch, if it is known what the network takes."""
+    if clients.input_shape is None:
+        return dict.fromkeys(("megabytes", "megabytes_up", "megabytes_down"))
+    net = network(config, clients.input_shape, len(clients.classes), rng)
+    sent = traffic(schedule, net, config.cut, clients.input_shape)
+    up, down = sent.up / 1e6, sent.down / 1e6
+    return {"megabytes": up + down, "megabytes_up": up, "megabytes_down": down}
 
 
 def _stragglers(config: Config) -> int:

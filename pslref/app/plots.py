@@ -166,8 +166,9 @@ def plan(rows: Sequence[Row]) -> Picture:
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     axes = figure.subplots()
     lines: dict[str, list[Row]] = {}
+    sizes = sorted({row["batch_size"] for row in rows})
     for row in rows:
-        lines.setdefault(_line(row, len({r["batch_size"] for r in rows}) > 1), []).append(row)
+        lines.setdefault(_line(row, len(sizes) > 1), []).append(row)
     data, texts = {}, []
     drawn = dict.fromkeys(STYLES, 0)
     for name, points in lines.items():
@@ -175,16 +176,21 @@ def plan(rows: Sequence[Row]) -> Picture:
         data[name] = np.array([(row["epoch_time"], row["max_deviation"]) for row in points])
         linestyle = ("-", "--", ":", "-.")[drawn[sampler] % 4]
         look = {"color": STYLES[sampler]["color"], "marker": MARKERS[sampler]}
-        axes.plot(*data[name].T, linestyle=linestyle, label=name, **look)
+        markersize = 4 + 3 * sizes.index(points[0]["batch_size"])  # larger batches, larger marks
+        axes.plot(*data[name].T, linestyle=linestyle, label=name, markersize=markersize, **look)
         drawn[sampler] += 1
         for row, place in zip(points, data[name], strict=True):
             setting = ("δ", row["delta"]) if sampler == "lds" else ("slack", row["slack"])
             texts += [(f"{setting[0]}={setting[1]:g}", tuple(place))] if len(points) > 1 else []
     best = [(row["epoch_time"], row["max_deviation"]) for row in rows if row["pareto"]]
     ring: dict[str, Any] = {"facecolors": "none", "edgecolors": "black", "s": 130}
-    axes.scatter(*np.transpose(best), **ring, label="no other is better in both")
-    for time in sorted({row["least_time"] for row in rows}):
-        axes.axvline(time, color="black", linestyle=":", label="no schedule is faster")
+    axes.scatter(*np.transpose(best), **ring, label="no other of its B is as good in both")
+    for row in rows:
+        if row["sampler"] == "ugs":  # whose batches have the size that is asked for
+            of_size = f" with B = {row['batch_size']}" if len(sizes) > 1 else ""
+            label = f"no schedule{of_size} is faster"
+            dots = (0, (1, 1.5 + 2 * sizes.index(row["batch_size"])))
+            axes.axvline(row["least_time"], color="black", linestyle=dots, label=label)
     axes.set(
         xlabel="epoch time, in delays of the fastest possible client",
         ylabel="largest expected batch deviation Δ of an epoch",

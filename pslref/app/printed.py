@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from pslref.app.scenario import Clients
 
 MEASURED = "Δ is measured: max Δ is the largest of all steps, epochs and seeds."
+PER_EPOCH = (
+    "Steps, time (in delays of the fastest possible client) and MB are per epoch, clients per "
+    "step. MB count all that crosses, also gradients and weights of the client half."
+)
 EXPECTED = (
     "Δ is expected, given each schedule: mean Δ and the last tenth exactly; max Δ, the largest of "
     "an epoch's steps, by simulating its shuffles."
@@ -31,7 +35,9 @@ def trained(row: Row, varying: Sequence[str] = ()) -> dict[str, str]:
         **_deviations(row),
         "steps": _fixed(row["num_steps"], 0),
         "time": _fixed(row["simulated_time"], 0),
-        "MB": _fixed(row["megabytes"], 1),
+        "clients": "" if row["sampler"] == "centralized" else _fixed(row["participants"], 1),
+        "MB up": _fixed(row["megabytes_up"], 1),
+        "MB down": _fixed(row["megabytes_down"], 1),
         "unreachable": _fixed(row["unreachable"], 0) if row["faults"] else "",
     }
 
@@ -83,6 +89,7 @@ def plan(row: Row) -> dict[str, str]:
         "clients a step": _fixed(row["participants"], 1),
         "epoch time": _mean_and_std(row, "epoch_time", 1, 0),
         "least": _fixed(row["least_time"], 0),
+        "MB": _fixed(row["megabytes"], 1),
         "time saved": f"{100 * row['time_saved']:.0f} %",
         "accuracy %": _mean_and_std(row, "test_accuracy", 100, 1),
         "nobody better": "*" if row["pareto"] else "",

@@ -13,7 +13,17 @@ from pslref.app.tables import RANGES, Results, check_column, is_share
 from pslref.check import Array, IntArray
 from pslref.data import Dataset
 from pslref.sampling import Schedule
-from pslref.split import Diverged, Epoch, EpochRecord, Outage, Simulation, draw_outages, step_time
+from pslref.split import (
+    Diverged,
+    Epoch,
+    EpochRecord,
+    Outage,
+    Simulation,
+    Traffic,
+    draw_outages,
+    step_time,
+)
+from pslref.split.epoch import COUNTED
 
 FIXED = ("fls", "fpls")  # whose local batches stay as they are when clients are lost
 EPOCH = [
@@ -22,7 +32,7 @@ EPOCH = [
 ]
 STEP = [
     *(("loss", np.float64), ("deviation", np.float64)),
-    *(("step_bytes_up", np.int64), ("step_bytes_down", np.int64)),
+    *((name, np.int64) for name in COUNTED),
 ]
 
 
@@ -52,7 +62,7 @@ class Run:
         self.part, self.clients = scenario(config, dataset, streams)
         self.stream = streams["schedule"]
         self.simulation = Simulation(
-            network(config, dataset, streams["weights"]),
+            network(config, dataset.x_train.shape[1:], dataset.num_classes, streams["weights"]),
             config.cut,
             dataset.x_train,
             dataset.y_train,
@@ -141,7 +151,9 @@ class Run:
         lengths = [len(record.loss) for record in self.records]
         steps = np.zeros(sum(lengths), STEP)
         for name, kind in STEP:
-            parts = [getattr(record, name) for record in self.records]
+            parts = [
+                getattr(r.traffic if name in Traffic._fields else r, name) for r in self.records
+            ]
             steps[name] = np.concatenate([np.zeros(0, kind), *parts])
         epochs = [
             (len(record.loss), record.num_aborted, record.num_unused, accuracy, time)
@@ -192,8 +204,8 @@ class Run:
             EpochRecord(
                 rows["loss"].copy(),
                 rows["deviation"].copy(),
-                rows["step_bytes_up"].copy(),
-                rows["step_bytes_down"].copy(),
+                rows["num_participants"].copy(),
+                Traffic(*(rows[name].copy() for name in Traffic._fields)),
                 aborted,
                 unused,
             )
@@ -224,22 +236,34 @@ class Run:
         first = self.records[0]
         deviation = np.concatenate([record.deviation for record in self.records])
         alone = self.config.sampler == "centralized"
-        sent = [record.bytes_up + record.bytes_down for record in self.records]
+        up, down = (
+            0.0 if alone else float(np.mean(bytes_)) / 1e6
+            for bytes_ in ([r.bytes_up for r in self.records], [r.bytes_down for r in self.records])
+        )
         row = {
             "test_accuracy": self.accuracies[-1],
             "mean_deviation": float(deviation.mean()),
             "max_deviation": float(deviation.max()),
             "num_steps": float(np.mean([record.loss.size for record in self.records])),
             "simulated_time": None if alone else float(np.mean(self.times)),
-            "megabytes": 0.0 if alone else float(np.mean(sent)) / 1e6,
+            "megabytes": up + down,
+            "megabytes_up": up,
+            "megabytes_down": down,
+            "participants": float(
+                np.mean(np.concatenate([r.num_participants for r in self.records]))
+            ),
             "empty_clients": int(np.sum(self.part.sizes == 0)),
             "test_images": len(self.dataset.y_test),
             "unreachable": float(np.mean([record.num_unused for record in self.records])),
             "aborted": sum(record.num_aborted for record in self.records),
         }
+        sent = np.cumsum([0 if alone else record.traffic.total for record in self.records]) / 1e6
         epochs = [
             {"epoch": epoch, "loss": loss, "test_accuracy": accuracy}
-            for epoch, (loss, accuracy) in enumerate(pairs)
+            | {"time_so_far": None if alone else time, "megabytes_so_far": megabytes}
+            for epoch, ((loss, accuracy), time, megabytes) in enumerate(
+                zip(pairs, np.cumsum(self.times).tolist(), sent.tolist(), strict=True)
+            )
         ]
         steps = [
             {"step": step, "loss": loss, "deviation": deviation}

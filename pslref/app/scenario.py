@@ -48,6 +48,7 @@ class Clients:
         sample_costs: (K,) what each of its samples adds to that, in the same unit.
         names: what each client is called.
         classes: what each class is called.
+        input_shape: of one of their samples; None if it is not known.
     """
 
     class_counts: IntArray
@@ -55,11 +56,12 @@ class Clients:
     sample_costs: FloatArray
     names: Sequence[object]
     classes: Sequence[object]
+    input_shape: tuple[int, ...] | None = None
 
     def pooled(self) -> "Clients":
         """One client that holds everything, and is never waited for."""
         nothing, counts = np.zeros(1), self.class_counts.sum(axis=0, keepdims=True)
-        return Clients(counts, nothing, nothing, [0], self.classes)
+        return Clients(counts, nothing, nothing, [0], self.classes, self.input_shape)
 
 
 def scenario(
@@ -70,7 +72,8 @@ def scenario(
     k, m = part.class_counts.shape
     delays = straggler_delays(k, streams["delays"], config.fraction, config.slowdown, config.jitter)
     costs = config.sample_cost * delays
-    clients = Clients(part.class_counts, delays, costs, range(k), range(m))
+    shape = dataset.x_train.shape[1:]
+    clients = Clients(part.class_counts, delays, costs, range(k), range(m), shape)
     if config.sampler == "centralized":
         return Partition([np.arange(dataset.y_train.size)], dataset.y_train), clients.pooled()
     return part, clients
@@ -98,15 +101,17 @@ def partition_of(config: Config, dataset: Dataset, rng: np.random.Generator) -> 
     return partition.extended_dirichlet(y, k, classes, float(numbers[1]), rng)
 
 
-def network(config: Config, dataset: Dataset, rng: np.random.Generator) -> nn.Network:
-    """The uncut network that the config asks for."""
-    shape, dtype = dataset.x_train.shape[1:], np.dtype(config.dtype)
+def network(
+    config: Config, input_shape: Sequence[int], num_classes: int, rng: np.random.Generator
+) -> nn.Network:
+    """The uncut network that the config asks for, for samples of a shape."""
+    dtype = np.dtype(config.dtype)
     if config.model == "cnn":
-        if len(shape) != 3:
-            allowed = f"must be mlp for samples of {shape[0]} features: a CNN takes images"
+        if len(input_shape) != 3:
+            allowed = f"must be mlp for samples of shape {tuple(input_shape)}: a CNN takes images"
             raise check.wrong("model", config.model, allowed)
-        return nn.cnn(shape, dataset.num_classes, rng=rng, dtype=dtype)
-    widths = [int(np.prod(shape)), *config.hidden, dataset.num_classes]
+        return nn.cnn(input_shape, num_classes, rng=rng, dtype=dtype)
+    widths = [int(np.prod(input_shape)), *config.hidden, num_classes]
     return nn.mlp(widths, rng=rng, dtype=dtype)
 
 

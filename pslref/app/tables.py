@@ -12,24 +12,26 @@ from pslref import check, files
 from pslref.app.config import Config
 from pslref.app.grids import Row
 from pslref.check import FloatArray
+from pslref.split.epoch import COUNTED
 
-TIME = "simulated_time"  # a run that is not split has none
+TIMES = ("simulated_time", "time_so_far")  # a run that is not split has none
 TABLES = {  # the columns of each, after those that say which run it is
     "runs": (
-        *("test_accuracy", "mean_deviation", "max_deviation", "num_steps", TIME),
-        *("megabytes", "empty_clients", "test_images", "unreachable", "aborted"),
+        *("test_accuracy", "mean_deviation", "max_deviation", "num_steps", "simulated_time"),
+        *("megabytes", "megabytes_up", "megabytes_down", "participants", "empty_clients"),
+        *("test_images", "unreachable", "aborted"),
     ),
-    "epochs": ("epoch", "loss", "test_accuracy"),
+    "epochs": ("epoch", "loss", "test_accuracy", "time_so_far", "megabytes_so_far"),
     "steps": ("step", "loss", "deviation"),
 }
 REAL = (float, 0, sys.float_info.max)
 RANGES: dict[str, tuple[type, float, float]] = {  # of the columns, and of those in checkpoints
     "test_accuracy": (float, 0, 1),
     **dict.fromkeys(("deviation", "mean_deviation", "max_deviation"), (float, 0, 2)),
-    **dict.fromkeys(("loss", "megabytes", "time", TIME, "unreachable"), REAL),
+    **dict.fromkeys(("loss", "time", *TIMES, "unreachable", "participants"), REAL),
+    **dict.fromkeys(("megabytes", "megabytes_up", "megabytes_down", "megabytes_so_far"), REAL),
     **dict.fromkeys(("epoch", "step", "empty_clients", "aborted"), (int, 0, check.MOST_SAMPLES)),
-    **dict.fromkeys(("bytes_up", "bytes_down"), (int, 0, 2**63 - 1)),
-    **dict.fromkeys(("step_bytes_up", "step_bytes_down"), (int, 0, 2**63 - 1)),
+    **dict.fromkeys(COUNTED, (int, 0, 2**63 - 1)),
     **dict.fromkeys(("num_aborted", "num_unused"), (int, 0, check.MOST_SAMPLES)),
     "num_steps": (float, 0, check.MOST_SAMPLES),
     **dict.fromkeys(("num_committed", "test_images"), (int, 1, check.MOST_SAMPLES)),
@@ -165,12 +167,13 @@ def check_possible(config: Config, results: Results) -> None:
             if row.keys() != {*columns}:
                 raise check.wrong(table, sorted(row), f"must have {', '.join(columns)}")
         for name in columns:
-            if name != TIME or not alone:
+            if name not in TIMES or not alone:
                 check_column(table, name, [row[name] for row in rows])
     epochs, steps = results.epochs, results.steps
     if len(results.runs) != 1 or [row["epoch"] for row in epochs] != list(range(config.epochs)):
         raise ValueError(f"runs and epochs must have 1 and {config.epochs} rows, in order")
     (run,) = results.runs
+    times = [("simulated_time", results.runs), ("time_so_far", epochs)]
     if not (
         [row["step"] for row in steps] == list(range(len(steps)))
         and (run["num_steps"] == len(steps) or config.faults)
@@ -180,7 +183,7 @@ def check_possible(config: Config, results: Results) -> None:
         and all(is_share(row["test_accuracy"], run["test_images"]) for row in epochs)
         and epochs[0]["loss"] == float(np.mean([row["loss"] for row in steps]))
         and run["empty_clients"] < config.clients
-        and (run[TIME] is None) == alone
+        and {row[name] is None for name, rows in times for row in rows} == {alone}
     ):
         raise ValueError("runs must agree with epochs, steps and the options")
 

@@ -15,6 +15,7 @@ from pslref.split.timing import (
     step_times,
     straggler_delays,
 )
+from pslref.split.traffic import Traffic, traffic
 
 __all__ = [
     "Aborted",
@@ -31,6 +32,7 @@ __all__ = [
     "Simulation",
     "SmashedBatch",
     "Step",
+    "Traffic",
     "draw_outages",
     "epoch_time",
     "epoch_time_bound",
@@ -40,5 +42,6 @@ __all__ = [
     "step_time",
     "step_times",
     "straggler_delays",
+    "traffic",
     "unpack",
 ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,10 +12,13 @@ from pslref.sampling import Schedule
 from pslref.sampling.walks import check_covers
 from pslref.split.faults import Outage, away, next_return
 from pslref.split.step import Aborted, Diverged
+from pslref.split.traffic import Traffic
 from pslref.theory import batch_deviation
 
 if TYPE_CHECKING:
     from pslref.split.simulation import Simulation
+
+COUNTED = ("num_participants", *Traffic._fields)  # of each step
 
 # From the unused samples of the clients that are there, (K, M) by class and 0 for the others, to
 # a schedule that uses them up.
@@ -29,28 +32,28 @@ class EpochRecord:
     Attributes:
         loss: (T,) mean cross-entropy over each global batch, in nats, before the update.
         deviation: (T,) batch deviation Δ_t, measured. (method.md 2)
-        step_bytes_up: (T,) bytes of activations and labels, clients to server.
-        step_bytes_down: (T,) bytes of gradients at the cut, server to clients.
+        num_participants: (T,) clients that took part, P_t.
+        traffic: (T,) bytes of each kind that crossed.
         num_aborted: steps that were begun and not committed.
         num_unused: samples that stayed unused.
     """
 
     loss: FloatArray
     deviation: FloatArray
-    step_bytes_up: IntArray
-    step_bytes_down: IntArray
+    num_participants: IntArray
+    traffic: Traffic
     num_aborted: int
     num_unused: int
 
     @property
     def bytes_up(self) -> int:
-        """Bytes up, over the epoch."""
-        return int(self.step_bytes_up.sum())
+        """All bytes up, over the epoch."""
+        return self.traffic.up
 
     @property
     def bytes_down(self) -> int:
-        """Bytes down, over the epoch."""
-        return int(self.step_bytes_down.sum())
+        """All bytes down, over the epoch."""
+        return self.traffic.down
 
 
 class Epoch:
@@ -62,8 +65,8 @@ class Epoch:
         first_step: the step of the run with which the epoch begins.
 
     Attributes:
-        rows: what each step did, one that was not committed too: whether it was, its loss, bytes
-            up and down, and the class counts of its batch.
+        rows: what each step did, one that was not committed too: whether it was, its loss, its
+            participants, the bytes of each kind, and the class counts of its batch.
         next_step: of the run; steps go by while all who have samples are away.
         planned_for: (K, M) what could be reached when the last plan was made.
         planned_at: after how many steps that was.
@@ -78,7 +81,7 @@ class Epoch:
         for outage in outages:
             check.integer("outage's client", outage.client, 0, len(simulation.clients) - 1)
         self.simulation, self.outages = simulation, outages
-        self.rows: list[tuple[bool, float, int, int, IntArray]] = []
+        self.rows: list[tuple[Any, ...]] = []
         self.next_step, self.planned_at = first_step, 0
         self.planned_for = np.zeros((len(simulation.clients), simulation.num_classes), np.int64)
 
@@ -145,11 +148,12 @@ class Epoch:
         except Diverged as error:
             raise Diverged(f"step {len(self.rows)}: {error}") from None
         except Aborted:
-            self.rows.append((False, 0.0, 0, 0, np.zeros(self.simulation.num_classes, np.int64)))
+            nothing = (0,) * len(COUNTED)
+            self.rows.append((False, 0.0, *nothing, np.zeros(self.simulation.num_classes, int)))
             return False
-        y, num_classes = self.simulation.y, self.simulation.num_classes
-        class_counts = np.bincount(y[self.simulation.last_batch], minlength=num_classes)
-        self.rows.append((True, loss, *self.simulation.last_bytes, class_counts))
+        y, num_classes, last = self.simulation.y, self.simulation.num_classes, self.simulation.last
+        class_counts = np.bincount(y[last.batch], minlength=num_classes)
+        self.rows.append((True, loss, last.num_participants, *last.sent, class_counts))
         return True
 
     def record(self) -> EpochRecord:
@@ -161,8 +165,8 @@ class Epoch:
         return EpochRecord(
             done["loss"],
             batch_deviation(done["class_counts"], class_probs),
-            done["bytes_up"],
-            done["bytes_down"],
+            done["num_participants"],
+            Traffic(*(done[name] for name in Traffic._fields)),
             len(rows) - len(done),
             self.simulation.num_unused,
         )
@@ -170,9 +174,9 @@ class Epoch:
     @property
     def walked(self) -> Array:
         """The rows as a structured array."""
-        columns = [
+        columns: list[Any] = [
             *(("committed", bool), ("loss", np.float64)),
-            *(("bytes_up", np.int64), ("bytes_down", np.int64)),
+            *((name, np.int64) for name in COUNTED),
             ("class_counts", np.int64, (self.simulation.num_classes,)),
         ]
         return np.array(self.rows, columns)

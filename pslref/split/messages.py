@@ -11,6 +11,11 @@ class ClientHalf:
 
     weights: dict[str, Array]  # by parameter name
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes down: w_c."""
+        return sum(w.nbytes for w in self.weights.values())
+
 
 @dataclass(frozen=True)
 class SmashedBatch:
@@ -45,3 +50,8 @@ class ClientGradient:
 
     client: int  # k
     gradients: dict[str, Array]  # by parameter name, each of its parameter's shape
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes up: w_c."""
+        return sum(g.nbytes for g in self.gradients.values())

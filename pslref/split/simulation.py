@@ -12,7 +12,7 @@ from pslref.sampling import Schedule
 from pslref.split.client import Client
 from pslref.split.epoch import Epoch, EpochRecord
 from pslref.split.server import Server
-from pslref.split.step import check_finite, step
+from pslref.split.step import Step, check_finite, step
 
 EVALUATION_ROWS = 1000  # images at a time, so that a large test set needs little memory
 
@@ -70,8 +70,7 @@ class Simulation:
             )
         ]
         keep_freed_memory()
-        self.last_batch: IntArray = np.zeros(0, np.int64)
-        self.last_bytes = (0, 0)
+        self.last = Step(0.0, np.zeros(0, np.int64), 0, (0,) * 5)
 
     def start_epoch(self) -> None:
         """Every client shuffles its samples anew."""
@@ -92,8 +91,8 @@ class Simulation:
     def step(self, batch_sizes: ArrayLike, lost: Collection[int] = ()) -> float:
         """One step of the current epoch; returns the mean loss over the global batch, in nats.
 
-        Afterwards `last_batch` holds the (B_t,) indices of its samples, in the order in which
-        the server saw them, and `last_bytes` the bytes up and down.
+        Afterwards `last` says what the step did, and `last_batch` holds the (B_t,) indices of its
+        samples, in the order in which the server saw them.
 
         Args:
             batch_sizes: (K,) the local batch sizes b_tk, at least one of them positive; or
@@ -119,9 +118,13 @@ class Simulation:
     def take(self, counts: IntArray, lost: Collection[int] = ()) -> float:
         """A `step` whose arguments have been checked."""
         pooled = self.execution == "pooled"
-        done = step(self.clients, self.server, counts, lost, pooled=pooled)
-        self.last_batch, self.last_bytes = done.batch, (done.bytes_up, done.bytes_down)
-        return done.loss
+        self.last = step(self.clients, self.server, counts, lost, pooled=pooled)
+        return self.last.loss
+
+    @property
+    def last_batch(self) -> IntArray:
+        """(B_t,) the samples of the last step, in the order in which the server saw them."""
+        return self.last.batch
 
     def run_epoch(self, schedule: Schedule) -> EpochRecord:
         """Reshuffle every client, then walk the schedule.

@@ -23,8 +23,8 @@ class Step(NamedTuple):
 
     loss: float  # mean cross-entropy over the global batch, in nats, before the update
     batch: IntArray  # (B_t,) indices of its samples, in the order in which the server saw them
-    bytes_up: int  # activations and labels, clients to server
-    bytes_down: int  # gradients at the cut, server to clients
+    num_participants: int  # P_t
+    sent: tuple[int, ...]  # bytes of each kind, in the order of `Traffic`
 
 
 def step(
@@ -88,8 +88,14 @@ def step(
     #    Now the step is committed: both halves are updated, so that every client's next forward
     #    pass has the new weights, also that of a client which sat this step out.
     server.update(total)
-    bytes_up, bytes_down = (sum(m.nbytes for m in sent) for sent in (smashed, cut_gradients))
-    return Step(loss, batch, bytes_up, bytes_down)
+    sent = (
+        sum(message.activations.nbytes for message in smashed),
+        sum(message.labels.nbytes for message in smashed),
+        sum(message.nbytes for message in cut_gradients),
+        len(participants) * sum(gradient.nbytes for gradient in total.values()),
+        len(participants) * server.send().nbytes,
+    )
+    return Step(loss, batch, len(participants), sent)
 
 
 def check_finite(name: str, number: float, server: Server) -> None:

@@ -16,6 +16,7 @@ from pslref.app import checkpoints, runs, train
 from pslref.app.config import SAMPLERS, Config
 from pslref.app.runs import Run
 from pslref.data import Dataset
+from pslref.split.epoch import COUNTED
 
 DIGITS = data.load("digits")
 # Every client with a half of its own, velocities, and a sampler that has them shuffle in mid-epoch.
@@ -278,7 +279,7 @@ def test_a_foreign_header_is_refused(good: Path, header: object, sentence: str) 
 
 
 WALKED = [
-    *(("committed", bool), ("loss", float), ("bytes_up", int), ("bytes_down", int)),
+    *(("committed", bool), ("loss", float), *((name, int) for name in COUNTED)),
     ("class_counts", int, (2,)),
 ]
 
@@ -299,7 +300,7 @@ WALKED = [
         ({"client__left": np.full(24, -2)}, "samples of client 0"),
         ({"client__left": np.full(24, 3)}, "samples of client"),
         ({"walked": np.zeros(49, WALKED)}, "walked is"),
-        ({"walked": np.array([(True, np.nan, 1, 1, (1, 1))], WALKED)}, "that is not finite"),
+        ({"walked": np.array([(True, np.nan, *[1] * 6, (1, 1))], WALKED)}, "that is not finite"),
         ({"history__epochs": np.zeros(1, [("num_committed", int)])}, "history.epochs is"),
         ({"history__steps": np.zeros((0, 4))}, "history.steps is float64 (0, 4)"),
         ({"step_times": np.zeros(2)}, "step_times: must be one for each row of walked"),
@@ -357,10 +358,10 @@ def changed(path: Path, array: str, column: str, value: object) -> Path:
         ("history.epochs", "num_committed", 0),
         ("history.steps", "loss", -1.0),
         ("history.steps", "deviation", 2.5),
-        ("history.steps", "step_bytes_up", -8),
-        ("history.steps", "step_bytes_down", -8),
+        ("history.steps", "activations", -8),
+        ("history.steps", "num_participants", -1),
         ("walked", "loss", -1.0),
-        ("walked", "bytes_up", -8),
+        ("walked", "client_halves", -8),
     ],
 )
 def test_a_number_that_no_run_finds_is_refused(

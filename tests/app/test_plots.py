@@ -140,11 +140,13 @@ def test_plan_draws_each_schedule_the_best_and_the_least_time(rng: np.random.Gen
     by_place = dict(zip(map(tuple, places), settings, strict=True))
     assert len(panel.notes) >= 5
     assert all(by_place[x, y] == text for text, x, y in panel.notes)
-    np.testing.assert_array_equal(panel.rings["no other is better in both"].T, places[[0, 3]])
+    np.testing.assert_array_equal(
+        panel.rings["no other of its B is as good in both"].T, places[[0, 3]]
+    )
     assert panel.walls == {"no schedule is faster": [62.5]}
-    assert panel.looks["no schedule is faster"][:2] == ("#000000", ":")
+    assert panel.looks["no schedule is faster"][0] == "#000000"
     assert len({look[1:] for look in panel.looks.values()}) == len(panel.looks)  # without colour
-    assert panel.legend == [*names, "no other is better in both", "no schedule is faster"]
+    assert panel.legend == [*names, "no other of its B is as good in both", "no schedule is faster"]
     assert panel.xlabel == "epoch time, in delays of the fastest possible client"
     assert panel.ylabel == "largest expected batch deviation Δ of an epoch"
     assert panel.xlim[0] == panel.ylim[0] == 0
@@ -154,11 +156,14 @@ def test_plan_draws_each_schedule_the_best_and_the_least_time(rng: np.random.Gen
 
 def test_plan_names_the_batch_size_where_there_are_several(rng: np.random.Generator) -> None:
     (panel,) = drawn(plots.plan(planned(rng, 64, 128)).figure)
-    assert panel.walls == {"no schedule is faster": [31.25, 62.5]}
+    assert panel.walls == {
+        "no schedule with B = 64 is faster": [62.5],
+        "no schedule with B = 128 is faster": [31.25],
+    }
     assert len(panel.lines) == 10
     assert list(panel.lines)[1::5] == ["lds, c = 0.01, B = 64", "lds, c = 0.01, B = 128"]
     assert panel.lines["targets, B = 128"].shape == (2, 2)
-    assert len({look[1:] for look in panel.looks.values()}) == len(panel.looks)
+    assert len({panel.looks[name][1:] for name in panel.lines}) == len(panel.lines)
 
 
 def row(sampler: str, accuracy: float | None, std: float | None = 0.1, **fields: object) -> dict:

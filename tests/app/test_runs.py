@@ -42,7 +42,8 @@ def test_every_sampler_of_a_seed_shares_partition_weights_and_delays() -> None:
     assert all((a == b).all() for a, b in zip(part.indices, same.indices, strict=True))
     assert (clients.delays == same_clients.delays).all()
     weights = [
-        scenario.network(SMALL, dataset, streams["weights"]).parameters() for streams in (one, two)
+        scenario.network(SMALL, (8, 8, 1), 10, streams["weights"]).parameters()
+        for streams in (one, two)
     ]
     assert all((weights[0][name] == weights[1][name]).all() for name in weights[0])
 
@@ -58,8 +59,12 @@ def test_a_row_says_what_its_run_did() -> None:
     assert 1.5 * rows["fls"]["simulated_time"] < dearer["simulated_time"]
     assert dearer["simulated_time"] <= 9 * rows["fls"]["simulated_time"]  # of 8 samples at most
     assert rows["centralized"]["megabytes"] == 0
-    # 8 numbers up and down, and a label, for each of the samples
-    assert rows["ugs"]["megabytes"] == pytest.approx(1442 * (8 * 8 + 8 * 8 + 8) / 1e6)
+    # 8 numbers up and down, and a label, for each of the samples; 520 weights to each participant,
+    # and their gradients back
+    of_halves = rows["ugs"]["participants"] * 23 * (64 * 8 + 8) * 8
+    total = 1442 * (8 * 8 + 8 * 8 + 8) + 2 * of_halves
+    assert rows["ugs"]["megabytes"] == pytest.approx(total / 1e6)
+    assert rows["ugs"]["megabytes_up"] == pytest.approx((1442 * 72 + of_halves) / 1e6)
 
 
 def test_every_epoch_has_a_schedule_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +115,7 @@ def test_both_executions_lose_the_same(sampler: str) -> None:
         run = Run(replace(LOSSY, execution=execution, sampler=sampler), DIGITS)
         (row,) = finished(run).runs
         assert 0 < row["unreachable"] < N / 2
-        used = [record.bytes_up // (8 * 8 + 8) for record in run.records]  # 8 numbers, 1 label
+        used = [record.traffic.labels.sum() // 8 for record in run.records]
         unused = [record.num_unused for record in run.records]
         assert [N - count for count in used] == unused
         assert row["unreachable"] == np.mean(unused)

@@ -37,7 +37,7 @@ def test_train_does_what_compare_does_and_keeps_the_weights(faults: float, tmp_p
     asked = json.loads((tmp_path / "config.json").read_text())
     assert asked.items() >= (asdict(config) | {"hidden": [8]}).items()
     dataset = data.load("digits")
-    net = network(ONE, dataset, np.random.default_rng(0))
+    net = network(ONE, (8, 8, 1), 10, np.random.default_rng(0))
     with np.load(tmp_path / "weights.npz", allow_pickle=False) as weights:
         for name, array in net.parameters().items():
             array[...] = weights[name]

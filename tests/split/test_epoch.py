@@ -329,8 +329,9 @@ def test_without_outages_it_is_a_plain_epoch(execution, sampler) -> None:
         results.append((weights_of(simulation), record))
     (weights, record), (same_weights, same_record) = results
     assert weights == same_weights
-    for name in ("loss", "deviation", "step_bytes_up", "step_bytes_down"):
+    for name in ("loss", "deviation", "num_participants"):
         assert getattr(record, name).tobytes() == getattr(same_record, name).tobytes()
+    assert np.array_equal(record.traffic, same_record.traffic)
 
 
 @pytest.mark.parametrize("execution", BOTH)
@@ -357,9 +358,11 @@ def test_an_epoch_record_counts_bytes_and_measures_deviation(execution, rng) -> 
     record = simulation.run_epoch(schedule)
     batch_sizes = schedule.batch_sizes.sum(axis=1)
     assert record.loss.shape == record.deviation.shape == (schedule.num_steps,)
-    assert record.step_bytes_down.tolist() == (batch_sizes * 5 * 4).tolist()  # 5 float32 each
-    assert record.step_bytes_up.tolist() == (batch_sizes * (5 * 4 + 8)).tolist()  # and a label
-    assert (record.bytes_up, record.bytes_down) == (60 * 28, 60 * 20)
+    sent = record.traffic
+    assert sent.activations.tolist() == (batch_sizes * 5 * 4).tolist()  # 5 float32 each
+    assert sent.labels.tolist() == (batch_sizes * 8).tolist()
+    of_halves = np.count_nonzero(schedule.batch_sizes) * (6 * 5 + 5) * 4
+    assert (record.bytes_up, record.bytes_down) == (60 * 28 + of_halves, 60 * 20 + of_halves)
     counts = np.bincount(y[simulation.last_batch], minlength=CLASSES)
     expected = np.abs(counts / counts.sum() - np.bincount(y, minlength=CLASSES) / 60).sum()
     assert record.deviation[-1] == pytest.approx(expected, abs=1e-15)

@@ -35,7 +35,7 @@ def test_images_have_the_networks_dtype_from_the_start(rng: np.random.Generator)
     """Cut before anything is computed: the images themselves cross the wire."""
     simulation = small(rng, dtype="float32", cut=1)
     simulation.step(simulation.unused)
-    assert simulation.last_bytes == (60 * (6 * 4 + 8), 60 * 6 * 4)
+    assert simulation.last.sent == (60 * 6 * 4, 60 * 8, 60 * 6 * 4, 0, 0)
 
 
 def test_a_network_without_parameters_runs(rng: np.random.Generator) -> None:

@@ -66,8 +66,9 @@ def test_another_simulation_goes_on_from_it_to_the_bit(execution, momentum, step
     for epoch in (begun, taken_up):
         list(epoch.walk(lambda _: plan))
         records.append(epoch.record())
-    for name in ("loss", "deviation", "step_bytes_up", "step_bytes_down"):
+    for name in ("loss", "deviation", "num_participants"):
         assert getattr(records[0], name).tobytes() == getattr(records[1], name).tobytes()
+    assert np.array_equal(records[0].traffic, records[1].traffic)
     plan = next(plans)
     losses = [simulation.run_epoch(plan).loss.tolist() for simulation in (one, other)]
     assert losses[0] == losses[1]
@@ -124,10 +125,13 @@ def test_its_arrays_by_name(execution) -> None:
     rest = [client.left.tolist() for client in simulation.clients]
     left = [i for row, b in zip(rest, used, strict=True) for i in row + [-1] * b]
     assert arrays["client.left"].tolist() == left
-    ((committed, loss, up, down, counts),) = arrays["walked"].tolist()
+    ((committed, loss, participants, *sent, counts),) = arrays["walked"].tolist()
     assert committed is True
     assert np.isfinite(loss)
-    assert (up, down) == (3 * 3 * 8 + 3 * 8, 3 * 3 * 8)  # three samples, three float64, a label
+    half = sum(w.nbytes for w in simulation.server.client_half.parameters().values())
+    assert participants == np.count_nonzero(used)
+    # Three samples, each three float64 and a label; the half to each, and its gradient back.
+    assert sent == [3 * 3 * 8, 3 * 8, 3 * 3 * 8, *[participants * half] * 2]
     assert list(counts) == np.bincount(simulation.y[simulation.last_batch], minlength=3).tolist()
     assert arrays["planned_for"].tolist() == COUNTS.tolist()
     assert (arrays["planned_at"].tolist(), arrays["next_step"].tolist()) == ([0], [1])
