@@ -54,7 +54,16 @@ def without_command(
 
 
 @command(app, *SCHEDULE, *MODEL, "seeds", "faults", several=("sampler", "faults"), sampler=SAMPLERS)
-def compare(given: Given, json_: Json = False, out: Out = None, figures: Figures = "png") -> None:
+def compare(
+    given: Given,
+    target: Annotated[
+        float | None,
+        option("Accuracy, 0 to 1, to say the time and the megabytes to it.", of=float),
+    ] = None,
+    json_: Json = False,
+    out: Out = None,
+    figures: Figures = "png",
+) -> None:
     """Train the same network with every sampler and compare accuracy and batch deviation.
 
     Example: pslref compare --partition severe --clients 64 --seeds 5 --out results
@@ -66,7 +75,9 @@ def compare(given: Given, json_: Json = False, out: Out = None, figures: Figures
     with terminal.progress() as progress:
         total = sum(config.epochs for config in configs)
         advance = partial(progress.advance, progress.add_task("training", total=total))
-        results = compare.compare(configs, out=out, figures=figures, after_epoch=advance)
+        results = compare.compare(
+            configs, target=target, out=out, figures=figures, after_epoch=advance
+        )
     if json_:
         terminal.print_json(config=grids.described(configs), results=results.runs)
         return
@@ -82,8 +93,10 @@ def compare(given: Given, json_: Json = False, out: Out = None, figures: Figures
         print("Unreachable: samples, per epoch, that lost clients did not get to use.")
     else:
         print(compare.verdict(rows))
+    if target is not None:
+        print("To the target: in the mean over the seeds that reached it, at the end of an epoch.")
     picture = compare.picture_name(configs, figures)
-    terminal.print_written(out, f"{picture}, {', '.join(compare.TABLES)}")
+    terminal.print_written(out, f"{picture}, results.tex, {', '.join(compare.TABLES)}")
 
 
 @command(app, *SCHEDULE, *MODEL, "faults")

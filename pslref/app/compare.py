@@ -4,14 +4,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pslref import check, files
+from pslref.app import printed
 from pslref.app.config import Config
 from pslref.app.grids import Row, described, labels, varying
 from pslref.app.runs import run
 from pslref.app.scenario import dataset_of, made_by, random_streams, scenario
-from pslref.app.tables import Results, summary, write
+from pslref.app.tables import Results, summary, write, write_latex
 from pslref.data import Dataset
 from pslref.split import Diverged
 
+TO_TARGET = {"time_to_target": "time_so_far", "megabytes_to_target": "megabytes_so_far"}
 TABLES = ("results.csv", "epochs.csv", "steps.csv", "config.json")
 MEANS = (
     *("test_accuracy", "mean_deviation", "num_steps", "simulated_time", "participants"),
@@ -24,6 +26,7 @@ def compare(
     configs: Sequence[Config],
     dataset: Dataset | None = None,
     *,
+    target: float | None = None,
     out: Path | None = None,
     figures: str = "png",
     after_epoch: Callable[[], object] = lambda: None,
@@ -34,8 +37,10 @@ def compare(
         configs: what to run, such as `grids.configs` returns; they differ in nothing but sampler,
             seed and faults.
         dataset: the data to train on, instead of those that the configs name.
-        out: a folder for results.csv, epochs.csv, steps.csv, config.json and compare.png, or
-            faults.png if clients are lost; the tables are written anew after every run.
+        target: an accuracy, 0 to 1; rows say at what time and after how many megabytes the first
+            epoch ended that reached it, or None.
+        out: a folder for results.csv, epochs.csv, steps.csv and config.json, which are written anew
+            after every run, and for results.tex and compare.png, or faults.png if clients are lost.
         figures: png, pdf or svg.
         after_epoch: called after every epoch of every run, for a progress bar.
 
@@ -48,7 +53,9 @@ def compare(
         raise check.wrong("configs that differ in", sorted(others), allowed)
     check.one_of("figures", figures, files.FIGURES)
     drawn = picture_name(configs, figures)
-    files.check_outputs(("out", out, [*TABLES, drawn]))
+    files.check_outputs(("out", out, ["results.tex", *TABLES, drawn]))
+    if target is not None:
+        check.real("target", target, 0, 1)
     if out is not None:  # it takes long; now, since a matplotlibrc may forbid it
         from pslref.app import pictures, plots
     dataset = dataset or dataset_of(configs[0])
@@ -58,12 +65,18 @@ def compare(
     results = Results()
     for config in configs:
         try:
-            results.add(label(config), run(config, dataset, after_epoch))
+            found = run(config, dataset, after_epoch)
         except Diverged as error:
             raise Diverged(f"sampler {config.sampler}, seed {config.seed}, {error}") from None
+        if target is not None:
+            reached = [row for row in found.epochs if row["test_accuracy"] >= target]
+            first = reached[0] if reached else {}
+            found.runs[0] |= {name: first.get(of_epoch) for name, of_epoch in TO_TARGET.items()}
+        results.add(label(config), found)
         if out is not None:
             write(out, described(configs), made_by(config), results)
     if out is not None:
+        write_latex(out / "results.tex", map(printed.trained, summarized(results)))
         if loses_clients(configs):
             picture = plots.faults(summarized(results))
         else:
@@ -89,7 +102,8 @@ def picture_name(configs: Sequence[Config], figures: str) -> str:
 
 def summarized(results: Results) -> list[Row]:
     """A row per sampler and share of lost clients; the largest deviation is of any step."""
-    return summary(results.runs, ("sampler", "faults"), MEANS, LARGEST)
+    to_target = [name for name in TO_TARGET if name in results.runs[0]]
+    return summary(results.runs, ("sampler", "faults"), [*MEANS, *to_target], LARGEST)
 
 
 def verdict(rows: Sequence[Row]) -> str:

@@ -26,19 +26,20 @@ BOUNDS = {"serfling": "Serfling, all classes", "l1_bound": "bound on Δ itself"}
 
 @own_settings()
 def compare(epochs: Sequence[Row], steps: Sequence[Row]) -> Picture:
-    """Test accuracy over the epochs, and batch deviation over the steps of the first one.
+    """Test accuracy over the epochs and over time, and batch deviation over the first epoch.
 
     Args:
-        epochs: rows with sampler, seed, epoch, test_accuracy; line and band are the mean and the
-            range over the seeds.
+        epochs: rows with sampler, seed, epoch, test_accuracy, time_so_far; line and band are the
+            mean and the range over the seeds. Over time what is not split has no line.
         steps: rows with sampler, seed, step, deviation; drawn for the first seed.
 
     Returns:
         The picture; its data are, by sampler, the accuracies (seeds, epochs) and deviations (T,).
     """
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = Figure(figsize=(13, 4), layout="constrained")
     data = {}
-    left, right = figure.subplots(1, 2)
+    left, middle, right = figure.subplots(1, 3)
+    middle.sharey(left)
     for sampler in dict.fromkeys(row["sampler"] for row in epochs):
         rows = [row for row in epochs if row["sampler"] == sampler]
         seeds = dict.fromkeys(row["seed"] for row in rows)
@@ -50,6 +51,10 @@ def compare(epochs: Sequence[Row], steps: Sequence[Row]) -> Picture:
         left.plot(epoch, accuracy.mean(axis=0), label=sampler, **style)
         left.fill_between(epoch, accuracy.min(axis=0), accuracy.max(axis=0), alpha=0.15,
                           color=style["color"], linewidth=0)  # fmt: skip
+        times = np.array([row["time_so_far"] for row in rows if row["time_so_far"] is not None])
+        if times.size:
+            mean_time = times.reshape(accuracy.shape).mean(axis=0)
+            middle.plot(mean_time, accuracy.mean(axis=0), label=sampler, **style)
         first = next(iter(seeds))
         deviation = [
             row["deviation"] for row in steps if (row["sampler"], row["seed"]) == (sampler, first)
@@ -58,6 +63,7 @@ def compare(epochs: Sequence[Row], steps: Sequence[Row]) -> Picture:
         data[sampler] = accuracy, np.array(deviation)
     left.set(xlabel="epoch", ylabel="test accuracy in %, mean and range over seeds")
     left.xaxis.get_major_locator().set_params(integer=True)
+    middle.set(xlabel="time, in delays of the fastest possible client", xlim=(0, None))
     right.legend(loc="upper left")
     right.set(xlabel="step of the first epoch, first seed", ylabel="batch deviation Δ", ylim=(0, 2))
     return Picture(figure, data)

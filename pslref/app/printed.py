@@ -39,6 +39,8 @@ def trained(row: Row, varying: Sequence[str] = ()) -> dict[str, str]:
         "MB up": _fixed(row["megabytes_up"], 1),
         "MB down": _fixed(row["megabytes_down"], 1),
         "unreachable": _fixed(row["unreachable"], 0) if row["faults"] else "",
+        "time to target": _fixed(row.get("time_to_target"), 0),
+        "MB to target": _fixed(row.get("megabytes_to_target"), 1),
     }
 
 

@@ -144,6 +144,25 @@ def write(out: Path, config: Row, made_by: Mapping[str, str], results: Results) 
     files.write_csv(out / "steps.csv", results.steps)
 
 
+def write_latex(path: Path, rows: Iterable[Mapping[str, str]]) -> None:
+    """Write rows as they are printed as a LaTeX tabular, less the columns without a text."""
+    shown = list(rows)
+    names = [name for name in shown[0] if any(row[name] for row in shown)]
+    cells = [names, *([row[name] for name in names] for row in shown)]
+    lines = [" & ".join(map(_latex, line)) + r" \\" for line in cells]
+    columns = "l" + "r" * (len(names) - 1)
+    body = "\n".join([lines[0], r"\hline", *lines[1:]])
+    with files.replacing(path) as temporary:
+        temporary.write_bytes(
+            f"\\begin{{tabular}}{{{columns}}}\n{body}\n\\end{{tabular}}\n".encode()
+        )
+
+
+def _latex(text: str) -> str:
+    symbols = {"%": r"\%", "_": r"\_", "±": r"$\pm$", "Δ": r"$\Delta$", "δ": r"$\delta$"}
+    return "".join(symbols.get(letter, letter) for letter in text)
+
+
 def check_column(table: str, name: str, values: Iterable[Any]) -> None:
     """Refuse a value that cannot stand in the column `name`, wherever that is."""
     kind, low, high = RANGES[name]

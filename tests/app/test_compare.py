@@ -16,7 +16,7 @@ from pslref.split import Diverged
 from tests.drawn import assert_same, drawn, table
 
 SMALL = {"clients": 8, "epochs": 2, "seeds": 2, "hidden": (8,)}
-TABLES = {"config.json", "epochs.csv", "results.csv", "steps.csv"}
+TABLES = {"config.json", "epochs.csv", "results.tex", "results.csv", "steps.csv"}
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -144,3 +144,18 @@ def test_the_verdict_follows_the_numbers() -> None:
     )
     sentence = "A comparison needs centralized, another sampler, and at least two seeds."
     assert verdict(rows[:1]) == sentence
+
+
+def test_time_and_megabytes_to_an_accuracy_are_of_the_first_epoch_that_has_it() -> None:
+    found = compare(configs({**SMALL, "sampler": ["ugs", "centralized"], "seeds": 2}), target=0.3)
+    for row in found.runs:
+        which = row["sampler"], row["seed"]
+        run = [epoch for epoch in found.epochs if (epoch["sampler"], epoch["seed"]) == which]
+        reached = [epoch for epoch in run if epoch["test_accuracy"] >= 0.3]
+        first = reached[0] if reached else dict.fromkeys(run[0])
+        assert row["time_to_target"] == first["time_so_far"]
+        assert row["megabytes_to_target"] == first["megabytes_so_far"]
+        assert run[-1]["megabytes_so_far"] == pytest.approx(len(run) * row["megabytes"])
+    rows = {row["sampler"]: row for row in summarized(found)}
+    assert rows["centralized"]["time_to_target"] is None
+    assert rows["ugs"]["time_to_target"] > 0

@@ -20,11 +20,12 @@ def test_compare_draws_mean_and_range_over_the_seeds_and_the_deviation_of_the_fi
     samplers, seeds = ["ugs", "centralized", "fls"], [7, 3, 5]
     lengths = {"ugs": 5, "centralized": 5, "fls": 8}
     epochs = [
-        {"sampler": sampler, "seed": seed, "epoch": epoch, "test_accuracy": rng.random()}
+        {"sampler": sampler, "seed": seed, "epoch": epoch, "test_accuracy": rng.random(),
+         "time_so_far": None if sampler == "centralized" else 10 * epoch + seed}
         for sampler in samplers
         for seed in seeds
         for epoch in range(4)
-    ]
+    ]  # fmt: skip
     steps = [
         {"sampler": sampler, "seed": seed, "step": step, "deviation": 2 * rng.random()}
         for sampler in samplers
@@ -32,10 +33,13 @@ def test_compare_draws_mean_and_range_over_the_seeds_and_the_deviation_of_the_fi
         for step in range(lengths[sampler])
     ]
     picture = plots.compare(epochs, steps)
-    left, right = drawn(picture.figure)
-    assert picture.figure.get_size_inches() == pytest.approx((10, 4))
+    left, middle, right = drawn(picture.figure)
+    assert picture.figure.get_size_inches() == pytest.approx((13, 4))
     assert left.xlabel == "epoch"
     assert left.ylabel == "test accuracy in %, mean and range over seeds"
+    assert middle.xlabel == "time, in delays of the fastest possible client"
+    assert middle.lines.keys() == {"ugs", "fls"}  # centralized takes none
+    assert middle.ylim == left.ylim
     assert right.xlabel == "step of the first epoch, first seed"
     assert (right.ylabel, right.ylim) == ("batch deviation Δ", (0, 2))
     assert list(left.xticks.values()) == ["1", "2", "3", "4"]
@@ -54,6 +58,8 @@ def test_compare_draws_mean_and_range_over_the_seeds_and_the_deviation_of_the_fi
         ]
         mean, low, high = ([f(a) for a in accuracies] for f in (statistics.mean, min, max))
         np.testing.assert_allclose(left.lines[sampler], [[1, 2, 3, 4], mean])
+        if sampler != "centralized":
+            np.testing.assert_allclose(middle.lines[sampler], [[5, 15, 25, 35], mean])
         np.testing.assert_allclose(left.bands[sampler], [[1, 2, 3, 4], low, high])
         deviation = [
             [r["step"] + 1, r["deviation"]]
@@ -264,7 +270,7 @@ def test_only_centralized_or_only_failures_are_drawn_too() -> None:
 
 EPOCHS, STEPS = (
     [
-        {"sampler": sampler, "seed": seed, name: i, column: 0.1 * i + 0.01 * seed}
+        {"sampler": sampler, "seed": seed, name: i, column: 0.1 * i + 0.01 * seed, "time_so_far": i}
         for sampler in ("ugs", "fls")
         for seed in (3, 4)
         for i in range(3)

@@ -1,5 +1,7 @@
 """Means over the seeds, and what they leave open."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom, binomtest, ttest_1samp, ttest_rel
 
 from pslref.app.grids import Row
-from pslref.app.tables import interval, summary
+from pslref.app.tables import interval, summary, write_latex
 
 
 def runs(sampler: str, accuracies: list[float], **fields: object) -> list[Row]:
@@ -143,3 +145,19 @@ def test_the_interval_holds_the_difference_where_seeds_and_images_are_drawn(
         low, high = interval(np.where(always, -1, once).mean(axis=1), num_images)
         held += low <= -0.02 <= high
     assert held >= 0.92 * repeats
+
+
+def test_the_table_in_latex_is_the_table(tmp_path: Path) -> None:
+    write_latex(
+        tmp_path / "t.tex",
+        [{"a_b": "ugs", "accuracy %": "91.2 ± 0.3", "mean Δ": "", "δ": "1"},
+         {"a_b": "lds", "accuracy %": "", "mean Δ": "", "δ": ""}],
+    )  # fmt: skip
+    assert (tmp_path / "t.tex").read_text().splitlines() == [
+        r"\begin{tabular}{lrr}",
+        r"a\_b & accuracy \% & $\delta$ \\",
+        r"\hline",
+        r"ugs & 91.2 $\pm$ 0.3 & 1 \\",
+        r"lds &  &  \\",
+        r"\end{tabular}",
+    ]
