@@ -336,6 +336,11 @@ def rows() -> Iterator[Row]:
     )
     planned = {"schedule": EVEN, "class_counts": [[2, 0], [0, 2]]}
     not_planned = {"schedule": [*SCHEDULE, walks[0], walks[1]], "class_counts": CLASS_COUNTS}
+    yield Row(
+        split.local_batches,
+        {"schedule": EVEN, "partition": TWO, "rng": rng()},
+        {"schedule": [*SCHEDULE, *walks], "partition": [*NOTHING, holders[2]], "rng": RNG},
+    )
     for call in (
         theory.class_count_mean, theory.class_count_variance, theory.participation_bias,
         theory.expected_deviation,

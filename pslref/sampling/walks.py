@@ -49,8 +49,16 @@ def demanded(schedule: Schedule | Steps) -> Walk:
             yield clients, step[clients]
 
 
-def check_covers(schedule: Schedule, class_counts: IntArray) -> None:
-    """Refuse a schedule that asks for more than clients have, (K, M), or has an empty step."""
+def check_covers(schedule: Schedule | Steps, class_counts: IntArray) -> None:
+    """Refuse a schedule that asks for more than clients have, (K, M), or has an empty step.
+
+    `Steps` cannot be looked at before they are walked: they must be of as many clients.
+    """
+    if isinstance(schedule, Steps):
+        k = len(class_counts)
+        check.integer("schedule.num_clients", schedule.num_clients, k, k)
+        return
+    check.kind("schedule", schedule, Schedule)
     asked = schedule.demands().sum(axis=0, dtype=np.float64)  # no sum of int64 may wrap
     check.demand("schedule.sizes", asked, class_counts)
     empty = np.flatnonzero(~schedule.batch_sizes.any(axis=1))

@@ -3,6 +3,7 @@
 from pslref.split.client import Client
 from pslref.split.epoch import Epoch, EpochRecord, Plan
 from pslref.split.faults import Outage, draw_outages
+from pslref.split.local import local_batches
 from pslref.split.messages import ClientGradient, ClientHalf, CutGradient, SmashedBatch
 from pslref.split.server import Server
 from pslref.split.simulation import Simulation
@@ -36,6 +37,7 @@ __all__ = [
     "draw_outages",
     "epoch_time",
     "epoch_time_bound",
+    "local_batches",
     "packed",
     "restore",
     "state",

@@ -7,31 +7,20 @@ from pslref.nn.network import Network
 from pslref.split.messages import ClientGradient, ClientHalf, CutGradient, SmashedBatch
 
 
-class Client:
-    """One client of parallel split learning. (method.md 1)
+class Samples:
+    """What one client holds, in an order of its own that is shuffled anew for each epoch.
 
     Args:
         client: its number k.
-        network: its copy of the client half.
-        x: (N, ...) images of everybody; the client looks only at its own.
-        y: (N,) labels, likewise.
-        indices: (n_k,) its own samples, as indices into x and y.
+        y: (N,) labels of everybody; the client looks only at its own.
+        indices: (n_k,) its own samples, as indices into y.
         rng: its own random stream.
     """
 
     def __init__(
-        self,
-        client: int,
-        network: Network,
-        x: Array,
-        y: IntArray,
-        indices: IntArray,
-        rng: np.random.Generator,
+        self, client: int, y: IntArray, indices: IntArray, rng: np.random.Generator
     ) -> None:
-        self.client = client
-        self.network = network
-        self.x, self.y, self.indices = x, y, indices
-        self.rng = rng
+        self.client, self.y, self.indices, self.rng = client, y, indices, rng
         self.start_epoch()
 
     def start_epoch(self) -> None:
@@ -66,6 +55,28 @@ class Client:
     def put_back(self) -> None:
         """What the last draw took is unused again, in the order in which it was."""
         self.left = self.left_before
+
+
+class Client(Samples):
+    """One client of parallel split learning. (method.md 1)
+
+    Args:
+        client, y, indices, rng: as for `Samples`.
+        network: its copy of the client half.
+        x: (N, ...) images of everybody; the client looks only at its own.
+    """
+
+    def __init__(
+        self,
+        client: int,
+        network: Network,
+        x: Array,
+        y: IntArray,
+        indices: IntArray,
+        rng: np.random.Generator,
+    ) -> None:
+        super().__init__(client, y, indices, rng)
+        self.network, self.x = network, x
 
     def receive(self, message: ClientHalf) -> None:
         """Take over the current weights."""

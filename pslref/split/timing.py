@@ -67,7 +67,7 @@ def step_times(
     d = check.per_client("delays", delays, schedule.num_clients)
     s = check.per_client("sample_costs", sample_costs, schedule.num_clients)
     server = check.real("server_time", server_time, 0)
-    slowest = [step_time(counts, d[k], s[k]) for k, counts in schedule.steps()]
+    slowest = [(d[k] + b * s[k]).max(initial=0.0) for k, b in schedule.steps()]
     return np.array(slowest, np.float64) + server
 
 

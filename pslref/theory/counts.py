@@ -36,12 +36,7 @@ def expected_deviation(schedule: Schedule | Steps, class_counts: ArrayLike) -> F
 def urns(schedule: Schedule | Steps, class_counts: IntArray) -> Iterator[tuple[IntArray, IntArray]]:
     """What each step draws from each urn, (U,), and the samples of each class in it, (U, M)."""
     classes = np.arange(class_counts.shape[1])
-    if not isinstance(schedule, Steps):  # which cannot be looked at before they are walked
-        check.kind("schedule", schedule, Schedule)
-        check_covers(schedule, class_counts)
-    check.integer(
-        "schedule.num_clients", schedule.num_clients, len(class_counts), len(class_counts)
-    )
+    check_covers(schedule, class_counts)
     for clients, counts in demanded(schedule):
         urn, group = counts.nonzero()
         check.integer("urns * classes of a step", urn.size * classes.size, 1, check.MOST_NUMBERS)
