@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import cache
+from itertools import islice
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from pslref import check
 from pslref.check import ArrayLike, FloatArray, IntArray
 from pslref.sampling import Schedule, Steps
 from pslref.sampling.walks import check_covers, demanded
-from pslref.theory.expected import class_count_law, step_deviation, urn_law
+from pslref.theory.expected import class_count_laws, step_deviation, urn_law
 from pslref.theory.measured import distance
 
 
@@ -30,7 +31,13 @@ def expected_deviation(schedule: Schedule | Steps, class_counts: ArrayLike) -> F
     """
     n = check.class_counts("class_counts", class_counts)
     p, law = n.sum(axis=0) / n.sum(), cache(urn_law)  # the same urns come back in many steps
-    return np.array([step_deviation(drawn, held, p, law) for drawn, held in urns(schedule, n)])
+    expected: list[float] = []
+    before = np.zeros(0, np.int64), n
+    for drawn, held in urns(schedule, n):
+        same = np.array_equal(drawn, before[0]) and np.array_equal(held, before[1])  # as in FLS
+        expected.append(expected[-1] if same else step_deviation(drawn, held, p, law))
+        before = drawn, held
+    return np.array(expected)
 
 
 def urns(schedule: Schedule | Steps, class_counts: IntArray) -> Iterator[tuple[IntArray, IntArray]]:
@@ -98,12 +105,15 @@ def class_count_pmf(
         klass: m, from 0.
     """
     n = check.class_counts("class_counts", class_counts)
-    steps = list(urns(schedule, n))
-    drawn, held = steps[check.integer("step", step, 0, len(steps) - 1)]
+    t = check.integer("step", step, 0, schedule.num_steps - 1)
+    drawn, held = next(islice(urns(schedule, n), t, None))
     size = check.integer("samples in the step", int(drawn.sum()), 1, check.MOST_NUMBERS)
     m = check.integer("klass", klass, 0, n.shape[1] - 1)
-    low, chances = class_count_law(drawn, held.sum(axis=1), held[:, m], urn_law)
-    return np.pad(chances, (low, size - low - chances.size + 1))
+    least, chances = class_count_laws(drawn, held, urn_law)
+    law = np.zeros(size + 1)
+    possible = chances[m, : size + 1 - least[m]]
+    law[least[m] : least[m] + possible.size] = possible
+    return law
 
 
 def participation_bias(schedule: Schedule | Steps, class_counts: ArrayLike) -> FloatArray:

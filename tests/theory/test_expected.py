@@ -18,9 +18,11 @@ from pslref.theory import (
     class_count_variance,
     expected_deviation,
     expected_uniform_deviation,
+    hypergeometric_pmf,
     participation_bias,
     uniform_deviation_std,
 )
+from pslref.theory.expected import urn_law
 from tests.theory.shuffling import every_order, every_outcome, handed_out
 
 
@@ -265,3 +267,23 @@ def test_prescribed_counts_of_other_clients_or_classes_are_refused(rng) -> None:
     for other in (counts[:, ::-1], counts[:, :3] + 9, counts - [[1, 0, 0, -1], [0, 0, 0, 0]]):
         with pytest.raises(ValueError, match=r"schedule.sizes.* = .*: must be"):
             expected_deviation(schedule, other)
+
+
+@pytest.mark.parametrize(
+    ("held", "b"),
+    [
+        ((4, 6), 3),
+        ((9, 0, 1), 8),
+        ((1, 999), 500),
+        ((3 * 10**5, 6 * 10**5, 10**5), 5 * 10**5),
+        ((10**9, 2 * 10**9), 999),
+    ],
+)
+def test_an_urns_law_is_the_hypergeometric_one_derived_another_way(held, b) -> None:
+    """Ratios of neighbours against Loader's form."""
+    for n_m, least, found in zip(held, *urn_law(held, b), strict=True):
+        counts = least + np.arange(found.size)
+        expected = hypergeometric_pmf(counts, sum(held), n_m, b)
+        assert counts[0] == max(0, b - sum(held) + n_m)
+        likely = (expected > 1e-30) | (counts > min(b, n_m))
+        np.testing.assert_allclose(found[likely], expected[likely], rtol=1e-9)
