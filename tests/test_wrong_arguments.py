@@ -16,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pslref import data, nn, partition, sampling, split, theory
-from pslref.app import scenario
 from pslref.app.config import Config
 from pslref.app.grids import configs
 from pslref.data import Dataset
@@ -145,7 +144,6 @@ def rows() -> Iterator[Row]:
     dealt = {"labels": LABELS, "num_clients": 2, "rng": rng()}
     not_dealt = {"labels": labels, "num_clients": LARGE, "rng": RNG}
     yield Row(partition.iid, dealt, not_dealt)
-    yield Row(scenario.partition_named, dealt | {"name": "severe"}, not_dealt | {"name": NAME})
     yield Row(
         partition.extended_dirichlet,
         dealt | {"classes_per_client": 1, "alpha": 1.0},

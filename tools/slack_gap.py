@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from pslref import files
+from pslref.app.config import Config
+from pslref.app.scenario import partition_of
 from pslref.sampling import targets
-from pslref.scenario import partition_named
 from pslref.split import epoch_time, epoch_time_bound, straggler_delays
 from tests.sampling.exact import least_fluid_time
 
@@ -34,7 +35,8 @@ def main(path: Path) -> None:
         SCENARIOS, ("severe", "mild"), (16, 64), range(3)
     ):
         rng = np.random.default_rng([num_clients, seed])
-        counts = partition_named(split, labels, num_clients, rng).class_counts
+        config = Config(partition=split, clients=num_clients)
+        counts = partition_of(config, labels, rng).class_counts
         delays = straggler_delays(num_clients, rng, *SCENARIOS[name])
         of_ugs = -(-labels.size // BATCH_SIZE) * delays.max()
         bound = epoch_time_bound(counts.sum(axis=1), delays, BATCH_SIZE)

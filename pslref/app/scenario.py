@@ -8,7 +8,7 @@ import numpy as np
 
 from pslref import check, data, datafiles, nn, partition, sampling, versions
 from pslref.app.config import Config
-from pslref.check import FloatArray, IntArray
+from pslref.check import Array, FloatArray, IntArray
 from pslref.data import Dataset
 from pslref.partition import Partition
 from pslref.sampling import Schedule
@@ -68,7 +68,7 @@ def scenario(
     config: Config, dataset: Dataset, streams: dict[str, np.random.Generator]
 ) -> tuple[Partition, Clients]:
     """Who holds which samples, and what is known of them; centralized, one client holds all."""
-    part = partition_of(config, dataset, streams["partition"])
+    part = partition_of(config, dataset.y_train, streams["partition"], dataset.owners)
     k, m = part.class_counts.shape
     delays = straggler_delays(k, streams["delays"], config.fraction, config.slowdown, config.jitter)
     costs = config.sample_cost * delays
@@ -79,17 +79,19 @@ def scenario(
     return part, clients
 
 
-def partition_of(config: Config, dataset: Dataset, rng: np.random.Generator) -> Partition:
+def partition_of(
+    config: Config, y: IntArray, rng: np.random.Generator, owners: Array | None = None
+) -> Partition:
     """Who holds which samples: mild is extended:5:3, severe extended:2:3. [paper]"""
-    name, y, k = config.partition, dataset.y_train, config.clients
+    name, k = config.partition, config.clients
     kind, *numbers = PRESETS.get(name, name).split(":")
     if kind == "iid":
         return partition.iid(y, k, rng)
     if kind == "owners":
-        if dataset.owners is None:
+        if owners is None:
             allowed = "must be another: no owners_train are in the data set"
-            raise check.wrong("partition", name, f"{allowed} {dataset.name}")
-        return partition.from_owners(dataset.owners, y)
+            raise check.wrong("partition", name, f"{allowed} {config.dataset}")
+        return partition.from_owners(owners, y)
     if kind == "dirichlet":
         return partition.dirichlet(y, k, float(numbers[0]), rng, config.least)
     if kind == "shards":

@@ -4,7 +4,7 @@ from pslref.sampling.fixed import fls, fpls
 from pslref.sampling.mixing import LdsOptions, lds, lds_steps, mixing_weights
 from pslref.sampling.schedule import Schedule
 from pslref.sampling.slowest import slowest_first
-from pslref.sampling.targets import targets
+from pslref.sampling.targets import targets, targets_steps
 from pslref.sampling.uniform import global_batch_sizes, ugs
 from pslref.sampling.walks import Steps, fls_steps, fpls_steps, ugs_steps, until_empty
 
@@ -22,6 +22,7 @@ __all__ = [
     "mixing_weights",
     "slowest_first",
     "targets",
+    "targets_steps",
     "ugs",
     "ugs_steps",
     "until_empty",

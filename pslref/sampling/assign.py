@@ -1,20 +1,25 @@
 """Who brings the samples of each class to each step, when the steps' class counts are given."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from pslref.check import FloatArray, IntArray
-from pslref.sampling.schedule import tallied
+from pslref.sampling.schedule import Walk, tallied
+
+AT_ONCE = 2**20  # cells of steps, clients and classes
 
 
-def at_random(
-    class_targets: IntArray, class_counts: IntArray, rng: np.random.Generator
-) -> IntArray:
-    """Deal each class out in an order of its samples that is uniformly random: (T, K, M)."""
+def random_lines(class_counts: IntArray, rng: np.random.Generator) -> Iterator[IntArray]:
+    """For each class its holders, once for each sample, in an order that is uniformly random."""
     clients = np.arange(len(class_counts))
-    lines = (rng.permutation(np.repeat(clients, n_m)) for n_m in class_counts.T)
-    return _dealt(class_targets, clients.size, lines)
+    return (rng.permutation(np.repeat(clients, n_m)) for n_m in class_counts.T)
+
+
+def slowest_first_lines(class_counts: IntArray, delays: FloatArray) -> Iterator[IntArray]:
+    """For each class its holders, once for each sample, slowest to fastest; ties by number."""
+    order = np.argsort(-delays, kind="stable")
+    return (np.repeat(order, n_m[order]) for n_m in class_counts.T)
 
 
 def slowest_first_within_classes(
@@ -25,18 +30,36 @@ def slowest_first_within_classes(
     For every d, no assignment of these targets is sooner done with the clients of delay d or more,
     and yet it need not give the shortest epoch. [derived] (method.md 3.4)
     """
-    order = np.argsort(-delays, kind="stable")
-    lines = (np.repeat(order, n_m[order]) for n_m in class_counts.T)
-    return _dealt(class_targets, order.size, lines)
+    return dealt(class_targets, len(delays), slowest_first_lines(class_counts, delays))
 
 
-def _dealt(class_targets: IntArray, num_clients: int, lines: Iterable[IntArray]) -> IntArray:
-    """`lines` has a line of clients for each class, one for each sample; steps take in turn."""
+def dealt(class_targets: IntArray, num_clients: int, lines: Iterable[IntArray]) -> IntArray:
+    """Each step in turn takes its targets (T, M) from the front of each class's line: (T, K, M)."""
     num_steps, num_classes = class_targets.shape
     local = np.empty((num_steps, num_clients, num_classes), np.int64)
     for m, line in enumerate(lines):
         local[:, :, m] = tallied(line, class_targets[:, m], num_clients)
     return local
+
+
+def dealt_steps(class_targets: IntArray, num_clients: int, lines: Iterable[IntArray]) -> Walk:
+    """`dealt` step by step: the participants, and how many of each class they bring, (P, M)."""
+    line, num_classes = np.concatenate([*lines]), class_targets.shape[1]  # class after class
+    totals = class_targets.sum(axis=0)
+    front, classes = totals.cumsum() - totals, np.arange(num_classes)
+    rows_at_once = max(1, AT_ONCE // (int(class_targets[0].sum()) * num_classes))
+    for first in range(0, len(class_targets), rows_at_once):
+        wanted = class_targets[first : first + rows_at_once]
+        taken, rows = wanted.sum(axis=0), np.arange(len(wanted))
+        places = np.repeat(front - (taken.cumsum() - taken), taken) + np.arange(taken.sum())
+        front = front + taken
+        step = np.repeat(np.tile(rows, num_classes), wanted.T.ravel())  # of each place
+        bringer, of_place = np.unique(step * num_clients + line[places], return_inverse=True)
+        cells = of_place * num_classes + np.repeat(classes, taken)
+        counts = np.bincount(cells, minlength=bringer.size * num_classes)
+        clients, counts = bringer % num_clients, counts.reshape(-1, num_classes)
+        ends = np.searchsorted(bringer, (rows + 1) * num_clients)
+        yield from zip(np.split(clients, ends[:-1]), np.split(counts, ends[:-1]), strict=True)
 
 
 def balanced(
@@ -47,12 +70,23 @@ def balanced(
     The least time is the largest, over sets A of classes, of the (Σ_A c_m)-th smallest d_k + j s_k,
     over all k and j ≤ what client k has left of the classes in A. [derived] (method.md 3.4)
     """
-    left = class_counts.copy()
-    local = np.empty((len(class_targets), *left.shape), np.int64)
-    for now, wanted in zip(local, class_targets, strict=True):
-        now[:] = _soonest(wanted, left, delays, sample_costs)
-        left -= now
+    local = np.zeros((len(class_targets), *class_counts.shape), np.int64)
+    steps = balanced_steps(class_targets, class_counts, delays, sample_costs)
+    for now, (clients, counts) in zip(local, steps, strict=True):
+        now[clients] = counts
     return local
+
+
+def balanced_steps(
+    class_targets: IntArray, class_counts: IntArray, delays: FloatArray, sample_costs: FloatArray
+) -> Walk:
+    """`balanced` step by step: the participants, and how many of each class they bring, (P, M)."""
+    left = class_counts.copy()
+    for wanted in class_targets:
+        brought = _soonest(wanted, left, delays, sample_costs)
+        left -= brought
+        clients = np.flatnonzero(brought.any(axis=1))
+        yield clients, brought[clients]
 
 
 def _soonest(

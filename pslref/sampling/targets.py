@@ -9,23 +9,28 @@ The server must know n_km, how many samples of each class every client holds, as
 counts classes and nothing else; what it does not protect against is in method.md 3.4.
 """
 
-from bisect import bisect_left
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from pslref import check
-from pslref.check import ArrayLike, FloatArray, IntArray
-from pslref.sampling.assign import at_random, balanced, slowest_first_within_classes
+from pslref.check import ArrayLike, IntArray
+from pslref.sampling.assign import (
+    balanced,
+    balanced_steps,
+    dealt,
+    dealt_steps,
+    random_lines,
+    slowest_first_lines,
+)
 from pslref.sampling.schedule import Schedule, tallied
+from pslref.sampling.slack import parts
 from pslref.sampling.uniform import global_batch_sizes
+from pslref.sampling.walks import Steps
 
 DRAWS = ("hypergeometric", "stratified")
 ASSIGNMENTS = ("random", "slowest-first", "balanced")
-
-# An epoch is cut in two only where this saves at least that share of its time: finer cuts would
-# sort clients of nearly equal delay, and pay for it with deviation in every step. [reading]
-LEAST_SAVING = 0.01
 
 
 def targets(
@@ -76,53 +81,95 @@ def targets(
         brings to each step. An array of more than 2 GiB is refused, and for "balanced"
         Σ_k min(n_k, B) above 2²⁸.
     """
-    counts = check.class_counts("class_counts", class_counts)
-    total, num_clients = int(counts.sum()), len(counts)
-    num_steps = -(-total // check.integer("batch_size", batch_size, 1, total))
-    check.integer("steps * clients * classes", num_steps * counts.size, 1, check.MOST_NUMBERS)
-    check.generator("rng", rng)
-    batches = global_batch_sizes(total, batch_size, remainder)
-    check.one_of("draw", draw, DRAWS)
-    check.one_of("assign", assign, ASSIGNMENTS)
-    slack = check.real("slack", slack, 0, 2)
-    if slack > 0 and assign != "slowest-first":
-        raise check.wrong("slack", slack, "must be 0 unless assign = 'slowest-first'")
-    if assign == "slowest-first" and delays is None:
-        raise check.wrong("delays", delays, "must be given when assign = 'slowest-first'")
-    if (assign == "balanced") != (sample_costs is not None):
-        allowed = "must be given when assign = 'balanced', and only then"
-        raise check.wrong("sample_costs", sample_costs, allowed)
+    asked = Asked(
+        class_counts,
+        batch_size,
+        rng,
+        delays=delays,
+        sample_costs=sample_costs,
+        draw=draw,
+        assign=assign,
+        slack=slack,
+        remainder=remainder,
+    )
+    name = "steps * clients * classes in one array (targets_steps needs none)"
+    check.integer(name, asked.batches.size * asked.counts.size, 1, check.MOST_NUMBERS)
+    wanted = asked.class_targets()
     if assign == "balanced":
-        most = int(np.minimum(counts.sum(axis=1), batch_size).sum())
-        check.integer("sum of min(n_k, batch_size) for 'balanced'", most, 1, check.MOST_NUMBERS)
-    d = check.per_client("delays", 0.0 if delays is None else delays, num_clients)
-    s = check.per_client("sample_costs", 0.0 if sample_costs is None else sample_costs, num_clients)
-    local = prescribed(batches, counts, rng, d, s, draw, assign, slack)
+        local = balanced(wanted, asked.counts, asked.delays, asked.sample_costs)
+    else:
+        local = dealt(wanted, len(asked.counts), asked.lines())
     return Schedule(local.sum(axis=2), local)
 
 
-def prescribed(
-    batches: IntArray,
-    class_counts: IntArray,
-    rng: np.random.Generator,
-    delays: FloatArray,
-    sample_costs: FloatArray,
-    draw: str,
-    assign: str,
-    slack: float,
-) -> IntArray:
-    """(T, K, M): each part's class counts are drawn step by step, then dealt to the holders."""
-    line_up = stratified if draw == "stratified" else shuffled
-    drawn = [
-        tallied(line_up(part.totals, rng), part.batches, part.totals.size)
-        for part in parts(batches, class_counts, delays, slack)
-    ]
-    class_targets = np.concatenate(drawn)
-    if assign == "random":
-        return at_random(class_targets, class_counts, rng)
-    if assign == "slowest-first":
-        return slowest_first_within_classes(class_targets, class_counts, delays)
-    return balanced(class_targets, class_counts, delays, sample_costs)
+def targets_steps(
+    class_counts: ArrayLike, batch_size: int, rng: np.random.Generator, **options: Any
+) -> Steps:
+    """The steps of `targets` one by one, each (P, M) by class; arguments as there, by name.
+
+    Time and memory grow with the samples and with T · M; for "balanced", time with T · K · M.
+    """
+    asked = Asked(class_counts, batch_size, rng, **options)
+    wanted, num_clients = asked.class_targets(), len(asked.counts)
+    if asked.assign == "balanced":
+        walk = balanced_steps(wanted, asked.counts, asked.delays, asked.sample_costs)
+    else:
+        walk = dealt_steps(wanted, num_clients, asked.lines())
+    return Steps(walk, len(wanted), num_clients)
+
+
+class Asked:
+    """The arguments of `targets`, checked, and what is drawn from them."""
+
+    def __init__(
+        self,
+        class_counts: ArrayLike,
+        batch_size: int,
+        rng: np.random.Generator,
+        *,
+        delays: ArrayLike | None = None,
+        sample_costs: ArrayLike | None = None,
+        draw: str = "hypergeometric",
+        assign: str = "slowest-first",
+        slack: float = 0.0,
+        remainder: str = "short",
+    ) -> None:
+        self.counts = check.class_counts("class_counts", class_counts)
+        num_clients = len(self.counts)
+        self.batches = global_batch_sizes(int(self.counts.sum()), batch_size, remainder)
+        check.generator("rng", rng)
+        self.rng = rng
+        self.draw = check.one_of("draw", draw, DRAWS)
+        self.assign = check.one_of("assign", assign, ASSIGNMENTS)
+        self.slack = check.real("slack", slack, 0, 2)
+        if slack > 0 and assign != "slowest-first":
+            raise check.wrong("slack", slack, "must be 0 unless assign = 'slowest-first'")
+        if assign == "slowest-first" and delays is None:
+            raise check.wrong("delays", delays, "must be given when assign = 'slowest-first'")
+        if (assign == "balanced") != (sample_costs is not None):
+            allowed = "must be given when assign = 'balanced', and only then"
+            raise check.wrong("sample_costs", sample_costs, allowed)
+        if assign == "balanced":
+            most = int(np.minimum(self.counts.sum(axis=1), batch_size).sum())
+            check.integer("sum of min(n_k, batch_size) for 'balanced'", most, 1, check.MOST_NUMBERS)
+        d, s = (0.0 if given is None else given for given in (delays, sample_costs))
+        self.delays = check.per_client("delays", d, num_clients)
+        self.sample_costs = check.per_client("sample_costs", s, num_clients)
+
+    def class_targets(self) -> IntArray:
+        """(T, M): each part's class counts, drawn step by step."""
+        line_up = stratified if self.draw == "stratified" else shuffled
+        drawn = [
+            tallied(line_up(part.totals, self.rng), part.batches, part.totals.size)
+            for part in parts(self.batches, self.counts, self.delays, self.slack)
+        ]
+        return np.concatenate(drawn)
+
+    def lines(self) -> Iterable[IntArray]:
+        """For each class the line of its holders, one place for each sample."""
+        if self.assign == "random":
+            return random_lines(self.counts, self.rng)
+        return slowest_first_lines(self.counts, self.delays)
 
 
 def shuffled(class_totals: IntArray, rng: np.random.Generator) -> IntArray:
@@ -144,75 +191,3 @@ def stratified(class_totals: IntArray, rng: np.random.Generator) -> IntArray:
     points = (nth + rng.random(class_totals.size)[labels]) / class_totals[labels]
     start = rng.integers(labels.size)
     return np.roll(labels[np.argsort(points, kind="stable")], -start)
-
-
-class Part(NamedTuple):
-    """Some steps of an epoch and the samples they use up.
-
-    Attributes:
-        batches: (T_i,) their sizes B_t.
-        totals: (M,) the samples of each class, as many as the steps hold.
-        held: (K, M) how many of them the j slowest clients hold together, j = 1..K.
-    """
-
-    batches: IntArray
-    totals: IntArray
-    held: IntArray
-
-    def time(self, drops: FloatArray) -> float:
-        """Expected: a part of t steps is done with a set of clients after max_m A_m / Q_m of it."""
-        done = (self.held / np.maximum(self.totals, 1)).max(axis=1)
-        return float(self.batches.size * (drops @ done))
-
-    def cut(self, num_steps: int, needed: IntArray) -> tuple["Part", "Part"]:
-        """The first steps, with all that is `needed` if they have room for it, and the rest."""
-        size = self.batches[:num_steps].sum()
-        fair = self.totals * (size / self.totals.sum())
-        lacking, spare = np.maximum(needed - fair, 0), np.maximum(fair - needed, 0)
-        exact = fair + lacking - spare * min(1.0, lacking.sum() / max(spare.sum(), 1e-9))
-        first = np.maximum(np.floor(exact), needed).astype(np.int64)
-        first[np.argsort(first - exact, kind="stable")[: size - first.sum()]] += 1
-        of_first = np.minimum(self.held, first)
-        return (
-            Part(self.batches[:num_steps], first, of_first),
-            Part(self.batches[num_steps:], self.totals - first, self.held - of_first),
-        )
-
-
-def parts(
-    batches: IntArray, class_counts: IntArray, delays: FloatArray, slack: float
-) -> list[Part]:
-    """Cut an epoch into parts with class mixes of their own, to be done with slow clients sooner.
-
-    Every set of slowest clients is tried, each with the least number of steps that holds all its
-    data and leaves both sides within `slack`. The cut that saves most expected time is made; then
-    both sides are cut again, until no cut saves `LEAST_SAVING` of the epoch. [reading]
-    (method.md 3.4)
-    """
-    slowest = np.argsort(-delays, kind="stable")
-    drops = -np.diff(delays[slowest], append=0.0)  # how much shorter a step is without each
-    held = class_counts[slowest].cumsum(axis=0)
-    epoch = Part(batches, held[-1], held)
-    least_saving = LEAST_SAVING * epoch.time(drops)
-
-    def is_within_slack(part: Part) -> bool:
-        total, size = int(epoch.totals.sum()), int(part.totals.sum())
-        apart = np.abs(part.totals * total - size * epoch.totals).sum()
-        return bool(apart <= slack * size * total)
-
-    def soonest(part: Part, needed: IntArray) -> tuple[Part, Part] | None:
-        steps = range(
-            int(np.searchsorted(part.batches.cumsum(), needed.sum())) + 1, len(part.batches)
-        )
-        i = bisect_left(steps, True, key=lambda t: all(map(is_within_slack, part.cut(t, needed))))
-        return part.cut(steps[i], needed) if i < len(steps) else None
-
-    def cut_again(part: Part) -> list[Part]:
-        least_time, best = part.time(drops) - least_saving, None
-        for needed in np.unique(part.held, axis=0):
-            sides = soonest(part, needed)
-            if sides and sides[0].time(drops) + sides[1].time(drops) < least_time:
-                least_time, best = sides[0].time(drops) + sides[1].time(drops), sides
-        return [*cut_again(best[0]), *cut_again(best[1])] if best else [part]
-
-    return cut_again(epoch) if slack > 0 else [epoch]

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from pslref.app.scenario import partition_named
+from pslref.app.config import Config
+from pslref.app.scenario import partition_of
 
 
 @pytest.mark.parametrize("name", ["iid", "mild", "severe"])
@@ -9,7 +10,8 @@ def test_the_same_generator_state_makes_the_same_partition(name: str) -> None:
     labels = np.arange(200) % 10
     before = np.random.get_state()[1].copy()  # type: ignore[union-attr]  # noqa: NPY002
     one, two, other = (
-        partition_named(name, labels, 8, np.random.default_rng(seed)) for seed in (1, 1, 2)
+        partition_of(Config(partition=name, clients=8), labels, np.random.default_rng(seed))
+        for seed in (1, 1, 2)
     )
     assert [row.tolist() for row in one.indices] == [row.tolist() for row in two.indices]
     assert [row.tolist() for row in one.indices] != [row.tolist() for row in other.indices]
@@ -20,6 +22,8 @@ def test_the_same_generator_state_makes_the_same_partition(name: str) -> None:
 def test_mild_and_severe_hold_five_and_two_classes(rng: np.random.Generator) -> None:
     labels = np.repeat(np.arange(10), 5000)
     for name, classes in [("mild", 5), ("severe", 2)]:
-        held = (partition_named(name, labels, 16, rng).class_counts > 0).sum(axis=1)
+        part = partition_of(Config(partition=name, clients=16), labels, rng)
+        held = (part.class_counts > 0).sum(axis=1)
         assert held.max() == classes
-    assert (partition_named("iid", labels, 16, rng).class_counts > 0).all()
+    iid = partition_of(Config(partition="iid", clients=16), labels, rng)
+    assert (iid.class_counts > 0).all()

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pslref.partition import extended_dirichlet
 from pslref.sampling import global_batch_sizes, lds, slowest_first, targets, ugs
 from pslref.sampling.schedule import tallied
-from pslref.sampling.targets import Part, parts, shuffled, stratified
+from pslref.sampling.slack import Part, parts
+from pslref.sampling.targets import shuffled, stratified
 from pslref.split import epoch_time, epoch_time_bound, straggler_delays
 from pslref.theory import expected_deviation
 from tests.law import departures, smallest_shift
@@ -319,7 +320,7 @@ def test_slack_2_comes_near_the_bound_and_without_a_least_saving_nearly_reaches_
     time_of_ugs = epoch_time(ugs(counts.sum(axis=1), 128, rng), delays)
     plan = targets(counts, 128, rng, delays=delays, slack=2)
     assert bound < epoch_time(plan, delays) < bound + 0.02 * time_of_ugs
-    monkeypatch.setattr(import_module("pslref.sampling.targets"), "LEAST_SAVING", 0.0)
+    monkeypatch.setattr(import_module("pslref.sampling.slack"), "LEAST_SAVING", 0.0)
     plan = targets(counts, 128, rng, delays=delays, slack=2)
     assert bound <= epoch_time(plan, delays) < bound + 0.002 * time_of_ugs
     line = slowest_first(counts.sum(axis=1), delays, 128)

@@ -8,17 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pslref.sampling import (
+    assign,
     fls,
     fls_steps,
     fpls,
     fpls_steps,
     lds,
     lds_steps,
+    targets,
+    targets_steps,
     ugs,
     ugs_steps,
     walks,
 )
 from pslref.sampling.walks import tally
+from pslref.split import step_times
+from pslref.theory import class_count_variance, expected_deviation
 
 tables = st.lists(
     st.lists(st.integers(0, 12), min_size=2, max_size=2), min_size=1, max_size=12
@@ -43,6 +48,45 @@ def test_the_steps_are_the_schedule(counts, remainder, data) -> None:
         assert dense.sizes.tolist() == sizes.tolist()
         for (clients, brought), (expected, numbers) in zip(steps, dense.steps(), strict=True):
             assert (clients.tolist(), brought.tolist()) == (expected.tolist(), numbers.tolist())
+
+
+@given(tables, remainders, st.sampled_from(["hypergeometric", "stratified"]), st.data())
+@pytest.mark.parametrize(
+    "way", [{}, {"assign": "random"}, {"assign": "balanced", "sample_costs": 0.5}, {"slack": 0.5}]
+)
+@pytest.mark.parametrize("at_once", [1, 50, 2**20])
+def test_the_steps_of_class_targets_are_their_schedule(
+    at_once, way, counts, remainder, draw, data
+) -> None:
+    batch_size = data.draw(st.integers(1, int(np.sum(counts))))
+    delays = data.draw(st.lists(st.integers(0, 3), min_size=len(counts), max_size=len(counts)))
+    options = {"delays": delays, "draw": draw, "remainder": remainder} | way
+    dense = targets(counts, batch_size, np.random.default_rng(0), **options)
+    with mock.patch.object(assign, "AT_ONCE", at_once):
+        steps = targets_steps(counts, batch_size, np.random.default_rng(0), **options)
+        for asked, (clients, brought) in zip(dense.demands(), steps, strict=True):
+            assert clients.tolist() == np.flatnonzero(asked.any(axis=1)).tolist()
+            assert brought.tolist() == asked[clients].tolist()
+
+
+@given(tables, st.data())
+def test_time_and_law_of_the_steps_are_those_of_their_schedule(counts, data) -> None:
+    batch_size = data.draw(st.integers(1, int(np.sum(counts))))
+    delays = 1.0 + np.arange(len(counts))
+    for sampler, steps in ((ugs, ugs_steps), (lds, lds_steps), (targets, targets_steps)):
+        given = np.sum(counts, axis=1) if sampler is ugs else counts
+        options = {"delays": delays} if sampler is targets else {}
+
+        def drawn(way, given=given, options=options):
+            return way(given, batch_size, np.random.default_rng(0), **options)
+
+        found, expected = (
+            step_times(drawn(steps), delays, 0.5),
+            step_times(drawn(sampler), delays, 0.5),
+        )
+        assert found.tolist() == expected.tolist()
+        for law in (expected_deviation, class_count_variance):
+            assert law(drawn(steps), counts).tolist() == law(drawn(sampler), counts).tolist()
 
 
 def walked(line: list[int], batches: list[int], at_once: int) -> list[tuple[list[int], list[int]]]:
