@@ -80,42 +80,22 @@ def load(
     Args:
         name: digits (8×8×1; 1,442 training and 355 test images) needs no files;
             fashion-mnist (28×28×1; 60,000 and 10,000) and cifar10 (32×32×3; 50,000 and 10,000)
-            are read from their authors' own files. Or the path of an .npz file with x_train,
-            y_train, x_test, y_test of any numbers in the shapes of `Dataset` and, if it is known
-            who holds what, owners_train.
+            are read from their authors' own files; or the path of an .npz file with x_train,
+            y_train, x_test, y_test and perhaps owners_train, as in `Dataset`, of any numbers.
         data_dir: the folder that holds fashion-mnist/*.gz or cifar-10-batches-bin/*.bin.
         dtype: of the images, float64 or float32.
         files: "published" refuses files that hold something else than their authors published;
             "any" takes all of the same format and shapes.
     """
-    if not is_own(name):
+    own = datafiles.is_own(name)
+    if not own:
         check.one_of("name", name, NAMES)
     dtype = check.float_dtype("dtype", dtype)
     check.one_of("files", files, FILES)
     if not isinstance(data_dir, str | Path):
         raise check.wrong("data_dir", data_dir, "must be the name of a folder")
-    owners, num_classes = None, 10
-    if is_own(name):
-        (x_train, y_train, x_test, y_test), owners = datafiles.read_own(Path(name))
-        num_classes = int(max(y_train.max(), y_test.max())) + 1
-    else:
-        x_train, y_train, x_test, y_test = datafiles.read(name, data_dir, files == "published")
-    axes = tuple(range(x_train.ndim - 1))
-    mean, std = x_train.mean(axis=axes, dtype=np.float64), x_train.std(axis=axes, dtype=np.float64)
-    std[x_train.min(axis=axes) == x_train.max(axis=axes)] = 1  # where it is 0 but for rounding
-    x_train, x_test = (standardized(x, mean, std, dtype) for x in (x_train, x_test))
+    raw = datafiles.read_own(name) if own else datafiles.read(name, data_dir, files == "published")
+    x_train, y_train, x_test, y_test, owners = raw
+    x_train, x_test = datafiles.standardized(x_train, x_test, dtype)
+    num_classes = max(y_train.max(), y_test.max()) + 1 if own else 10
     return Dataset(name, x_train, y_train, x_test, y_test, num_classes, owners)
-
-
-def is_own(name: object) -> bool:
-    """Whether a name of a data set is the path of somebody's own."""
-    return isinstance(name, str) and name.endswith(".npz")
-
-
-def standardized(samples: Array, mean: Array, std: Array, dtype: DTypeLike) -> Array:
-    """(x - mean) / std of each channel or feature, over the training set, in float64. [reading]"""
-    x = np.empty(samples.shape, dtype)
-    for sample, out in zip(samples, x, strict=True):  # one by one, or float64 takes gigabytes
-        out[...] = (sample - mean) / std
-    x.setflags(write=False)
-    return x

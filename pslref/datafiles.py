@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from pslref import check, files
-from pslref.check import Array, IntArray
+from pslref.check import Array, DTypeLike, IntArray
 
-Raw = tuple[Array, IntArray, Array, IntArray]  # training images, uint8, and labels; test the same
+# Training samples and labels, test samples and labels, who holds those of the training set.
+Raw = tuple[Array, IntArray, Array, IntArray, Array | None]
 
 OWN, OWNERS = ("x_train", "y_train", "x_test", "y_test"), "owners_train"
 FASHION_FILES = {  # shape, published md5
@@ -58,7 +59,7 @@ SOURCES = {  # on their authors' servers: address, place in the data directory, 
 def _digits(data_dir: Path, published: bool) -> Raw:
     file = resources.files("pslref") / "shipped" / "digits.npz"
     with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-        return arrays["x_train"], arrays["y_train"], arrays["x_test"], arrays["y_test"]
+        return (*(arrays[name] for name in OWN), None)
 
 
 def _fashion_mnist(data_dir: Path, published: bool) -> Raw:
@@ -71,7 +72,7 @@ def _fashion_mnist(data_dir: Path, published: bool) -> Raw:
         arrays.append(np.frombuffer(data, np.uint8, offset=len(header)).reshape(shape))
     x_train, y_train, x_test, y_test = arrays
     x_train, x_test = x_train[..., np.newaxis], x_test[..., np.newaxis]
-    return x_train, _labels(paths[1], y_train), x_test, _labels(paths[3], y_test)
+    return x_train, _labels(paths[1], y_train), x_test, _labels(paths[3], y_test), None
 
 
 def _cifar10(data_dir: Path, published: bool) -> Raw:
@@ -83,7 +84,7 @@ def _cifar10(data_dir: Path, published: bool) -> Raw:
         records = np.frombuffer(data, np.uint8).reshape(-1, 3073)
         labels.append(_labels(path, records[:, 0]))
         images.append(records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
-    return np.concatenate(images[:5]), np.concatenate(labels[:5]), images[5], labels[5]
+    return np.concatenate(images[:5]), np.concatenate(labels[:5]), images[5], labels[5], None
 
 
 def _labels(path: Path, labels: Array) -> IntArray:
@@ -139,8 +140,9 @@ def read(name: str, data_dir: str | Path, published: bool) -> Raw:
         ) from None
 
 
-def read_own(path: Path) -> tuple[Raw, Array | None]:
-    """The samples of somebody's own .npz file, and who holds those of the training set."""
+def read_own(name: str) -> Raw:
+    """The samples of somebody's own .npz file."""
+    path = Path(name)
     try:
         with files.open_regular(path) as file, np.load(file, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in (*OWN, OWNERS) if name in arrays.files}
@@ -161,7 +163,27 @@ def read_own(path: Path) -> tuple[Raw, Array | None]:
     y_train, y_test = (check.integers(name, found[name], ndim=1) for name in ("y_train", "y_test"))
     if not (x_train.size and x_test.size and y_train.size and y_test.size):
         raise check.wrong("dataset", str(path), "must have samples to train and to test with")
-    return (x_train, y_train, x_test, y_test), found.get(OWNERS)
+    return x_train, y_train, x_test, y_test, found.get(OWNERS)
+
+
+def is_own(name: object) -> bool:
+    """Whether a name of a data set is the path of somebody's own."""
+    return isinstance(name, str) and name.endswith(".npz")
+
+
+def standardized(x_train: Array, x_test: Array, dtype: DTypeLike) -> list[Array]:
+    """(x - mean) / std of each channel or feature, over the training set, in float64. [reading]"""
+    axes = tuple(range(x_train.ndim - 1))
+    mean, std = x_train.mean(axis=axes, dtype=np.float64), x_train.std(axis=axes, dtype=np.float64)
+    std[x_train.min(axis=axes) == x_train.max(axis=axes)] = 1  # where it is 0 but for rounding
+    made = []
+    for samples in (x_train, x_test):
+        x = np.empty(samples.shape, dtype)
+        for sample, out in zip(samples, x, strict=True):  # or float64 takes gigabytes
+            out[...] = (sample - mean) / std
+        x.setflags(write=False)
+        made.append(x)
+    return made
 
 
 def digest(path: Path) -> str:

@@ -132,7 +132,7 @@ def test_what_is_no_npz_is_one_sentence(pslref, tmp_path: Path, content: bytes) 
 
 def test_a_cnn_needs_images(pslref, tmp_path: Path, rng) -> None:
     _, _, err = pslref("train", "--model", "cnn", "--dataset", saved(tmp_path, **arrays(rng)))
-    assert "model = 'cnn': must be mlp for samples of 13 features" in err
+    assert "model = 'cnn': must be mlp for samples of shape (13,)" in err
 
 
 @pytest.mark.parametrize(

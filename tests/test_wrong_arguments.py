@@ -383,7 +383,7 @@ def rows() -> Iterator[Row]:
         "clients": LARGE, "batch_size": LARGE, "cut": COUNT, "epochs": LARGE,
         "seed": [*NATURAL, 2**64, HUGE],
         "hidden": [None, 64, "64", (0,), (1.5,), (None,), (10**12,), ("64",), (100_000,) * 2],
-        "slowdown": [*REAL, 0.5], "slack": [*REAL, 3],
+        "slowdown": [*REAL, 0.5], "slack": [*REAL, 3], "least": [*NATURAL, 10**12, 1],
         **dict.fromkeys(("learning_rate", "concentration"), POSITIVE),
         **dict.fromkeys(("momentum", "fraction", "faults"), SHARE),
         **dict.fromkeys(("weight_decay", "jitter", "sample_cost", "delta"), REAL),

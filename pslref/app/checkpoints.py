@@ -100,7 +100,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
             yield archive
     except Exception as error:  # a strange file makes zipfile, numpy and json raise many kinds
         reason = check.one_line(str(error)) or type(error).__name__
-        raise ValueError(f"{path} is no checkpoint that can be used: {reason[:200]}") from None
+        raise ValueError(f"{path} is no checkpoint that can be used: {reason[:320]}") from None
 
 
 def _member(archive: zipfile.ZipFile, name: str, like: Array, most_rows: int) -> Array:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from typing import Any
 
-from pslref import check, data
+from pslref import check, data, datafiles
 
 SAMPLERS = ("centralized", "fls", "fpls", "ugs", "lds", "targets", "stratified")
 
@@ -48,7 +48,7 @@ def _folder(name: str, value: object) -> str:
 
 
 def _dataset(name: str, value: object) -> str:
-    if data.is_own(value):
+    if datafiles.is_own(value):
         return _folder(name, value)
     allowed = f"{', '.join(data.NAMES)}, or a path that ends in .npz"
     return check.one_of(name, value, data.NAMES, allowed)

@@ -10,7 +10,7 @@ from typing import Any
 
 from pslref import check, files
 from pslref.app.config import SAMPLERS, Config
-from pslref.data import is_own
+from pslref.datafiles import is_own
 
 Row = dict[str, Any]
 

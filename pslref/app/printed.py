@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 MEASURED = "Δ is measured: max Δ is the largest of all steps, epochs and seeds."
 PER_EPOCH = (
-    "Steps, time (in delays of the fastest possible client) and MB are per epoch, clients per "
-    "step. MB count all that crosses, also gradients and weights of the client half."
+    "Steps, time (in delays of the fastest possible client) and MB are per epoch. MB "
+    "count all that crosses, also gradients and weights of the client half."
 )
 EXPECTED = (
     "Δ is expected, given each schedule: mean Δ and the last tenth exactly; max Δ, the largest of "
@@ -35,7 +35,7 @@ def trained(row: Row, varying: Sequence[str] = ()) -> dict[str, str]:
         **_deviations(row),
         "steps": _fixed(row["num_steps"], 0),
         "time": _fixed(row["simulated_time"], 0),
-        "clients": "" if row["sampler"] == "centralized" else _fixed(row["participants"], 1),
+        "clients a step": "" if row["sampler"] == "centralized" else _fixed(row["participants"], 1),
         "MB up": _fixed(row["megabytes_up"], 1),
         "MB down": _fixed(row["megabytes_down"], 1),
         "unreachable": _fixed(row["unreachable"], 0) if row["faults"] else "",

@@ -27,7 +27,7 @@ def dataset_of(config: Config) -> Dataset:
 
 def made_by(config: Config) -> dict[str, str]:
     """What results depend on beside their config: versions, and the file of somebody's own data."""
-    if not data.is_own(config.dataset):
+    if not datafiles.is_own(config.dataset):
         return versions.MADE_BY
     return versions.MADE_BY | {"dataset": datafiles.digest(Path(config.dataset))}
 

@@ -88,13 +88,9 @@ def step(
     #    Now the step is committed: both halves are updated, so that every client's next forward
     #    pass has the new weights, also that of a client which sat this step out.
     server.update(total)
-    sent = (
-        sum(message.activations.nbytes for message in smashed),
-        sum(message.labels.nbytes for message in smashed),
-        sum(message.nbytes for message in cut_gradients),
-        len(participants) * sum(gradient.nbytes for gradient in total.values()),
-        len(participants) * server.send().nbytes,
-    )
+    samples, at_cut = (sum(message.nbytes for message in m) for m in (smashed, cut_gradients))
+    halves = len(participants) * server.send().nbytes  # a gradient is as large as what it is of
+    sent = (samples - batch.nbytes, batch.nbytes, at_cut, halves, halves)
     return Step(loss, batch, len(participants), sent)
 
 

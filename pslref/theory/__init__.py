@@ -18,6 +18,7 @@ from pslref.theory.counts import (
     participation_bias,
 )
 from pslref.theory.hypergeometric import hypergeometric_pmf
+from pslref.theory.least_time import least_epoch_time
 from pslref.theory.measured import batch_deviation
 from pslref.theory.uniform import expected_uniform_deviation, uniform_deviation_std
 
@@ -34,6 +35,7 @@ __all__ = [
     "hoeffding_batch_size",
     "hoeffding_eps",
     "hypergeometric_pmf",
+    "least_epoch_time",
     "participation_bias",
     "serfling",
     "serfling_batch_size",

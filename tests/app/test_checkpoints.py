@@ -183,7 +183,7 @@ def refused(path: Path) -> str:
     tracemalloc.stop()
     assert (path.read_bytes() if path.is_file() else None) == before
     assert "\n" not in str(caught.value)
-    assert len(str(caught.value)) < 500
+    assert len(str(caught.value)) < 600
     return str(caught.value)
 
 

@@ -228,7 +228,8 @@ def test_nothing_is_faster_than_the_least_time_and_stragglers_are_those_drawn_sl
 
 NUMBERS = (
     *("num_steps", "epoch_time", "least_time", "time_saved", "participants", "mean_deviation"),
-    *("max_deviation", "tail_deviation", "high_deviation", "stragglers"),
+    *("max_deviation", "tail_deviation", "high_deviation", "stragglers", "megabytes"),
+    *("megabytes_up", "megabytes_down"),
 )
 
 

@@ -10,7 +10,16 @@ def test_no_mean_is_rounded_above_its_maximum(shown) -> None:
     row = {"mean_deviation": 0.0248, "max_deviation": 0.0249, "tail_deviation": 0.0248}
     ones = (
         *("seeds", "faults", "unreachable", "num_steps", "first_empty", "simulated_time"),
-        *("megabytes", "epoch_time", "least_time", "time_saved", "participants", "batch_size"),
+        *(
+            "megabytes",
+            "megabytes_up",
+            "megabytes_down",
+            "epoch_time",
+            "least_time",
+            "time_saved",
+            "participants",
+            "batch_size",
+        ),
     )
     nones = (
         *("test_accuracy", "test_accuracy_std", "epoch_time_std", "low"),

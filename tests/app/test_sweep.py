@@ -63,7 +63,7 @@ def test_a_row_is_what_compare_finds_and_the_tables_hold_all_of_it(tmp_path: Pat
         assert row["error"] is None
         assert in_csv == {k: "" if v is None else str(v) for k, v in row.items()}
         assert epoch.keys() == set(row) - set(results.runs[0]) - {"error"} | {
-            "epoch", "loss", "test_accuracy",
+            "epoch", "loss", "test_accuracy", "time_so_far", "megabytes_so_far",
         }  # fmt: skip
         assert float(epoch["loss"]) == results.epochs[0]["loss"]
     kept = [json.loads(path.read_text()) for path in (tmp_path / "runs").glob("ugs-3-*.json")]
@@ -368,7 +368,7 @@ def test_a_run_that_is_said_to_have_failed_has_no_file(kept: tuple[Config, Path,
 
 def test_a_centralized_run_has_no_time(tmp_path: Path) -> None:
     (config,) = configs(FEW | {"sampler": "centralized"})
-    outcome = sweep.execute(config, versions.MADE_BY)
+    outcome = sweep.execute((config, versions.MADE_BY))
     outcome["row"]["simulated_time"] = 1.0
     path = tmp_path / "run.json"
     write_signed(path, outcome)
