@@ -23,6 +23,7 @@ mutants: .venv/tested
 
 bench: .venv/bench
 	$(BIN)/python -m benchmarks.samplers
+	$(BIN)/python -m benchmarks.scale
 	$(BIN)/python -m benchmarks.step
 
 tutorials: .venv/tutorials

@@ -6,12 +6,9 @@ draws its samples' clients from π (`draw`). `mixing.lds` is these formulas with
 checked.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 
 from pslref.check import FloatArray, IntArray
-from pslref.sampling.schedule import Walk
 
 # Of a client that has samples, when a large delta makes its prior or its weight underflow. No
 # draw can tell it from 0, but no division is by 0, and its turn comes when the others are empty.
@@ -74,14 +71,18 @@ def em(
 
 
 def draw(
-    weights: FloatArray, left: IntArray, batch_size: int, rng: np.random.Generator
+    weights: FloatArray,
+    left: IntArray,
+    batch_size: int,
+    rng: np.random.Generator,
+    counts: IntArray | None = None,
 ) -> IntArray:
     """How many of `batch_size` samples each client brings: (K,), at most what it has `left`.
 
     Each sample's client is drawn from the weights; what exceeds a client's rest is drawn again
-    from those that have more. (method.md 3.3)
+    from those that have more. Of them, `counts` (K,) have been drawn before. (method.md 3.3)
     """
-    counts = np.zeros_like(left)
+    counts = np.zeros_like(left) if counts is None else counts
     while missing := batch_size - int(counts.sum()):
         # Scaled by its own last entry, and to the right of ties, the inverse of the cumulative
         # sum never names a client of weight 0, however the sum is rounded.
@@ -90,28 +91,3 @@ def draw(
         clients = np.searchsorted(cumulative, points, side="right")
         counts = np.minimum(counts + np.bincount(clients, minlength=left.size), left)
     return counts
-
-
-def drawn_steps(
-    batches: IntArray,
-    sizes: IntArray,
-    start: FloatArray,
-    estimated: Callable[[IntArray, FloatArray], FloatArray],
-    reestimate: bool,
-    rng: np.random.Generator,
-) -> Walk:
-    """One epoch: draw, let those go who have no samples left, and weigh the others anew.
-
-    `estimated` gives the weights of the clients that are left, (K',), from those they had; (K,)
-    `start` before the first step. Without `reestimate` they keep theirs.
-    """
-    clients = np.flatnonzero(sizes)
-    left, weights = sizes[clients], estimated(clients, start[clients])
-    for size in batches.tolist():
-        counts = draw(weights, left, size, rng)
-        yield clients[counts > 0], counts[counts > 0]
-        left = left - counts
-        stay = left > 0
-        clients, left, weights, gone = clients[stay], left[stay], weights[stay], not stay.all()
-        if gone and reestimate and clients.size:
-            weights = estimated(clients, weights)

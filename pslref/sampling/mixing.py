@@ -7,13 +7,15 @@ import numpy as np
 
 from pslref import check
 from pslref.check import ArrayLike, FloatArray, IntArray
-from pslref.sampling.dirichlet import drawn_steps, em, prior, z_scores
-from pslref.sampling.schedule import Schedule
+from pslref.sampling.dirichlet import draw, em, prior, z_scores
+from pslref.sampling.newton import Newton
+from pslref.sampling.schedule import Schedule, Walk
 from pslref.sampling.uniform import global_batch_sizes
 from pslref.sampling.walks import Steps
 
 TOO_MANY = 1_000_000_000  # samples, for NumPy's multivariate_hypergeometric
 AT_ONCE = 2**16  # places
+MANY = 2**16  # clients times classes
 
 
 class LdsOptions(TypedDict, total=False):
@@ -84,8 +86,43 @@ def lds_steps(
     sizes = counts.sum(axis=1)
     batches = global_batch_sizes(int(sizes.sum()), batch_size, remainder)
     posterior = Posterior(counts, rng, **options)
-    walk = drawn_steps(batches, sizes, posterior.alpha, posterior.weights, reestimate, rng)
+    walk = drawn_steps(batches, sizes, posterior, reestimate, rng)
     return Steps(walk, batches.size, sizes.size)
+
+
+def drawn_steps(
+    batches: IntArray,
+    sizes: IntArray,
+    posterior: "Posterior",
+    reestimate: bool,
+    rng: np.random.Generator,
+) -> Walk:
+    """Draw, let those go who have no samples left, and weigh the others anew."""
+    weigh = posterior.weights
+    if reestimate and posterior.client_class_probs.size > MANY:
+        weigh = posterior.newton().weights
+    clients = np.flatnonzero(sizes)
+    left, weights = sizes[clients], weigh(clients, posterior.alpha[clients])
+    cumulative = weights.cumsum()
+    for size in batches.tolist():
+        # The first round of `draw`, which looks only at the clients that it draws.
+        points = rng.random(size) * cumulative[-1]
+        drawn = np.searchsorted(cumulative, points, side="right")
+        who, counts = np.unique(drawn, return_counts=True)
+        if (counts > left[who]).any():
+            first = np.zeros_like(left)
+            first[who] = np.minimum(counts, left[who])
+            total = draw(weights, left, size, rng, first)
+            who, counts = np.flatnonzero(total), total[total > 0]
+        yield clients[who], counts
+        left[who] -= counts
+        if left[who].all():
+            continue
+        stay = left > 0
+        clients, left, weights = clients[stay], left[stay], weights[stay]
+        if reestimate and clients.size:
+            weights = weigh(clients, weights)
+        cumulative = weights.cumsum()
 
 
 def mixing_weights(
@@ -153,6 +190,11 @@ class Posterior:
         self.tol = check.real("tol", tol, 0.0, low_open=True)
         self.max_iter = check.integer("max_iter", max_iter, 1)
         self.warned = False
+
+    def newton(self) -> Newton:
+        """The same weights sooner, where clients and classes are many."""
+        given = self.alpha, self.client_class_probs, self.label_counts, self.tol
+        return Newton(*given, by_em=self.weights)
 
     def weights(self, clients: IntArray, start: FloatArray) -> FloatArray:
         """π over these clients alone; the first time that EM is stopped early it warns."""

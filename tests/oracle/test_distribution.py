@@ -11,8 +11,8 @@ from pslref.oracle import bets
 from pslref.oracle.bets import Finding, tabulate
 from pslref.oracle.distribution import FAMILIES, judge
 from pslref.sampling import fls, fpls, global_batch_sizes, lds, mixing_weights, ugs
-from pslref.sampling.dirichlet import draw, drawn_steps
-from pslref.sampling.mixing import Posterior
+from pslref.sampling.dirichlet import draw
+from pslref.sampling.mixing import Posterior, drawn_steps
 from pslref.sampling.schedule import Schedule
 from tests.oracle.wrong_samplers import WRONG_UGS, one_by_one
 
@@ -265,9 +265,7 @@ def lds_with(rng: np.random.Generator, num: int, reestimate: bool = True, **chan
         setattr(wrong, name, change(getattr(wrong, name)))
     wrong.alpha = np.where(sizes > 0, np.maximum(wrong.alpha, 1e-250), 0)
     batches = global_batch_sizes(int(sizes.sum()), 4)
-    walks = (
-        drawn_steps(batches, sizes, wrong.alpha, wrong.weights, reestimate, rng) for _ in range(num)
-    )
+    walks = (drawn_steps(batches, sizes, wrong, reestimate, rng) for _ in range(num))
     return [Schedule.from_steps(walk, batches.size, sizes.size).batch_sizes for walk in walks]
 
 
