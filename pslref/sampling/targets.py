@@ -143,7 +143,7 @@ class Asked:
         self.assign = check.one_of("assign", assign, ASSIGNMENTS)
         self.slack = check.real("slack", slack, 0, 2)
         if slack > 0 and assign != "slowest-first":
-            raise check.wrong("slack", slack, "must be 0 unless assign = 'slowest-first'")
+            raise check.wrong("slack", self.slack, "must be 0 unless assign = 'slowest-first'")
         if assign == "slowest-first" and delays is None:
             raise check.wrong("delays", delays, "must be given when assign = 'slowest-first'")
         if (assign == "balanced") != (sample_costs is not None):

@@ -15,6 +15,7 @@ from pslref.sampling import global_batch_sizes, targets
 from pslref.sampling.assign import balanced, slowest_first_within_classes
 from pslref.sampling.schedule import tallied
 from pslref.split import epoch_time, epoch_time_bound, straggler_delays
+from tests.sampling.drawn import class_counts
 from tests.sampling.exact import least_epoch_time, least_step_time
 from tests.theory.shuffling import every_order
 
@@ -22,11 +23,8 @@ from tests.theory.shuffling import every_order
 @st.composite
 def plans(draw: st.DrawFn):
     """Class counts, the targets of an epoch, and what a step and a sample cost each client."""
-    num_classes = draw(st.integers(1, 3))
-    clients = st.lists(st.integers(0, 5), min_size=num_classes, max_size=num_classes)
-    counts = np.array(
-        draw(st.lists(clients, min_size=1, max_size=5).filter(lambda rows: any(map(any, rows))))
-    )
+    counts = draw(class_counts(clients=5, classes=3, most=5))
+    num_classes = counts.shape[1]
     labels = np.repeat(np.arange(num_classes), counts.sum(axis=0))
     line = np.array(draw(st.permutations(labels.tolist())))
     batches = global_batch_sizes(line.size, draw(st.integers(1, line.size)))

@@ -15,26 +15,18 @@ from pslref.sampling.dirichlet import em, prior
 from pslref.sampling.mixing import without_replacement
 from pslref.theory import hypergeometric_pmf
 from tests.law import departures, smallest_shift
+from tests.sampling.drawn import class_counts
 
 
 @st.composite
-def tables(draw: st.DrawFn, max_clients: int = 8, max_count: int = 12) -> np.ndarray:
-    """Class counts (K, M) of at least three samples; empty clients and classes come up."""
-    clients, classes = draw(st.integers(1, max_clients)), draw(st.integers(1, 5))
-    row = st.lists(st.integers(0, max_count), min_size=classes, max_size=classes)
-    counts = np.array(draw(st.lists(row, min_size=clients, max_size=clients)))
-    assume(counts.sum() >= 3)
-    return counts
-
-
-@st.composite
-def scenarios(draw: st.DrawFn, max_clients: int = 8) -> tuple[np.ndarray, np.ndarray]:
+def scenarios(draw: st.DrawFn, clients: int = 8) -> tuple[np.ndarray, np.ndarray]:
     """Class counts and delays."""
-    counts = draw(tables(max_clients))
+    counts = draw(class_counts(clients, classes=5, most=12, total=3))
     delay = st.floats(0, 100)
     return counts, np.array(draw(st.lists(delay, min_size=len(counts), max_size=len(counts))))
 
 
+tables = class_counts(clients=8, classes=5, most=12, total=3)
 deltas = st.floats(0, 4)
 concentrations = st.floats(0.1, 10)
 seeds = st.integers(0, 2**32)
@@ -44,7 +36,7 @@ slow_em_is_fine = pytest.mark.filterwarnings("ignore:EM did not converge")
 # --- the prior
 
 
-@given(tables(), st.data())
+@given(tables, st.data())
 def test_the_prior_varies_as_a_sample_without_replacement(counts, data) -> None:
     sizes, n = counts.sum(axis=1), int(counts.sum())
     s = data.draw(st.integers(2, n - 1))
@@ -105,7 +97,7 @@ def problem(
     return alpha, counts[keep] / sizes[keep, None], 2 * counts.sum(axis=0) / counts.sum()
 
 
-@given(tables(), concentrations, st.data())
+@given(tables, concentrations, st.data())
 def test_the_shares_are_a_fixed_point_without_delays(counts, c, data) -> None:
     s = data.draw(st.integers(2, int(counts.sum()) - 1))
     shares = counts.sum(axis=1) / counts.sum()
@@ -126,7 +118,7 @@ def test_the_objective_never_falls(case, delta, c, seed) -> None:
         before = after
 
 
-@given(scenarios(max_clients=5), st.floats(0, 2), concentrations, seeds)
+@given(scenarios(clients=5), st.floats(0, 2), concentrations, seeds)
 @settings(max_examples=50)
 def test_the_maximum_is_scipys_from_every_start(case, delta, c, seed) -> None:
     alpha, beta, labels = problem(*case, delta, c)
@@ -159,7 +151,7 @@ def test_relabelling_clients_or_classes_relabels_the_weights(case, delta, random
     assert np.abs(relabelled - weights[clients]).max() < 1e-6
 
 
-@given(tables(), st.sampled_from([0.0, 0.1, 7.3]), seeds)
+@given(tables, st.sampled_from([0.0, 0.1, 7.3]), seeds)
 def test_equal_delays_are_no_delays(counts, delay, seed) -> None:
     def schedule(**options) -> list[list[int]]:
         return lds(counts, 2, np.random.default_rng(seed), **options).batch_sizes.tolist()

@@ -16,22 +16,19 @@ from pslref.sampling.targets import shuffled, stratified
 from pslref.split import epoch_time, epoch_time_bound, straggler_delays
 from pslref.theory import expected_deviation
 from tests.law import departures, smallest_shift
+from tests.sampling.drawn import class_counts
 from tests.sampling.exact import least_epoch_time, least_fluid_time
 
 
 @st.composite
 def federations(draw: st.DrawFn, most: int = 6):
     """Class counts with empty clients and classes, delays with ties, and a batch size."""
-    num_classes = draw(st.integers(1, 4))
-    clients = st.lists(st.integers(0, most), min_size=num_classes, max_size=num_classes)
-    counts = draw(
-        st.lists(clients, min_size=1, max_size=6).filter(lambda rows: any(map(any, rows)))
-    )
+    counts = draw(class_counts(clients=6, classes=4, most=most))
     delay = st.integers(0, 3) | st.floats(0, 10)
     delays = draw(st.lists(delay, min_size=len(counts), max_size=len(counts)))
-    total = sum(map(sum, counts))
+    total = int(counts.sum())
     batch_size = draw(st.sampled_from([1, total]) | st.integers(1, total))
-    return np.array(counts), np.array(delays), batch_size
+    return counts, np.array(delays), batch_size
 
 
 draws = st.sampled_from(["hypergeometric", "stratified"])

@@ -24,10 +24,9 @@ from pslref.sampling import (
 from pslref.sampling.walks import tally
 from pslref.split import step_times
 from pslref.theory import class_count_variance, expected_deviation
+from tests.sampling.drawn import class_counts
 
-tables = st.lists(
-    st.lists(st.integers(0, 12), min_size=2, max_size=2), min_size=1, max_size=12
-).filter(lambda counts: any(map(any, counts)))
+tables = class_counts(clients=12, classes=2, most=12)
 remainders = st.sampled_from(["short", "even"])
 
 
