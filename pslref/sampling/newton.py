@@ -65,7 +65,7 @@ class Newton:
         if v is not None and self.inverse is not None:
             gone = np.flatnonzero(~stay & (self.alpha > 0))
             mixture = self.mixture - self.pi[gone] @ self.beta[gone]
-            mixture += self.alpha[gone].sum() * self.slope
+            mixture += self.alpha[gone].sum() * self.slope  # λ falls, and all π rise
             v = self._moved(v, mixture)
         self.alpha[~stay] = 0.0
         if clients.size < 0.9 * self.clients.size:
@@ -85,7 +85,7 @@ class Newton:
                 continue
             change = float(np.abs(self.labels - v * self.mixture).sum()) / total
             if change < self.tol:
-                self.v = v
+                self.v, self.slope = v, (self.pi / self.slack) @ self.beta
                 return self.pi
             if self.inverse is None or change > 0.1 * last:
                 self.inverse = np.linalg.inv(self._hessian(v))
@@ -111,15 +111,11 @@ class Newton:
         return not ((self.slack <= 0) & (self.alpha > 0)).any()
 
     def _hessian(self, v: FloatArray) -> FloatArray:
-        """Σ_k π_k² / α_k β_k β_kᵀ + diag(S_m / v_m²), over the classes that somebody holds.
-
-        And how the mixture falls with λ, Σ_k π_k² / α_k β_k.
-        """
-        held, hessian, self.slope = self.labels > 0, np.zeros((v.size, v.size)), np.zeros(v.size)
+        """Σ_k π_k² / α_k β_k β_kᵀ + diag(S_m / v_m²), over the classes that somebody holds."""
+        held, hessian = self.labels > 0, np.zeros((v.size, v.size))
         for rows in self._blocks():
             beta, scale = self.beta[rows], self.pi[rows] / self.slack[rows]
             hessian += (beta * scale[:, np.newaxis]).T @ beta
-            self.slope += scale @ beta
         return hessian[np.ix_(held, held)] + np.diag(self.labels[held] / v[held] ** 2)
 
     def _blocks(self) -> list[slice]:
