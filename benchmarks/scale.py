@@ -19,7 +19,7 @@ from pslref.check import FloatArray, IntArray
 from pslref.sampling import Steps
 
 LARGE = {"N": 10**7, "K": 20_000, "M": 100, "T": 78_125}
-BASE = {"N": 4 * 10**5, "K": 500, "M": 10, "T": 3_125}
+BASE = {"N": 2 * 10**5, "K": 500, "M": 10, "T": 1_563}
 FACTOR = 4  # by which one of them is larger
 
 Walk = Callable[[IntArray, int, np.random.Generator, FloatArray], Steps]
