@@ -50,7 +50,7 @@ def test_whoever_carries_on_is_sent_to_files_that_exist() -> None:
 
 
 def test_programs_run_by_hand_are_in_tools_and_tests_holds_none(tracked: list[str]) -> None:
-    """A file of tests/ is a test, or one that a test imports; of a page on its own there are two."""
+    """A file of tests/ is a test, or one that a test imports; two pages stand alone."""
     python = [path for path in tracked if path.endswith(".py")]
     homes = {"benchmarks", "cli.py", "docs", "pslref", "tests", "tools", "tutorials"}
     assert {path.split("/")[0] for path in python} == homes

@@ -311,6 +311,18 @@ def rows() -> Iterator[Row]:
         )
     yield Row(split.epoch_time_bound, two | {"delays": [1, 2]}, sized | {"delays": [None, *DELAYS]})
     yield Row(
+        theory.least_epoch_time,
+        {"class_counts": [[2, 2], [1, 3]], "batch_size": 2, "delays": [1, 2]},
+        {"class_counts": CLASS_COUNTS, "batch_size": COUNT, "delays": [None, *DELAYS]}
+        | {"sample_costs": DELAYS, "slack": [*REAL, 2.5]},
+    )
+    yield Row(
+        split.traffic,
+        {"schedule": EVEN, "net": mlp(), "cut": 2, "input_shape": (2, 2, 1)},
+        {"schedule": SCHEDULE, "net": [None, 3, "x"], "cut": [*COUNT, 9]}
+        | {"input_shape": [None, 3, "x", (0,), (2.5,), (-1,), ()]},
+    )
+    yield Row(
         split.draw_outages,
         {"num_clients": 2, "num_steps": 3, "rng": rng()},
         {"num_clients": LARGE, "num_steps": LARGE, "rng": RNG, "lost": SHARE, "pause_rate": SHARE}

@@ -8,7 +8,7 @@ import numpy as np
 from pslref import check
 from pslref.check import IntArray
 from pslref.nn import Network
-from pslref.sampling import Schedule
+from pslref.sampling import Schedule, Steps
 from pslref.split.messages import ClientHalf
 
 
@@ -37,26 +37,31 @@ class Traffic(NamedTuple):
         return self.up + self.down
 
 
-def traffic(schedule: Schedule, net: Network, cut: int, input_shape: Sequence[int]) -> Traffic:
+def traffic(
+    schedule: Schedule | Steps, net: Network, cut: int, input_shape: Sequence[int]
+) -> Traffic:
     """What the steps of a schedule send, byte for byte. [derived] (method.md 1.2)
 
     With B_t samples and P_t participants, A bytes of one sample's activations at the cut, L of its
     label and w_c of the client half: B_t A and B_t L up, B_t A down, and P_t w_c each way.
 
     Args:
-        schedule: who takes part in which step.
+        schedule: who takes part in which step; `Steps` are used up by it.
         net: the uncut network.
         cut: the number of layers in the client half.
         input_shape: of one sample, such as (28, 28, 1).
     """
-    check.kind("schedule", schedule, Schedule)
+    if not isinstance(schedule, Steps):
+        check.kind("schedule", schedule, Schedule)
     check.kind("net", net, Network)
     half, _ = net.cut(cut)
     shape = check.integers("input_shape", input_shape, ndim=1, low=1).tolist()
+    if not shape:
+        raise check.wrong("input_shape", input_shape, "must have at least one axis")
     dtype = next((w.dtype for w in net.parameters().values()), np.dtype(np.float64))
     activations, _ = half.forward(np.zeros((1, *shape), dtype))
     of_half = ClientHalf(half.parameters()).nbytes
-    samples = schedule.batch_sizes.sum(axis=1)
-    participants = (schedule.batch_sizes > 0).sum(axis=1)
+    steps = [(counts.sum(), len(clients)) for clients, counts in schedule.steps()]
+    samples, participants = np.array(steps, np.int64).reshape(-1, 2).T
     at_cut, of_labels = samples * activations.nbytes, samples * np.dtype(np.int64).itemsize
     return Traffic(at_cut, of_labels, at_cut, participants * of_half, participants * of_half)

@@ -104,6 +104,7 @@ def class_count_pmf(
         step: t, from 0; of at most 2²⁸ samples.
         klass: m, from 0.
     """
+    check.kind("schedule", schedule, Schedule)
     n = check.class_counts("class_counts", class_counts)
     t = check.integer("step", step, 0, schedule.num_steps - 1)
     drawn, held = next(islice(urns(schedule, n), t, None))
