@@ -276,6 +276,7 @@ MISTAKES = [
     (f"oracle study --backend {LIBRARY} --runs 0 --out s.csv", "runs = 0: must be a whole number"),
     (f"oracle study --backend {LIBRARY} --runs 1000000000 --out s.csv", "runs = 1000000000: must"),
     (f"oracle study --backend {LIBRARY} --out ''", "out = '': must be a path"),
+    ("oracle step nowhere", "log = 'nowhere': must be a file that can be read"),
 ]  # fmt: skip
 
 

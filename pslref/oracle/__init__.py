@@ -4,31 +4,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pslref.oracle.backends import Backend, CommandBackend, Spec, Unsupported
-    from pslref.oracle.distribution import judge
-    from pslref.oracle.examination import examine
-    from pslref.oracle.report import Report, Result
+    from pslref.oracle.backends import Backend as Backend
+    from pslref.oracle.backends import Spec as Spec
+    from pslref.oracle.backends import Unsupported as Unsupported
+    from pslref.oracle.command import CommandBackend as CommandBackend
+    from pslref.oracle.distribution import judge as judge
+    from pslref.oracle.examination import examine as examine
+    from pslref.oracle.report import Report as Report
+    from pslref.oracle.result import Result as Result
 
 _HOMES = {
-    "Backend": "backends",
-    "CommandBackend": "backends",
-    "Spec": "backends",
-    "Unsupported": "backends",
-    "examine": "examination",
-    "judge": "distribution",
-    "Report": "report",
-    "Result": "report",
+    **dict.fromkeys(("Backend", "Spec", "Unsupported"), "backends"),
+    **{"CommandBackend": "command", "examine": "examination", "judge": "distribution"},
+    **{"Report": "report", "Result": "result"},
 }
-__all__ = [
-    "Backend",
-    "CommandBackend",
-    "Report",
-    "Result",
-    "Spec",
-    "Unsupported",
-    "examine",
-    "judge",
-]
+__all__ = [*_HOMES]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,31 +1,20 @@
-"""Backend: what an implementation must offer to be checked; and one behind a pipe."""
+"""Backend: what an implementation must offer to be checked; and how the oracle asks it."""
 
-import json
 import os
-import shlex
-import signal
-import subprocess
 import sysconfig
-import threading
 import traceback
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import Collection
+from copy import deepcopy
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from pslref import check
-from pslref.oracle.codec import decode, encode
+from pslref.oracle.compare import flatten
+from pslref.oracle.operation import ROUNDOFF, Values
 
-Values = dict[str, Any]
-START_LIMIT = 60.0  # seconds to introduce itself: frameworks take long to import
-TIME_LIMIT = 10.0  # seconds for any other answer
-END_LIMIT = 2.0  # seconds to be gone, once stdout is closed or it was killed
-LONGEST_WAIT = 1e6  # seconds
-LAST_WORDS = 800  # bytes of stderr that are shown
-MOST_BYTES = 2**24  # of an answer
+LONGEST = 1000  # letters of a text that a backend wrote
 NOT_ITS_OWN = (
     *("<frozen ", f"{Path(__file__).parents[1]}{os.sep}"),
     *(sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "platlib")),
@@ -43,6 +32,10 @@ class Unsupported(Exception):
     """An implementation cannot do this case of an operation; it says why."""
 
 
+class Refused(ValueError):
+    """An implementation raised an error, as it must for inputs that are invalid."""
+
+
 class Broken(ValueError):
     """An implementation gave no answer: it died or wrote something that is none."""
 
@@ -57,7 +50,7 @@ class Backend(Protocol):
     spec: Spec
 
     def capabilities(self) -> Collection[str]:
-        """The names of the operations it has, of `pslref.oracle.ops.OPS`."""
+        """The names of the operations it has, of `pslref.oracle.library.OPS`."""
 
     def run(self, op: str, inputs: Values) -> Values:
         """The outputs of an operation, by name; arrays are NumPy's.
@@ -68,183 +61,68 @@ class Backend(Protocol):
         """
 
 
-class CommandBackend:
-    """An implementation in any language: a program that answers JSON lines on its stdout.
+class Asked:
+    """A backend as the oracle asks it: it gets copies, and its answers are flat real numbers.
 
-    Args:
-        command: the program and its arguments, as a list or as for a shell.
-        time_limit: seconds that one answer may take. Without one, the answer to hello may take
-            60 and every other 10, since frameworks take long to import.
+    Whatever it raises becomes an error of this module, but for a KeyboardInterrupt, which may be
+    the user's; the floating-point errors that it sets to be raised are reset. `outputs` is the
+    last answer, or None if it gave none.
 
     Raises:
-        ValueError: for a command that is empty, or another time limit; and with what the program
-            says, if it answers hello with an error.
-        Broken: if the program does not introduce itself.
+        ValueError: for another precision.
     """
 
-    def __init__(self, command: str | Sequence[str], time_limit: float | None = None) -> None:
-        try:
-            self.command = shlex.split(command) if isinstance(command, str) else list(command)
-        except ValueError:  # quotes that do not close
-            self.command = []
-        if not self.command:
-            raise check.wrong("command", command, "must be a program and its arguments")
-        self.start_limit, self.time_limit = START_LIMIT, TIME_LIMIT
-        if time_limit is not None:
-            limit = check.real("time_limit", time_limit, 0, LONGEST_WAIT, low_open=True)
-            self.start_limit = self.time_limit = limit
-        self.process: subprocess.Popen[bytes] | None = None
-        self.calls = 0
-        try:
-            hello = self._start()
-            names, dtype = hello.get("capabilities"), str(hello.get("dtype"))
-            if not isinstance(names, list) or dtype not in ("float32", "float64"):
-                must = "it must have capabilities, a list of names, and a dtype, float32 or float64"
-                raise Broken(must)
-        except BaseException as error:
-            self.close()
-            if isinstance(error, Broken | Unsupported):
-                allowed = f"must answer hello, but {error}"
-                raise Broken(str(check.wrong("command", self.command, allowed))) from None
-            raise
-        self.spec = Spec(str(hello.get("name", self.command[-1])), dtype)
-        self.names = [str(name) for name in names]
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        name, dtype = backend.spec
+        self.spec = Spec(plain(name), check.one_of("spec.dtype", dtype, ROUNDOFF))
+        self.outputs: Values | None = None
 
     def capabilities(self) -> Collection[str]:
-        """What the program said it has."""
-        return self.names
+        """What the backend says it has."""
+        return self.backend.capabilities()
 
     def run(self, op: str, inputs: Values) -> Values:
-        """Ask the program, which is started again if it has ended."""
-        if self.process is None:
-            self._start()
-        return self._ask(op, inputs, self.time_limit)
+        """The flat outputs.
 
-    def close(self) -> None:
-        """End the program and whatever it has started."""
-        if self.process is not None:
-            self.requests.put(b"")
-            _end(self.process)
-            self.listener.join(END_LIMIT)
-            self.process = None
-
-    def _start(self) -> Values:
-        """Start the program; what it answers to hello."""
-        try:
-            self.process = subprocess.Popen(
-                self.command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,  # what it starts is in it too, and ends with it
-            )
-        except (OSError, ValueError) as error:
-            raise Broken(f"could not be started: {error}") from None
-        self.requests: SimpleQueue[bytes] = SimpleQueue()
-        self.answers: SimpleQueue[bytes] = SimpleQueue()
-        self.last_words = bytearray()
-        process, queues = self.process, (self.requests, self.answers)
-        threading.Thread(target=_converse, args=(process, *queues), daemon=True).start()
-        self.listener = threading.Thread(
-            target=_listen, args=(process, self.last_words), daemon=True
-        )
-        self.listener.start()
-        return self._ask("hello", {}, self.start_limit)
-
-    def _ask(self, op: str, inputs: Values, time_limit: float) -> Values:
-        self.calls += 1
-        request = json.dumps({"id": self.calls, "op": op, "inputs": encode(inputs)})
-        self.requests.put(request.encode() + b"\n")
-        try:
-            line = self.answers.get(timeout=time_limit)
-        except Empty:
-            said = f"did not answer within {time_limit:g} s: is each answer a line, and flushed?"
-            raise self._ended(said, Hung) from None
-        if not line.endswith(b"\n"):
-            raise self._ended(self._why_no_line(line))
-        try:
-            answer = json.loads(line)
-            outputs = decode(answer.get("outputs"))
-        except (ValueError, AttributeError, RecursionError) as error:
-            raise self._ended(f"wrote {line.strip()[:60]!r}, which is no answer: {error}") from None
-        if answer.get("id") != self.calls:
-            said = f"answered id {answer.get('id')!r} to the request with id {self.calls}"
-            raise self._ended(said)
-        if "unsupported" in answer:
-            raise Unsupported(str(answer["unsupported"]))
-        if "error" in answer:
-            raise ValueError(str(answer["error"]))
+        Raises:
+            Unsupported, Refused, Broken: if there are none.
+        """
+        self.outputs = None
+        with np.errstate():
+            try:
+                outputs = self.backend.run(op, deepcopy(inputs))
+            except (Unsupported, Refused, Broken, KeyboardInterrupt):
+                raise
+            except BaseException as error:
+                raise Refused(described(error)) from None
         if not isinstance(outputs, dict):
-            raise Broken("an answer must have outputs, an error, or unsupported")
-        return outputs
-
-    def _why_no_line(self, line: bytes) -> str:
-        if len(line) == MOST_BYTES:
-            return f"wrote more than {MOST_BYTES} bytes without an end"
-        assert self.process is not None
+            raise Broken("the outputs must be arrays by name")
         try:
-            return f"died with exit code {self.process.wait(END_LIMIT)}"
-        except subprocess.TimeoutExpired:
-            return "closed its stdout"
-
-    def _ended(self, reason: str, kind: "type[Broken]" = Broken) -> Broken:
-        """The error to raise, with the last that the program wrote to stderr; it is ended."""
-        self.close()
-        lines = self.last_words.decode(errors="replace").splitlines()
-        words = " | ".join(line.strip() for line in lines if line.strip())
-        return kind(f"{reason}; on stderr: {words}" if words else reason)
+            flat = flatten(outputs)
+        except Exception as error:  # rows of different lengths, or an array of its own kind
+            raise Broken(f"the outputs are no arrays: {described(error)}") from None
+        for name, array in flat.items():
+            if array.dtype.kind not in "iuf":
+                raise Broken(f"{name}: holds {array.dtype}, not numbers")
+        self.outputs = flat
+        return flat
 
 
-def _converse(
-    process: "subprocess.Popen[bytes]", requests: SimpleQueue[bytes], answers: SimpleQueue[bytes]
-) -> None:
-    """Write each request and read the line that answers it, in a thread: both may take for ever."""
-    assert process.stdin is not None
-    assert process.stdout is not None
-    with suppress(OSError), process.stdin, process.stdout:
-        for request in iter(requests.get, b""):
-            with suppress(OSError):  # it has died: there is no answer either
-                process.stdin.write(request)
-                process.stdin.flush()
-            answers.put(process.stdout.readline(MOST_BYTES))
-
-
-def _listen(process: "subprocess.Popen[bytes]", last_words: bytearray) -> None:
-    """Keep the end of what it writes to stderr: all of it could fill a disk."""
-    assert process.stderr is not None
-    with process.stderr:
-        while piece := os.read(process.stderr.fileno(), 2**16):
-            last_words += piece
-            del last_words[:-LAST_WORDS]
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """End a process and all that it started: a wrapper that is killed leaves its program behind."""
-    if hasattr(os, "killpg"):
-        with suppress(OSError):  # nobody is left
-            os.killpg(process.pid, signal.SIGKILL)
-    else:  # Windows, which finds what a process started as long as it lives
-        end_tree = ["taskkill", "/F", "/T", "/PID", str(process.pid)]
-        subprocess.run(end_tree, capture_output=True)
-    with suppress(subprocess.TimeoutExpired):  # it is another user's
-        process.wait(END_LIMIT)
-
-
-def described(error: Exception) -> str:
+def described(error: BaseException) -> str:
     """An error of an implementation, and where in its own code it came up."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not frame.filename.startswith(NOT_ITS_OWN)]
     place = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
-    return f"{type(error).__name__}: {error}{place}"
-
-
-def as_arrays(outputs: Any) -> Any:
-    """Outputs with every array and number as NumPy's own, for a comparison."""
-    if isinstance(outputs, dict):
-        return {name: as_arrays(value) for name, value in outputs.items()}
-    if isinstance(outputs, list) and all(isinstance(entry, dict) for entry in outputs):
-        return [as_arrays(entry) for entry in outputs]
     try:
-        return np.asarray(outputs)
-    except ValueError:  # rows of different lengths
-        return np.array(None)
+        said = str(error)
+    except BaseException:  # it cannot even say what it is
+        said = "?"
+    return f"{plain(f'{type(error).__name__}: {said}')}{place}"
+
+
+def plain(text: Any) -> str:
+    """A text of a backend, cut, with its control characters spelt out: it could fake a verdict."""
+    shown = str(text)[: LONGEST + 1]
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in shown)
+    return shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}..."

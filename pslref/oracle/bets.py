@@ -1,146 +1,228 @@
-"""A bet with fair odds against a random sampler, and what a family of bets says together.
+"""Four families of bets against a random sampler, and what each says together.
 
-Against a right sampler a stake of 1 stays 1 in expectation (`draws.log_gain`), so it grows to
-1 / p with probability p at most: exact, no tail is approximated [derived]. The bets of a family
+A bet multiplies its stake by Π (1 + λ x) over scores x whose mean is 0 given all that came before,
+for stakes λ that depend on nothing else. So a stake of 1 stays 1 in expectation, and grows to
+1 / p with probability p at most: exact, no tail is approximated. [derived] The bets of a family
 share one stake, and the mean of what they win is a fair bet too.
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from pslref.check import FloatArray, IntArray
-from pslref.oracle import draws
+from pslref.check import Array, FloatArray, IntArray
+from pslref.oracle.draws import MOST_LOST, MOST_SIGMAS, Drawn, Score, Urns, judged
+from pslref.oracle.result import Result
 
-MOST_CHANCES = 1_000_000  # in one table; of a longer log, evenly spread steps and the first epochs
-FEWEST_STEPS = 9
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one test says: `detail` in a sentence; `detects`, the smallest error it would see."""
-
-    name: str
-    passed: bool
-    detail: str
-    detects: str
+LARGEST = 690.0  # log of the largest win that is told: p = 1e-300
+MOST_SHIFTS = 8  # steps by which the last epoch may be rotated, either way
+SIGMAS = 4.0  # that an error may be hidden by: 2.3 for 99 %, the rest for its own variance
+TOO_FEW = "nothing: the epochs are too few"
 
 
-class Stake(NamedTuple):
-    """How much to stake on each of `draws` scores of variance 1, in one of `bets` bets."""
+class Log(NamedTuple):
+    """All counts of a log, and what the law says of them."""
 
-    draws: int
-    bets: int
-    level: float
-
-    @property
-    def size(self) -> float:
-        """√(2 log(bets / level) / draws): what shows the smallest error."""
-        return min(2.0, math.sqrt(2 * math.log(self.bets / self.level) / self.draws))
-
-    def least(self, undetermined: float, most: float = math.inf) -> float:
-        """About the mean score seen with 99.9 % chance, if so many draws are left to chance.
-
-        `most` is the largest stake that a bet could take.
-        """
-        if not undetermined:
-            return math.inf
-        size = min(self.size, most)
-        needed = math.log(self.bets / self.level) / (size * undetermined) + size / 2
-        return needed + 3.1 / math.sqrt(undetermined)
+    op: str
+    names: Sequence[str]  # of the K clients
+    counts: IntArray  # (R, T, K) b_tk, of all epochs and steps
+    emptied: Array  # (R, T) whether some client had run out before
+    alone: Drawn  # given the steps before
+    chained: Drawn  # given also the clients before in the step
 
 
-@dataclass(frozen=True)
-class Table:
-    """Every draw of the schedules, and its chances given what came before.
+def log(op: str, names: Sequence[str], counts: IntArray, left: IntArray, *urns: Urns) -> Log:
+    """Look at counts (R, T, K) of clients that had so much left, drawn from these urns."""
+    emptied = ((left == 0) & (left[:, :1] > 0)).any(axis=-1)
+    return Log(op, names, counts, emptied, *(judged(each, counts) for each in urns))
 
-    R, T and K stand for the epochs, steps and clients that are looked at; of a long log that is
-    not all of them.
+
+def clients(log: Log, level: float) -> Result:
+    """The mean of a client's counts in all steps, before and after some client has run out."""
+    score, num_clients = log.alone.score, len(log.names)
+    num_bets = 4 * num_clients
+    size = _stake(log.counts[..., 0].size, num_bets, level)
+    phases = [phase[..., np.newaxis] for phase in (~log.emptied, log.emptied)]
+    gains = [_gains(way * size, score) for way in (1, -1)]
+    log_e = np.array([[(g * phase).sum(axis=(0, 1)) for g in gains] for phase in phases])
+
+    def detail(bet: tuple[int, ...]) -> str:
+        phase, _, k = bet
+        rows = log.emptied == bool(phase)
+        return (
+            f"{log.names[k]} brings {log.counts[rows, k].sum()} samples to {rows.sum()} steps "
+            f"{'after' if phase else 'before'} one ran out, "
+            f"{log.alone.mean[rows, k].sum():.1f} expected"
+        )
+
+    stakes = np.minimum(size, np.minimum(-score.low, score.high))
+    off = [
+        [_least(stakes[..., k] * p[..., 0], score.slope[..., k], num_bets, level) for p in phases]
+        for k in range(num_clients)
+    ]
+    each = np.min(off, axis=1)
+    best, worst = int(each.argmin()), int(np.where(np.isfinite(each), each, -1).argmax())
+    detects = f"a share that is {100 * each[best]:.1f} % off for {log.names[best]}"
+    if worst != best:
+        detects += f", {100 * each[worst]:.1f} % for {log.names[worst]}"
+    return _verdict("clients", log.op, level, log_e, detail, detects if each[best] < 1 else "")
+
+
+def spread(log: Log, level: float) -> Result:
+    """The variance of all counts, jointly."""
+    square = log.chained.square
+    size = _stake(log.counts.size, 2, level)
+    log_e = np.array([_gains(way * size, square).sum() for way in (1, -1)])
+    stakes = np.minimum(size, np.minimum(-square.low, square.high))
+    off = _least(stakes, square.slope, 2, level)
+
+    def detail(_: tuple[int, ...]) -> str:
+        seen = 1 + square.value.sum() / max(square.slope.sum(), 1e-9)
+        return f"the variance of {log.counts.size} counts is about {seen:.2f} of what is expected"
+
+    detects = f"a variance that is off by {math.ceil(100 * off)} %" if off < 1 else ""
+    return _verdict("spread", log.op, level, log_e, detail, detects)
+
+
+def between_epochs(log: Log, level: float) -> Result:
+    """The correlation with the epoch before, step by step; or with its steps moved."""
+    score, num_steps = log.chained.score, log.counts.shape[1]
+    last = np.roll(np.clip(log.alone.score.value, -MOST_SIGMAS, MOST_SIGMAS), 1, axis=0)
+    last[:1] = 0.0
+    size = _stake(log.counts.size, 3, level)
+
+    most, in_order = min(MOST_SHIFTS, num_steps // 2), np.arange(num_steps)
+    orders = [np.roll(in_order, shift) for shift in range(-most, most + 1)] + [in_order[::-1]]
+    moved = np.logaddexp.reduce(
+        [_gains(0.5 * last[:, order], score).sum(axis=(1, 2)) for order in orders]
+    )
+    # Half of the stake is kept back in each epoch, so that none can lose it all.
+    kept = np.logaddexp(moved, math.log(len(orders))) - math.log(2 * len(orders))
+    follow, oppose = (_gains(way * size * last, score).sum() for way in (1, -1))
+    log_e = np.array([follow, oppose, kept.sum()])
+
+    def detail(bet: tuple[int, ...]) -> str:
+        if bet[0] == 2:
+            return "an epoch comes again with its steps rotated or reversed"
+        both = (last * score.value).sum() / max(np.count_nonzero(last * score.value), 1)
+        return f"the correlation of counts with the epoch before is {both:+.3f}, 0 expected"
+
+    stakes = np.minimum(size * np.abs(last), np.minimum(-score.low, score.high))
+    off = _least(stakes, np.abs(last), 3, level)
+    detects = f"epochs that keep {math.ceil(100 * off)} % of the one before" if off < 1 else ""
+    return _verdict("between_epochs", log.op, level, log_e, detail, detects)
+
+
+def repeats(log: Log, level: float) -> Result:
+    """Copies of an earlier epoch, as it is or with its steps in another order."""
+    log_p = log.chained.log_p.sum(axis=(1, 2))
+    epochs, log_orders = len(log_p), math.lgamma(log.counts.shape[1] + 1)
+    # If every epoch, with some probability, copies one of those before it: few copies, or many.
+    copying = np.array([0.5 / epochs, 0.5])
+    log_e, copies, earlier = np.zeros((2, 2)), [0, 0], Counter[Hashable]()
+    for r, plan in enumerate(log.counts):
+        rows = Counter(row.tobytes() for row in plan)
+        log_same = sum(math.lgamma(times + 1) for times in rows.values())
+        keys = {plan.tobytes(): 0.0, frozenset(rows.items()): log_same - log_orders}
+        for kind, (key, log_share) in enumerate(keys.items()):
+            found = earlier[key]
+            copies[kind] += found > 0
+            log_ratio = math.log(found / r) + log_share - log_p[r] if found else -math.inf
+            if r:
+                log_e[kind] += np.logaddexp(np.log1p(-copying), np.log(copying) + log_ratio)
+            earlier[key] += 1
+
+    def detail(bet: tuple[int, ...]) -> str:
+        order = " up to the order of their steps" if bet[0] else ""
+        return f"{copies[bet[0]]} of {epochs} epochs are copies of an earlier one{order}"
+
+    # What one copy among different epochs wins; and each epoch, if all are copies of the first.
+    needed, surprise = math.log(4 / level) + 1, -float(log_p.mean())
+    few, all_ = surprise - 2 * math.log(2 * epochs), surprise - math.log(2)
+    detects = ""
+    if few * epochs > needed and epochs > math.ceil(needed / few):
+        detects = f"copies of earlier epochs, if there are {math.ceil(needed / few)}"
+    elif all_ * (epochs - 1) > needed:
+        detects = "one schedule for all epochs"
+    return _verdict("repeats", log.op, level, log_e, detail, detects)
+
+
+FAMILIES = (clients, spread, between_epochs, repeats)
+
+
+def follow_law(log: Log, alpha: float) -> list[Result]:
+    """What all families say; together they accuse a right sampler with probability alpha."""
+    if not log.chained.score.high.any():
+        return [Result("law", log.op, "ok", "no draw is left to chance", detects="nothing")]
+    return [family(log, alpha / len(FAMILIES)) for family in FAMILIES]
+
+
+def means(op: str, names: Sequence[str], counts: IntArray, held: IntArray, level: float) -> Result:
+    """The mean of each count in each step, whatever its law: every sample is equally likely.
+
+    `counts` (R, T, J) are samples of J kinds, of which there are `held` (J,).
     """
+    batches = counts[0].sum(axis=1, keepdims=True)
+    mean = batches * held / held.sum()
+    largest = np.maximum(np.maximum(mean, np.minimum(held, batches) - mean), 0.5)
+    stakes = np.minimum(_stake(len(counts), 2 * mean.size, level), MOST_LOST / largest)
+    log_e = np.array([np.log1p(way * stakes * (counts - mean)).sum(axis=0) for way in (1, -1)])
 
-    steps: IntArray  # (T,) their numbers
-    brought: IntArray  # (R, T, K) b_tk
-    left: IntArray  # (R, T, K) what the client had left
-    held: IntArray  # (K,) n_k
-    weights: FloatArray  # (R, T, K) n_k / N; under LDS π
-    counts: IntArray  # (R, T, K) b_tk; under LDS 0 for a client that ran out in the step
-    alone: FloatArray  # (R, T, K, J) P(count = j | the steps before)
-    chained: FloatArray  # (R, T, K, J) P(count = j | ... and the clients before it in this step)
-    few: IntArray  # some of the T steps: first, middle, last but one, last
-    few_chances: FloatArray  # (R, few, K, J) P(count = j); under LDS given the steps before
+    def detail(bet: tuple[int, ...]) -> str:
+        _, t, k = bet
+        return (
+            f"{names[k]} brings {counts[:, t, k].mean():.3f} samples to step {t} "
+            f"(mean of {len(counts)} epochs), {mean[t, k]:.3f} expected"
+        )
 
-    @property
-    def values(self) -> FloatArray:
-        """(J,) the counts 0 ... J − 1."""
-        return np.arange(self.alone.shape[-1], dtype=np.float64)
+    least = np.broadcast_to(stakes.min(), len(counts))
+    off = _least(least, np.ones(len(counts)), 2 * mean.size, level)
+    detects = f"a mean count in one step that is off by {off:.2f} samples"
+    return _verdict("means", op, level, log_e, detail, detects)
 
 
-def tabulate(
-    schedules: IntArray, sizes: IntArray, posterior: Callable[[IntArray], FloatArray] | None
-) -> Table:
-    """The chances of schedules (R, T, K) that keep the sampler's promises.
+def _gains(stakes: FloatArray | float, score: Score) -> FloatArray:
+    """log (1 + λ x) for these λ, as far as none could lose all."""
+    return np.asarray(np.log1p(np.clip(stakes, score.low, score.high) * score.value))
 
-    `posterior` (LDS) gives π over the clients that have something left; None stands for UGS.
+
+def _stake(draws: int, bets: int, level: float) -> float:
+    """λ = √(2 log(bets / level) / draws): of scores of variance 1 it shows the smallest error."""
+    return math.sqrt(2 * math.log(bets / level) / max(draws, 1))
+
+
+def _least(stakes: FloatArray, slopes: FloatArray, bets: int, level: float) -> float:
+    """The ε that these stakes show with 99 % chance, if scores of variance 1 have the mean slope ε.
+
+    log Π (1 + λ x) is about Σ λ x - λ² / 2.
     """
-    epochs, num_steps, num_clients = schedules.shape
-    row = num_clients * (int(schedules[0].sum(axis=1).max()) + 1)
-    epochs = min(epochs, max(2, MOST_CHANCES // (row * min(num_steps, FEWEST_STEPS))))
-    num = min(num_steps, max(FEWEST_STEPS, MOST_CHANCES // (row * epochs)))
-    steps = np.unique(np.linspace(0, num_steps - 1, num).astype(np.int64))
-    left = (sizes - (np.cumsum(schedules, axis=1) - schedules))[:epochs, steps]
-    brought = counts = schedules[:epochs, steps]
-    last = len(steps) - 1
-    few = np.unique([0, (last + 1) // 2, max(0, last - 1), last])
-    if posterior is None:
-        batches = brought[0].sum(axis=1)
-        weights = np.broadcast_to(sizes / sizes.sum(), left.shape)
-        alone, chained = draws.given_sum(counts, draws.hypergeometric_odds(left, batches))
-        # Whatever came before, each batch is a draw from all N samples.
-        all_held = np.broadcast_to(sizes, left[:, few].shape)
-        odds = draws.hypergeometric_odds(all_held, batches[few])
-        few_chances, _ = draws.given_sum(counts[:, few], odds)
-    else:
-        weights = draws.mixing(left, posterior)
-        counts, odds = draws.multinomial_odds(brought, left, weights)
-        alone, chained = draws.given_sum(counts, odds)
-        few_chances = alone[:, few]
-    return Table(steps, brought, left, sizes, weights, counts, alone, chained, few, few_chances)
+    per_error, squares = float((stakes * slopes).sum()), float((stakes**2).sum())
+    needed = math.log(bets / level) + squares / 2 + SIGMAS * math.sqrt(squares)
+    return needed / per_error if per_error > 0 else math.inf
 
 
-def verdict(
-    name: str,
+def _verdict(
+    check: str,
+    op: str,
     level: float,
     log_e: FloatArray,
     detail: Callable[[tuple[int, ...]], str],
     detects: str,
-    least: float,
-) -> Finding:
-    """What a family of bets says.
+) -> Result:
+    """What a family of bets says that made `log_e`, of any shape, of a stake of 1 each.
 
-    Args:
-        name: the family's.
-        level: accused if the family's p is at most that.
-        log_e: log of what each bet made of a stake of 1, of any shape.
-        detail: describes a bet, given by its index into log_e; that which won most is shown.
-        detects: the smallest error it detects.
-        least: not finite if it detects nothing.
+    `detail` describes a bet, given by its index; that which won most is shown. `detects` is the
+    smallest error that is seen with 99 % chance, or "".
     """
     won = float(np.logaddexp.reduce(log_e, axis=None)) - math.log(log_e.size)
-    p = math.exp(-max(0.0, won))
+    p = math.exp(-min(max(0.0, won), LARGEST))
     best = tuple(int(i) for i in np.unravel_index(int(np.argmax(log_e)), log_e.shape))
     sentence = f"{detail(best)}: p = {p:.2g}, accused at {level:.2g}"
-    nothing = "nothing: these epochs are too few, or leave nothing to chance"
-    return Finding(name, p > level, sentence, detects if math.isfinite(least) else nothing)
-
-
-def both_ways(score: FloatArray, chances: FloatArray, counts: IntArray, size: float) -> FloatArray:
-    """(2, R, T, K): the gains of bets on high and on low scores."""
-    return np.stack([draws.log_gain(score, chances, counts, way) for way in (size, -size)])
-
-
-def undetermined(chances: FloatArray) -> int:
-    """How many draws have more than one possible outcome."""
-    return int((chances.max(axis=-1) < 1 - 1e-9).sum())
+    result = Result(check, op, "ok", sentence, p, detects or TOO_FEW)
+    if p <= level:
+        return replace(result, verdict="wrong")
+    return result if detects else replace(result, verdict="unsupported")

@@ -3,140 +3,167 @@
 A sum of n products of numbers that are exact, done in any order with unit roundoff u, is off by
 at most γ_n Σ |a_i| |b_i|, with γ_n = n u / (1 − n u) (Higham 2002, section 3.1). So the operation
 itself, done on absolute values, gives the bound of each of its numbers. Inputs of all vectors are
-exact in float32.
+exact in float32. `split_steps` has no bound here: see `growth`.
 """
 
+from collections.abc import Callable
+from math import lgamma
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pslref.oracle.backends import Values
-from pslref.oracle.library import Library
+from pslref.check import Array
+from pslref.oracle.operation import ROUNDOFF, Values
 
-Array = NDArray[Any]
-ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
-SMALL = {"float32": 2.0**-126, "float64": 2.0**-1022}  # below, a result may be flushed to zero
+Reference = Callable[..., Values]
+FUNCTION = 4  # roundings that an exp, a log, a root or a power stands for: two units in last place
 
 
-def bounds(op: str, inputs: Values, expected: Values, dtype: str) -> Values:
-    """A bound, number or array, for every output of a single operation.
-
-    `split_steps` has none: errors grow from step to step, and its cases store measured limits.
-    """
-    u = ROUNDOFF[dtype]
-    if op in ("linear", "conv2d", "avg_pool2d", "max_pool2d", "relu"):
-        return _multilinear(op, inputs, expected, u)
-    if op == "group_norm":
-        return _group_norm(inputs, u)
-    if op == "cross_entropy":
-        return _cross_entropy(inputs, u, SMALL[dtype])
-    if op == "sgd":
-        return _sgd(inputs, u)
-    if op == "lds_prior":
-        d = inputs["delays"]
-        spread = inputs["delta"] * (np.abs(d - d.mean()) + d.mean()) / max(d.std(), 1e-300)
-        return {"alpha": gamma(d.size + 32, u) * (1 + spread * (np.ptp(d) > 0)) * expected["alpha"]}
-    if op == "lds_em":
-        terms = sum(inputs["class_counts"].shape) + 8
-        return {
-            "mixing_weights": gamma(terms * inputs["iterations"], u) * expected["mixing_weights"]
-        }
-    # Sums of a few positive numbers, and probabilities that may come from log-gammas.
-    terms = 4096 if op in ("batch_law", "uniform_deviation") else 64
-    return {
-        name: gamma(terms, u) * (np.abs(value) + 1) * (np.asarray(value).dtype.kind == "f")
-        for name, value in expected.items()
-    }
-
-
-def gamma(terms: int, u: float) -> float:
+def gamma(roundings: float, u: float) -> float:
     """γ_n: the relative error of n roundings one after the other."""
-    return terms * u / (1 - terms * u)
+    return roundings * u / (1 - roundings * u)
 
 
-def _multilinear(op: str, inputs: Values, expected: Values, u: float) -> Values:
-    """Layers that only add and multiply, or only choose: the layer on absolute values."""
-    if op in ("relu", "max_pool2d"):
-        dx = _magnitudes(op, {**inputs, "dy": np.abs(inputs["dy"])})["dx"]
-        terms = 0 if op == "relu" else inputs["kernel"] ** 2
-        return {"y": 0.0, "dx": gamma(terms, u) * dx}
-    positive = {
-        name: np.abs(value) if isinstance(value, np.ndarray) else value
-        for name, value in inputs.items()
-    }
-    rows = expected["y"][..., 0].size
-    fan_in = inputs["weight"][..., 0].size if "weight" in inputs else inputs["kernel"] ** 2
-    fan_out = inputs["weight"].size if "weight" in inputs else inputs["kernel"] ** 2
-    terms_of = {"y": fan_in + 2, "dx": fan_out + 2, "dweight": rows + 2, "dbias": rows + 2}
-    return {
-        name: gamma(terms_of[name], u) * value for name, value in _magnitudes(op, positive).items()
-    }
+def sums(reference: Reference, i: Values, u: float) -> Values:
+    """Layers that only add and multiply: the layer on absolute values."""
+    arrays = {name: np.abs(value) for name, value in i.items() if isinstance(value, np.ndarray)}
+    magnitudes = reference(**{**i, **arrays})
+    window = i["kernel"] ** 2 if "kernel" in i else 0  # of a mean
+    fan_in = i["weight"][..., 0].size if "weight" in i else window
+    fan_out = i["weight"].size if "weight" in i else window
+    rows = magnitudes["y"][..., 0].size
+    # One more: the bias, or the division of a mean.
+    terms = {"y": fan_in + 1, "dx": fan_out + 1, "dweight": rows, "dbias": rows}
+    return {name: gamma(terms[name], u) * value for name, value in magnitudes.items()}
 
 
-def _magnitudes(op: str, inputs: Values) -> Values:
-    return Library().run(op, inputs)
+def choices(reference: Reference, i: Values, u: float) -> Values:
+    """Layers that only choose: a pixel may get the sum of a window's worth of gradients."""
+    dx = reference(**{**i, "dy": np.abs(i["dy"])})["dx"]
+    return {"dx": gamma(i["kernel"] ** 2, u) * dx if "kernel" in i else 0.0}
 
 
-def _group_norm(inputs: Values, u: float) -> Values:
+def group_norm(reference: Reference, i: Values, u: float) -> Values:
     """First-order propagation through mean, variance and scale, doubled for the higher orders.
 
     The variance may come from mean(x²) − mean², which costs digits when the mean is large.
     """
-    x, w, dy, eps = inputs["x"], inputs["weight"], inputs["dy"], inputs["eps"]
+    x, w, dy, eps = i["x"], i["weight"], i["dy"], i["eps"]
 
-    def groups(a: Array) -> Any:
-        return a.reshape(*x.shape[:3], inputs["num_groups"], -1)
+    def groups(a: Array) -> Array:
+        return a.reshape(*x.shape[:3], i["num_groups"], -1)
 
     def mean(a: Array) -> Array:
         return np.broadcast_to(a.mean(axis=(1, 2, 4), keepdims=True), a.shape)
 
     def total(a: Array) -> Any:
-        return a.sum(axis=(0, 1, 2))
+        return a.reshape(x.shape).sum(axis=(0, 1, 2))
 
     xg, dz = groups(x), groups(np.abs(dy * w))
-    n = gamma(2 * xg[0, :, :, 0].size + 8, u)
+    # Of x² and of mean²: two sums and divisions, two products, a difference, and eps.
+    n = gamma(2 * xg[0, :, :, 0].size + 6, u)
     centred, size = np.abs(xg - mean(xg)), np.abs(xg) + mean(np.abs(xg))
     variance = mean(centred**2) + eps
     scale = 1 / np.sqrt(variance)
-    relative = n * mean(xg**2) / (2 * variance) + 4 * u  # of the scale
+    relative = n * mean(xg**2) / (2 * variance) + FUNCTION * u  # of the scale
     z = size * scale  # at least |z|, and as large as the terms that may cancel in it
     error_z = n * z + centred * scale * relative
     terms = dz + mean(dz) + z * mean(z * dz)
     error_dx = scale * ((n + relative) * terms + error_z * mean(z * dz) + z * mean(error_z * dz))
-    flat = {name: a.reshape(x.shape) for name, a in [("z", z), ("error_z", error_z)]}
-    rows = gamma(x[..., 0].size + 2, u)
-    y = np.abs(w) * (flat["error_z"] + 2 * u * flat["z"]) + 2 * u * np.abs(inputs["bias"])
-    dweight = total((flat["error_z"] + rows * flat["z"]) * np.abs(dy))
-    return {
-        "y": 2 * y,
-        "dx": 2 * error_dx.reshape(x.shape),
-        "dweight": 2 * dweight,
-        "dbias": rows * total(np.abs(dy)),
-    }
+    rows = gamma(x[..., 0].size + 1, u)
+    y = np.abs(w) * (error_z + 2 * u * z).reshape(x.shape) + 2 * u * np.abs(i["bias"])
+    dweight = total((error_z + rows * z) * groups(np.abs(dy)))
+    found = {"y": y, "dx": error_dx.reshape(x.shape), "dweight": dweight}
+    return {**{name: 2 * a for name, a in found.items()}, "dbias": rows * total(np.abs(dy))}
 
 
-def _cross_entropy(inputs: Values, u: float, small: float) -> Values:
+def cross_entropy(reference: Reference, i: Values, u: float) -> Values:
     """exp turns an absolute error u |z| of its argument into a relative one of its result."""
-    z = inputs["logits"]
+    z = i["logits"]
     rows, classes = z.shape
     below = z.max(axis=1, keepdims=True) - z
     p = np.exp(-below)
     p /= p.sum(axis=1, keepdims=True)
-    n = gamma(classes + 12, u)
+    n = gamma(classes + 2 * FUNCTION + 3, u)  # exp, sum, log; two differences and a quotient
     of_sum = n * (1 + (p * below).sum(axis=1, keepdims=True))
-    own = (np.arange(rows), inputs["labels"])
+    own = (np.arange(rows), i["labels"])
     loss = of_sum[:, 0] + n * (1 + below[own])
     dlogits = p * (n * (1 + below) + of_sum)
     dlogits[own] += 2 * u
-    return {"loss": loss.mean() + n * loss.mean(), "dlogits": 2 * dlogits / rows + small}
+    mean = loss.mean() + gamma(rows, u) * reference(**i)["loss"]
+    smallest = np.finfo(np.float32 if u == ROUNDOFF["float32"] else np.float64).tiny
+    return {"loss": mean, "dlogits": 2 * dlogits / rows + smallest}  # below it, flushed to 0
 
 
-def _sgd(inputs: Values, u: float) -> Values:
-    """The same recursion on absolute values, with the roundings of all steps so far."""
-    size, velocity, after = np.abs(inputs["weight"]), np.zeros_like(inputs["weight"]), []
-    for t, gradient in enumerate(np.abs(inputs["gradients"])):
-        velocity = inputs["momentum"] * velocity + gradient + inputs["weight_decay"] * size
-        size = size + inputs["learning_rate"] * velocity
-        after.append(gamma(8 * (t + 1), u) * size)
+def sgd(reference: Reference, i: Values, u: float) -> Values:
+    """The same recursion on absolute values: six roundings a step, of all steps so far."""
+    size, velocity, after = np.abs(i["weight"]), np.zeros_like(i["weight"]), []
+    for t, gradient in enumerate(np.abs(i["gradients"]), 1):
+        velocity = i["momentum"] * velocity + gradient + i["weight_decay"] * size
+        size = size + i["learning_rate"] * velocity
+        after.append(gamma(6 * t, u) * size)
     return {"weights": np.array(after)}
+
+
+def prior(reference: Reference, i: Values, u: float) -> Values:
+    """A z-score is as uncertain as mean and variance; its error is relative after exp."""
+    d, s, total = i["delays"], i["pseudo_samples"], int(i["sizes"].sum())
+    pool = s * (total - 1) / (total - s)  # Z + 1: the difference may cancel
+    relative = (FUNCTION + 6) * u + 2 * u * pool / (pool - 1)
+    if np.ptp(d):
+        n, z = gamma(2 * d.size + 5, u), (d - d.mean()) / d.std()
+        of_std = n * (d**2).mean() / (2 * d.var()) + FUNCTION * u
+        relative = relative + i["delta"] * (n * (d + d.mean()) / d.std() + of_std * np.abs(z))
+    return {"alpha": relative * reference(**i)["alpha"]}
+
+
+def em(reference: Reference, i: Values, u: float) -> Values:
+    """Each update's own roundings, and what the later updates make of them, to first order.
+
+    An update takes the relative errors e of π to J e, with J from the derivatives of log γ_mk,
+    of the sum over m, and of the normalization.
+    """
+    counts, pi = i["class_counts"], i["start"] / i["start"].sum()
+    held = counts.any(axis=0)
+    beta, labels = (counts / counts.sum(axis=1, keepdims=True))[:, held], i["label_counts"][held]
+    clients, classes = beta.shape
+    own = gamma(2 * clients + classes + 6, u)
+    errors = np.eye(clients)[None] * own  # of each update so far, what has become of its errors
+    for _ in range(i["iterations"]):
+        gammas = pi[:, None] * beta / (pi @ beta)
+        given = labels * gammas
+        updated = given.sum(axis=1) + i["alpha"]
+        of_given = np.diag(given.sum(axis=1)) - given @ gammas.T
+        jacobian = (np.eye(clients) - updated / updated.sum()) @ (of_given / updated[:, None])
+        errors = np.concatenate([jacobian @ errors, np.eye(clients)[None] * own])
+        pi = updated / updated.sum()
+    return {"mixing_weights": np.abs(errors).sum(axis=(0, 2)) * pi}
+
+
+def positive(roundings: int) -> Callable[[Reference, Values, float], Values]:
+    """Sums, products and quotients of numbers that are not negative."""
+    return lambda reference, i, u: {
+        name: gamma(roundings, u) * value for name, value in reference(**i).items()
+    }
+
+
+def deviation(reference: Reference, i: Values, u: float) -> Values:
+    """Σ_m (c_m / B + p_m) is 2, whatever cancels."""
+    return {"deviation": 2 * gamma(i["class_probs"].size + 2, u)}
+
+
+def law(reference: Reference, i: Values, u: float) -> Values:
+    """Chances are sums of products, and so is what comes of them."""
+    counts = i["class_counts"] if "class_counts" in i else i["class_totals"][None]
+    batch = np.max(i["batch_sizes"].sum(axis=1)) if "batch_sizes" in i else i["batch_size"]
+    clients, classes = counts.shape
+    # A hypergeometric chance by factors, one for each sample drawn, or by nine log-factorials,
+    # for which float32 has too few digits; then each client is convolved.
+    factors = 4 * batch + clients * (batch + 2) + classes + 4
+    logs = 9 * FUNCTION * lgamma(counts.sum() + 1) * ROUNDOFF["float64"]
+    of_chances = gamma(float(factors), u) + logs
+    answer = reference(**i)
+    of_distances = {"expected_deviation": 2 * gamma(3, u)}  # of c / B − p, whose terms sum to 2
+    return {
+        name: of_chances * value + of_distances.get(name, 0.0) for name, value in answer.items()
+    }

@@ -1,33 +1,24 @@
 """The checks of all tiers, as one list that can be asked of any implementation."""
 
-from collections.abc import Callable, Iterable, Mapping
-from copy import deepcopy
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
 from pslref import check as arguments
 from pslref.oracle import growth, laws, randomness
-from pslref.oracle.backends import Backend, Broken, Unsupported, Values, as_arrays, described
-from pslref.oracle.bounds import ROUNDOFF, bounds
-from pslref.oracle.compare import divergence, has_form
-from pslref.oracle.ops import OPS
+from pslref.oracle.backends import Asked, Refused
+from pslref.oracle.compare import divergence
+from pslref.oracle.library import OPS
+from pslref.oracle.operation import Values
+from pslref.oracle.protocols import PSL, cases_of
+from pslref.oracle.result import Result
 from pslref.oracle.vectors import Case, shipped
 
 TIERS = ("vectors", "laws", "distribution")
 ALPHA = 1e-6
-
-
-class Outcome(NamedTuple):
-    """What one check found: nothing is wrong if `failure` is None."""
-
-    failure: str | None = None
-    note: str = ""
-    status: str = "passed"  # or "noted"; of no meaning with a failure
-    outputs: Values | None = None
-    p_values: Mapping[str, float] = MappingProxyType({})
 
 
 class Check(NamedTuple):
@@ -36,7 +27,7 @@ class Check(NamedTuple):
     id: str
     tier: str
     op: str
-    run: Callable[[Backend], Outcome]
+    ask: Callable[[Asked], list[Result]]
     case: Case | None = None
 
 
@@ -45,79 +36,76 @@ def checks(
     tiers: Iterable[str] = TIERS,
     ops: Iterable[str] = tuple(OPS),
     alpha: float = ALPHA,
+    protocol: str = PSL,
 ) -> list[Check]:
     """All checks of these tiers and operations, in the order in which to read them.
 
     Args:
         rng: draws the inputs of the laws, and the seeds that samplers are given.
         tiers: of `TIERS`.
-        ops: of `ops.OPS`.
+        ops: of `library.OPS`.
         alpha: the most probability that all together accuse a right implementation.
+        protocol: what `split_steps` should be, of `protocols.PROTOCOLS`; its laws are PSL's.
 
     Raises:
         ValueError: for a name that is none.
     """
     chosen = {arguments.one_of("tier", tier, TIERS) for tier in tiers}
     wanted = {arguments.one_of("op", op, OPS) for op in ops}
-    found = [
-        Check(case.id, "vectors", case.op, partial(ask_vector, case), case) for case in shipped()
-    ]
+    cases = cases_of(protocol, shipped())
+    found = [Check(c.id, "vectors", c.op, partial(ask_vector, c), c) for c in cases]
     streams = iter(rng.spawn(len(laws.STEP_LAWS) + len(randomness.QUESTIONS)))
-    for name, law in laws.STEP_LAWS.items():
-        ask = partial(_ask_law, law, next(streams))
+    for name, law in laws.STEP_LAWS.items() if protocol == PSL else ():
+        ask = partial(_ask_law, f"law-{name}", law, next(streams))
         found.append(Check(f"law-{name}", "laws", "split_steps", ask))
     share = alpha / len(randomness.QUESTIONS)
     for name, (op, question) in randomness.QUESTIONS.items():
-        ask = partial(_ask_sampler, question, next(streams), share)
-        found.append(Check(f"random-{name}", "distribution", op, ask))
+        id = f"random-{name}"
+        ask = partial(_ask_sampler, id, op, question, next(streams), share)
+        found.append(Check(id, "distribution", op, ask))
     return [one for one in found if one.tier in chosen and one.op in wanted]
 
 
-def ask_vector(case: Case, backend: Backend) -> Outcome:
+def ask_vector(case: Case, backend: Asked) -> list[Result]:
     """One vector: the outputs against the expected ones, in reading order."""
-    refused = None
+    result = Result(case.id, case.op, "ok")
     try:
-        got = as_arrays(backend.run(case.op, deepcopy(case.inputs)))
-    except (Unsupported, Broken):
-        raise
-    except Exception as error:
-        refused = f"raised {described(error)}"
+        got = backend.run(case.op, case.inputs)
+    except Refused as error:
+        must = case.result == "invalid"
+        return [replace(result, verdict="ok" if must else "wrong", detail=f"raised {error}")]
     if case.result == "invalid":
-        return Outcome(None if refused else "was not refused, but these inputs are invalid")
-    found = refused or divergence(case.expected, got, bounds_of(case, backend.spec.dtype))
-    if found is not None and case.result == "acceptable":
-        return Outcome(None, f"another convention: {found}", "noted")
-    usable = refused is None and has_form(case.expected, got)
-    return Outcome(found, outputs=got if usable else None)
+        said = "was not refused, but these inputs are invalid"
+        return [replace(result, verdict="wrong", detail=said)]
+    bounds = bounds_of(case, backend.spec.dtype)
+    found = divergence(case.expected, got, bounds)
+    if found is None:
+        return [result]
+    for other in case.others:
+        if divergence({**case.expected, **other}, got, bounds) is None:
+            return [replace(result, verdict="noted", detail=f"another convention: {found}")]
+    return [replace(result, verdict="wrong", detail=found)]
 
 
 def bounds_of(case: Case, dtype: str) -> Values:
     """How far each number of the case's outputs may be off."""
-    if case.op != "split_steps":
-        return bounds(case.op, case.inputs, case.expected, dtype)
-    tree: Values = growth.as_bounds(case.expected, case.limits, ROUNDOFF[dtype])
-    return tree
+    if case.op == "split_steps":
+        return growth.as_bounds(case.expected, case.limits, dtype)
+    return dict.fromkeys(case.expected, 0.0) | OPS[case.op].bounds(case.inputs, dtype)
 
 
-def _ask_law(law: laws.Law, rng: np.random.Generator, backend: Backend) -> Outcome:
-    return _or_error(lambda: Outcome(law(backend, deepcopy(rng))))
+def _ask_law(id: str, law: laws.Law, rng: np.random.Generator, backend: Asked) -> list[Result]:
+    found = law(backend, rng)
+    return [Result(id, "split_steps", "ok" if found is None else "wrong", found or "")]
 
 
 def _ask_sampler(
-    question: randomness.Question, rng: np.random.Generator, alpha: float, backend: Backend
-) -> Outcome:
-    def ask() -> Outcome:
-        answer = question(backend, deepcopy(rng), alpha)
-        detects = "; ".join(answer.detects)
-        return Outcome(answer.failure, detects, p_values=answer.p_values)
-
-    return _or_error(ask)
-
-
-def _or_error(ask: Callable[[], Outcome]) -> Outcome:
-    try:
-        return ask()
-    except (Unsupported, Broken):
-        raise
-    except Exception as error:  # raised by the backend, or while reading what it gave
-        return Outcome(f"raised {described(error)}")
+    id: str,
+    op: str,
+    question: randomness.Question,
+    rng: np.random.Generator,
+    alpha: float,
+    backend: Asked,
+) -> list[Result]:
+    found = question(backend, rng, alpha)
+    return [replace(result, check=f"{id}-{result.check}", op=op) for result in found]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 DTYPES = ("float32", "float64", "int64")
+WIDER = {"i": "int64", "u": "int64", "f": "float64"}
 MOST_AXES = 32
 
 
@@ -14,19 +15,23 @@ def encode(value: Any) -> Any:
     """NumPy arrays and numbers, in dictionaries and lists, as what `json` can write.
 
     Floats are written with the fewest digits that give the same float64 again.
+
+    Raises:
+        ValueError: for an array that does not hold real numbers.
     """
-    if isinstance(value, np.ndarray) and value.ndim:
-        array = value if value.dtype.name in DTYPES else value.astype(_nearest(value.dtype))
-        return {
-            "dtype": array.dtype.name,
-            "shape": list(array.shape),
-            "data": array.ravel().tolist(),
-        }
     if isinstance(value, dict):
         return {name: encode(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple):
         return [encode(entry) for entry in value]
-    return value.item() if isinstance(value, np.ndarray | np.generic) else value
+    if not isinstance(value, np.ndarray | np.generic):
+        return value
+    if value.dtype.kind not in WIDER:
+        raise ValueError(f"holds {value.dtype}, not numbers")
+    if not value.ndim:
+        return value.item()
+    dtype = value.dtype.name if value.dtype.name in DTYPES else WIDER[value.dtype.kind]
+    data = value.astype(dtype).ravel().tolist()
+    return {"dtype": dtype, "shape": list(value.shape), "data": data}
 
 
 def decode(value: Any) -> Any:
@@ -60,7 +65,3 @@ def decode(value: Any) -> Any:
             return np.array(numbers, dtype if exact else np.float64).reshape(shape)
     except OverflowError:
         raise ValueError("an array's data hold a number of more than 64 bits") from None
-
-
-def _nearest(dtype: np.dtype[Any]) -> str:
-    return "int64" if dtype.kind in "iub" else "float64"

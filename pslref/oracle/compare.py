@@ -1,94 +1,60 @@
-"""The first place where two trees of outputs differ, in reading order, and what it looks like."""
+"""The first place where outputs differ, in reading order, and what it looks like."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pslref.oracle.backends import Values, as_arrays
-from pslref.oracle.ops import OPTIONAL
-
-Array = NDArray[Any]
+from pslref.check import Array
+from pslref.oracle.operation import OPTIONAL, Values
 
 
-def divergence(expected: Values, got: Any, bounds: Values) -> str | None:
+def flatten(outputs: Any, name: str = "") -> dict[str, Array]:
+    """Outputs in dictionaries and lists as arrays by name: "steps.3.client_weights.0.weight"."""
+    if isinstance(outputs, dict):
+        parts = outputs
+    elif isinstance(outputs, list) and outputs and all(isinstance(one, dict) for one in outputs):
+        parts = dict(enumerate(outputs))
+    else:
+        return {name: np.asarray(outputs)}
+    flat: dict[str, Array] = {}
+    for key, value in parts.items():
+        flat |= flatten(value, f"{name}.{key}" if name else str(key))
+    return flat
+
+
+def field(name: str) -> str:
+    """Which output a flat name belongs to; of `split_steps`, which of a step's."""
+    parts = name.split(".")
+    return parts[2] if parts[0] == "steps" and len(parts) > 2 else name
+
+
+def divergence(expected: Values, got: Values, bounds: Values) -> str | None:
     """One sentence on the first array that is wrong: its element, got, expected, bound.
 
     Args:
-        expected: the outputs, arrays and numbers in dictionaries and lists, in reading order.
+        expected: the flat outputs, in reading order.
         got: what came out; it may lack the outputs of `OPTIONAL`.
         bounds: how far each number may be off; a number, or an array, for each array expected.
 
     Returns:
         The sentence, or None if nothing is wrong.
     """
-    if not isinstance(got, dict):
-        return "the outputs must be arrays by name"
-    for where, right, came, bound in arrays(expected, got, bounds):
-        sentence = came if isinstance(came, str) else _difference(right, came, bound)
-        if sentence is not None:
-            return f"{where}: {sentence}" if where else sentence
-    return None
-
-
-def has_form(expected: Any, got: Any) -> bool:
-    """Whether `got` has a number or an array of numbers wherever one is required."""
-    if isinstance(expected, list):
-        lists = isinstance(got, list) and len(got) == len(expected)
-        return lists and all(map(has_form, expected, got))
-    if isinstance(expected, dict):
-        return isinstance(got, dict) and all(
-            has_form(value, got[name]) if name in got else name in OPTIONAL
-            for name, value in expected.items()
-        )
-    return isinstance(got, np.ndarray) and got.dtype.kind in "iuf"
-
-
-def missing(expected: Values, got: Values) -> set[str]:
-    """Names of optional outputs that did not come."""
-    found = {name for name in expected if name in OPTIONAL and name not in got}
-    for one, other in zip(expected.get("steps", []), got.get("steps", []), strict=False):
-        found |= missing(one, other)
-    return found
-
-
-def arrays(
-    expected: Any, got: Any, bounds: Any, where: str = ""
-) -> Iterator[tuple[str, Any, Any, Any]]:
-    """(where, expected, got, bound) of every array; got is a sentence where the form is wrong."""
-    if isinstance(expected, list):
-        if not isinstance(got, list) or len(got) != len(expected):
-            yield where, None, f"must be a list of {len(expected)}", None
-            return
-        for t, (one, other, bound) in enumerate(zip(expected, got, bounds, strict=True)):
-            yield from arrays(one, other, bound, f"step {t}")
-        return
-    if not isinstance(expected, dict):
-        yield where, expected, got, bounds
-        return
-    if not isinstance(got, dict):
-        yield where, None, "must be arrays by name", None
-        return
-    for name in expected:
-        place = f"{where}, {name}" if where else name
+    for name, right in expected.items():
         if name in got:
-            yield from arrays(expected[name], got[name], bounds[name], place)
-        elif name not in OPTIONAL:
-            yield place, None, "is missing", None
-    for name in got.keys() - expected.keys():
-        yield where, None, f"{name!r} is no output of this operation", None
+            sentence = _difference(right, got[name], bounds[name])
+        else:
+            sentence = None if field(name) in OPTIONAL else "is missing"
+        if sentence is not None:
+            return f"{name}: {sentence}"
+    extra = next((name for name in got if name not in expected), None)
+    return None if extra is None else f"{extra[:80]!r} is no output of this operation"
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what came may be anything
-def _difference(expected: Any, got: Any, bound: Any) -> str | None:
-    right = np.asarray(expected)
-    came = np.asarray(as_arrays(got))
-    if came.dtype.kind not in "iuf":
-        return f"holds {came.dtype}, not numbers"
-    if came.shape != right.shape:
-        return f"has shape {_shape(came)}, expected {_shape(right)}"
-    came = came.astype(np.float64)  # the integer farthest below 0 has no absolute value
+def _difference(right: Array, got: Array, bound: Any) -> str | None:
+    if got.shape != right.shape:
+        return f"has shape {got.shape}, expected {right.shape}"
+    came = got.astype(np.float64)  # the integer farthest below 0 has no absolute value
     bad = ~np.isfinite(came)
     if bad.any():
         index = _first(bad)
@@ -132,11 +98,7 @@ def _first(mask: Array) -> tuple[int, ...]:
 
 
 def _at(index: tuple[int, ...]) -> str:
-    return f"[{', '.join(map(str, index))}] " if index else ""
-
-
-def _shape(array: Array) -> str:
-    return f"({', '.join(map(str, array.shape))})"
+    return f"{list(index)} " if index else ""
 
 
 def _number(value: Any) -> str:

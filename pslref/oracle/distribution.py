@@ -1,36 +1,30 @@
 """Does a sampler keep its promises, and does it draw by its law? Its schedules alone tell."""
 
+import math
 from collections.abc import Callable, Sequence
-from functools import cache
+from contextlib import suppress
+from dataclasses import replace
+from functools import cache, partial
 from typing import Any, Unpack
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pslref import check
-from pslref.check import ArrayLike, FloatArray, IntArray
-from pslref.oracle import bets_on_counts, bets_on_order
-from pslref.oracle.bets import Finding, tabulate
+from pslref.check import Array, ArrayLike, FloatArray, IntArray
+from pslref.oracle.bets import Log, follow_law, log
+from pslref.oracle.draws import latent_urns, uniform_urns
+from pslref.oracle.promises import exhausting, keeps, whole
+from pslref.oracle.result import Result
 from pslref.sampling import LdsOptions, global_batch_sizes, mixing_weights, until_empty
 from pslref.sampling.fixed import local_batch_sizes, steps_until_empty
 from pslref.sampling.mixing import Posterior
 from pslref.sampling.uniform import REMAINDERS
 
 LAWS = ("ugs", "fls", "fpls", "lds")
-EXACT = "any difference, in any epoch"
-FAMILIES = (
-    bets_on_counts.cells,
-    bets_on_counts.outcomes,
-    bets_on_counts.clients,
-    bets_on_counts.spread,
-    bets_on_order.within_step,
-    bets_on_order.between_steps,
-    bets_on_order.between_epochs,
-    bets_on_order.repeats,
-)
+EXPLAINED = 0.1  # a mistake is named if no test of its law has a p below
 
-Epoch = NDArray[Any]  # what somebody logged: of any shape and type
-Planned = tuple[IntArray, IntArray | None]  # (T,) the B_t; of FLS and FPLS, (T, K) all b_tk
+Weights = Callable[[IntArray], FloatArray]  # π of the clients that have something left
+Mistakes = dict[str, Callable[[], Weights | None]]  # by name, their laws; None for UGS
 
 
 def judge(
@@ -45,15 +39,15 @@ def judge(
     weights: ArrayLike | None = None,
     reestimate: bool = True,
     **options: Unpack[LdsOptions],
-) -> list[Finding]:
+) -> list[Result]:
     """Test schedules, one per epoch in the order drawn, against a sampler's promises and law.
 
     The promises are checked exactly, on every schedule. FLS and FPLS promise the whole schedule;
     UGS and LDS promise T, the B_t, and that every client gives each of its samples once. If they
-    do, eight families of bets on the law follow; each may accuse a right sampler with probability
-    alpha / 8. Under UGS b_t is multivariate hypergeometric in what the clients have left. Under
-    LDS its samples are drawn from π one at a time, over the clients that have something left;
-    which of them run out in a step is taken as given, and not judged. (method.md 3.1 to 3.3)
+    do, four families of bets on the law follow, on all counts of all epochs; each may accuse a
+    right sampler with probability alpha / 4. A mistake in LDS is named if its law explains all.
+    Under LDS, which clients run out in a step is taken as given, and not judged. (method.md 3.1
+    to 3.3)
 
     Args:
         schedules: R arrays (T, K) of whole numbers b_tk.
@@ -69,7 +63,8 @@ def judge(
         **options: for LDS with class_counts, as in `lds`.
 
     Returns:
-        The findings, in the order to read them; the first broken promise ends the list.
+        The results, in the order to read them; the first broken promise ends the list. A test is
+        "unsupported" if these epochs are too few for it to see anything.
 
     Raises:
         ValueError: for no schedules, and for arguments that the sampler itself would refuse.
@@ -80,117 +75,115 @@ def judge(
     total = int(n.sum())
     num_steps = -(-total // check.integer("batch_size", batch_size, 1, total))
     check.one_of("remainder", remainder, REMAINDERS)
-    local = posterior = None
-    if law in ("fls", "fpls"):
-        local = local_batch_sizes(n, batch_size, proportional=law == "fpls")
-        num_steps = steps_until_empty(n, local)
+    law_of: Weights | None = None  # of UGS
+    mistakes: Mistakes = {}
+    local = local_batch_sizes(n, batch_size, proportional=law == "fpls")
+    if law == "lds" and weights is not None:
+        fixed = check.per_client("weights", weights, n.size)
+        if (fixed[n > 0] == 0).any():
+            raise check.wrong("weights", weights, "must be above 0 for a client that has samples")
+        law_of = _fixed(fixed)
+    elif law == "lds" and class_counts is not None:
+        counts = check.class_counts("class_counts", class_counts)
+        if not np.array_equal(counts.sum(axis=1), n):
+            raise check.wrong("class_counts", class_counts, "must sum to sizes over the classes")
+        check.one_of("labels", options.get("labels", "expected"), ["expected"])
+        law_of = _estimated(counts, reestimate, options)
+        mistakes = _mistakes(counts, reestimate, options)
     elif law == "lds":
-        posterior = _mixing(n, class_counts, weights, reestimate, options)
+        raise check.wrong("weights", weights, "must be given, or class_counts, if law = 'lds'")
     check.sequence("schedules", schedules)
     if not len(schedules):
         raise check.wrong("schedules", schedules, "must hold at least one epoch")
-    epochs = [_array(schedule) for schedule in schedules]
+    names = [f"client {k}" for k in range(n.size)]
+    epochs = [whole(schedule) for schedule in schedules]
+    if law in ("fls", "fpls"):
+        plan = cache(lambda: until_empty(n, local).batch_sizes)
+        promises = exhausting(names, n, steps_until_empty(n, local), lambda: plan().sum(axis=1))
+        return keeps("sample", epochs, {**promises, "plan": lambda epoch: _unlike(epoch, plan())})
+    planned = cache(lambda: global_batch_sizes(total, batch_size, remainder))
+    results = keeps("sample", epochs, exhausting(names, n, num_steps, planned))
+    if results[-1].is_wrong:
+        return results
+    drawn = np.array(epochs, np.int64)
 
-    @cache
-    def planned() -> Planned:
-        if local is None:
-            return global_batch_sizes(total, batch_size, remainder), None
-        plan = until_empty(n, local).batch_sizes
-        return plan.sum(axis=1), plan
+    def under(weights: Weights | None) -> list[Result]:
+        return follow_law(drawn_log("sample", names, drawn, n, weights), alpha)
 
-    findings = promises(epochs, n, num_steps, planned)
-    if local is None and findings[-1].passed:
-        findings += follow_law(np.stack(epochs), n, alpha, posterior)
-    return findings
+    def known() -> list[str]:
+        explaining = []
+        for name, law in mistakes.items():
+            with suppress(ValueError):  # no float holds the prior that the mistake would have
+                if all((one.p_value or 0) > EXPLAINED for one in under(law())):
+                    explaining.append(name)
+        return explaining
 
-
-def follow_law(
-    schedules: NDArray[Any],
-    sizes: IntArray,
-    alpha: float,
-    posterior: Callable[[IntArray], FloatArray] | None = None,
-) -> list[Finding]:
-    """The families of bets on schedules (R, T, K) that keep the promises of UGS; or of LDS."""
-    table = tabulate(schedules.astype(np.int64), sizes, posterior)
-    return [family(table, alpha / len(FAMILIES)) for family in FAMILIES]
-
-
-def _mixing(
-    sizes: IntArray,
-    class_counts: ArrayLike | None,
-    weights: ArrayLike | None,
-    reestimate: bool,
-    options: LdsOptions,
-) -> Callable[[IntArray], FloatArray]:
-    """π as a function of the clients that have something left."""
-    if weights is not None:
-        fixed = check.per_client("weights", weights, sizes.size)
-        if (fixed[sizes > 0] == 0).any():
-            raise check.wrong("weights", weights, "must be above 0 for a client that has samples")
-    elif class_counts is not None:
-        counts = check.class_counts("class_counts", class_counts)
-        if not np.array_equal(counts.sum(axis=1), sizes):
-            raise check.wrong("class_counts", class_counts, "must sum to sizes over the classes")
-        check.one_of("labels", options.get("labels", "expected"), ["expected"])
-        if reestimate:
-            em = Posterior(counts, None, **options)
-            return lambda clients: em.weights(clients, em.alpha[clients])
-        fixed = mixing_weights(counts, **options)
-    else:
-        raise check.wrong("weights", weights, "must be given, or class_counts, if law = 'lds'")
-    return lambda clients: fixed[clients] / fixed[clients].sum()
+    return results + named(under(law_of), known)
 
 
-def _array(schedule: ArrayLike) -> Epoch:
-    try:
-        return np.asarray(schedule)
-    except ValueError:  # rows of different lengths: no shape at all
-        return np.zeros(())
+def _unlike(epoch: Array, plan: IntArray) -> str | None:
+    for t, k in np.argwhere(epoch != plan)[:1]:
+        return f"takes {epoch[t, k]} samples from client {k} in step {t}, not {plan[t, k]}"
+    return None
 
 
-def promises(
-    epochs: list[Epoch], sizes: IntArray, num_steps: int, planned: Callable[[], Planned]
-) -> list[Finding]:
-    """One finding per promise, up to the first that is broken in any epoch.
-
-    What is planned is made for an epoch that has as many steps, so it is no larger than the log.
-    """
-    broken: dict[str, str] = {}
-    for r, epoch in enumerate(epochs):
-        name, how = _broken(epoch, sizes, num_steps, planned)
-        broken.setdefault(name, f"epoch {r} {how}")
-    findings = []
-    for name in ("form", "num_steps", "batch_sizes", "exhaustion", "plan"):
-        if name == "plan" and planned()[1] is None:
-            break
-        detail = broken.get(name, f"kept in all of {len(epochs)} epochs")
-        findings.append(Finding(name, name not in broken, detail, EXACT))
-        if name in broken:
-            break
-    return findings
+def drawn_log(
+    op: str, names: Sequence[str], counts: IntArray, sizes: IntArray, weights: Weights | None = None
+) -> Log:
+    """Counts (R, T, K) that keep the promises, with the law of LDS by its weights, or of UGS."""
+    left = sizes - (np.cumsum(counts, axis=1) - counts)
+    if weights is None:
+        return log(op, names, counts, left, *uniform_urns(left, counts))
+    who, which = np.unique((left > 0).reshape(-1, sizes.size), axis=0, return_inverse=True)
+    pi = np.zeros(who.shape)
+    for row, has_some in zip(pi, who, strict=True):
+        row[has_some] = weights(np.flatnonzero(has_some))
+    return log(op, names, counts, left, *latent_urns(left, counts, pi[which].reshape(left.shape)))
 
 
-def _broken(
-    epoch: Epoch, sizes: IntArray, num_steps: int, planned: Callable[[], Planned]
-) -> tuple[str, str]:
-    """The first promise that an epoch breaks, and how; ("", "") if it keeps them all."""
-    if epoch.ndim != 2 or epoch.shape[1] != sizes.size:
-        return "form", f"has the shape {epoch.shape}, (T, {sizes.size}) expected"
-    if epoch.dtype.kind not in "iu":
-        return "form", "holds numbers that are not whole"
-    for t, k in np.argwhere((epoch < 0) | (epoch > sizes))[:1]:
-        return "form", f"takes {epoch[t, k]} of the {sizes[k]} samples of client {k} in step {t}"
-    if len(epoch) != num_steps:
-        return "num_steps", f"has {len(epoch)} steps, {num_steps} expected"
-    batches, plan = planned()
-    used = epoch.sum(axis=1)
-    for t in np.flatnonzero(used != batches)[:1]:
-        return "batch_sizes", f"uses {used[t]} samples in step {t}, {batches[t]} expected"
-    given = epoch.sum(axis=0)
-    for k in np.flatnonzero(given != sizes)[:1]:
-        return "exhaustion", f"takes {given[k]} samples from client {k}, who has {sizes[k]}"
-    if plan is not None:
-        for t, k in np.argwhere(epoch != plan)[:1]:
-            how = f"takes {epoch[t, k]} samples from client {k} in step {t}, not {plan[t, k]}"
-            return "plan", how
-    return "", ""
+def _fixed(weights: Array) -> Weights:
+    return lambda clients: weights[clients] / weights[clients].sum()
+
+
+def _estimated(class_counts: IntArray, reestimate: bool, options: LdsOptions) -> Weights:
+    """π of LDS: estimated anew for the clients that are left, or once."""
+    if not reestimate:
+        return _fixed(mixing_weights(class_counts, **options))
+    posterior = Posterior(class_counts, None, **options)
+    return lambda clients: posterior.weights(clients, posterior.alpha[clients])
+
+
+def _mistakes(class_counts: IntArray, reestimate: bool, options: LdsOptions) -> Mistakes:
+    """Known mistakes in LDS, each as the options with which it would be right."""
+    num_clients, total = len(class_counts), int(class_counts.sum())
+    given: Any = {"delta": 0.0, "concentration": 1.0, "delays": None, "pseudo_samples": None}
+    given |= options
+    s = given["pseudo_samples"] or max(2, min(1000, total // 2))
+    pool = max(total, s + 1)
+    z = s * (pool - 1) / (pool - s) - 1
+    delays = np.zeros(num_clients) if given["delays"] is None else np.asarray(given["delays"])
+    changed: dict[str, Any] = {
+        "Z lacks its - 1": {"concentration": given["concentration"] * (z + 1) / z},
+        "the delays' standard deviation is that of a sample, over K - 1": {
+            "delta": given["delta"] * math.sqrt(1 - 1 / num_clients)
+        },
+        "the delays have the wrong sign": {"delays": delays.max() - delays},
+        "the delays do not count": {"delta": 0.0},
+    }
+    again = "estimated only once" if reestimate else "estimated again when clients ran out"
+    return {
+        "clients are drawn as by UGS": lambda: None,
+        f"the weights are {again}": lambda: _estimated(class_counts, not reestimate, options),
+    } | {
+        name: partial(_estimated, class_counts, reestimate, {**options, **other})
+        for name, other in changed.items()
+    }
+
+
+def named(results: list[Result], known: Callable[[], list[str]]) -> list[Result]:
+    """The first wrong result with the mistake that explains it, if exactly one does."""
+    wrong = next((i for i, one in enumerate(results) if one.verdict == "wrong"), None)
+    if wrong is not None and len(mistakes := known()) == 1:
+        detail = f"{results[wrong].detail}; this looks like a known mistake: {mistakes[0]}"
+        results[wrong] = replace(results[wrong], detail=detail)
+    return results

@@ -1,20 +1,137 @@
 """One implementation through all checks: what ran, what is wrong, what it looks like."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from pslref import check
-from pslref.oracle.backends import Backend, Broken, Hung, Unsupported, Values
-from pslref.oracle.checks import ALPHA, TIERS, Check, Outcome, checks
-from pslref.oracle.compare import missing
-from pslref.oracle.faults import diagnose
-from pslref.oracle.ops import OPS
-from pslref.oracle.report import NOT_CLAIMED, Report, Result
-from pslref.oracle.vectors import Case
+from pslref.oracle.backends import (
+    Asked,
+    Backend,
+    Broken,
+    Hung,
+    Refused,
+    Unsupported,
+    described,
+    plain,
+)
+from pslref.oracle.checks import ALPHA, TIERS, Check, checks
+from pslref.oracle.compare import field
+from pslref.oracle.library import OPS
+from pslref.oracle.mistakes import Naming
+from pslref.oracle.protocols import PSL
+from pslref.oracle.report import Report
+from pslref.oracle.result import Result
 
-HUNG = "hung"
-NO_P: Mapping[str, float] = {}
+LEAST_RAN = 1 / 3  # of the valid checks of an operation, in each tier
+
+
+class Examination:
+    """The checks of one implementation, and what came of those that were asked so far.
+
+    Arguments are those of `examine`. Every runner asks the `checks`, in their order, and then
+    takes the report from `finish`.
+
+    Attributes:
+        checks: of the operations that the backend claims.
+        report: so far.
+        excused: the reasons for failures that are expected.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        rng: np.random.Generator,
+        *,
+        tiers: Iterable[str] = TIERS,
+        ops: Iterable[str] | None = None,
+        alpha: float = ALPHA,
+        protocol: str = PSL,
+        expected_failures: Mapping[str, str] | None = None,
+    ) -> None:
+        self.backend = Asked(backend)
+        claimed = set(backend.capabilities())
+        if claimed - OPS.keys():
+            allowed = f"must be of {', '.join(OPS)}"
+            raise check.wrong("capabilities", sorted(claimed - OPS.keys()), allowed)
+        found = checks(rng, tiers, OPS if ops is None else ops, alpha, protocol)
+        self.checks = [one for one in found if one.op in claimed]
+        unclaimed = dict.fromkeys(one.op for one in found if one.op not in claimed)
+        self.report = Report(self.backend.spec, [*unclaimed])
+        self.excused = dict(expected_failures or {})
+        unknown = self.excused.keys() - {one.id for one in found} - {one.op for one in found}
+        if unknown:
+            allowed = "must be ids of checks or names of operations that are asked for"
+            raise check.wrong("expected_failures", sorted(unknown), allowed)
+        self.naming = Naming(self.backend.spec.dtype, protocol)
+        self.hidden: set[str] = set()
+        self.hung: set[str] = set()
+        self.failed: set[str] = set()  # operations that did, as was expected
+        self.asked: Counter[tuple[str, str]] = Counter()
+        self.ran: Counter[tuple[str, str]] = Counter()
+
+    def ask(self, one: Check) -> list[Result]:
+        """Ask one check: its results, which the report has too."""
+        if one.op in self.hung:
+            return []
+        results = [replace(result, detail=plain(result.detail)) for result in self._results(one)]
+        if one.case is not None and self.backend.outputs is not None:
+            self.naming.add(one.case, self.backend.outputs)
+            self.hidden |= {field(n) for n in one.case.expected if n not in self.backend.outputs}
+        if one.case is None or one.case.result != "invalid":  # to refuse is not yet to run
+            self.asked[one.tier, one.op] += 1
+            self.ran[one.tier, one.op] += results[0].verdict != "unsupported"
+        reason = self.excused.get(one.id) or self.excused.get(one.op)
+        failure = next((result for result in results if result.is_wrong), None)
+        if reason and failure is not None:
+            self.failed.add(one.op)
+            said = f"expected failure: {reason} ({failure.detail})"
+            results = [replace(failure, verdict="noted", detail=said)]
+        elif one.id in self.excused and results[0].verdict != "unsupported":
+            said = f"passes, but was expected to fail: {reason}"
+            results = [Result(one.id, one.op, "wrong", said)]
+        self.report.results += results
+        return results
+
+    @np.errstate(
+        divide="warn", over="warn", under="ignore", invalid="warn"
+    )  # whatever a backend set
+    def _results(self, one: Check) -> list[Result]:
+        result = Result(one.id, one.op, "wrong")
+        try:
+            return one.ask(self.backend)
+        except Unsupported as error:
+            return [replace(result, verdict="unsupported", detail=str(error))]
+        except Hung as error:
+            self.hung.add(one.op)
+            rest = f"{one.op}: hung in {one.id}, so its other cases were not asked"
+            self.report.errors.append(rest)
+            return [replace(result, verdict="broken", detail=f"hung: {error}")]
+        except Broken as error:
+            return [replace(result, verdict="broken", detail=f"no answer: {error}")]
+        except Refused as error:
+            return [replace(result, detail=f"raised {error}")]
+        except Exception as error:  # an output is missing, or is nothing like what was asked for
+            return [replace(result, detail=f"the outputs could not be read: {described(error)}")]
+
+    def finish(self) -> Report:
+        """The report, when all is asked that will be."""
+        report = self.report
+        for op in dict.fromkeys(op for _, op in self.asked if op in self.excused):
+            if op not in self.failed:
+                said = f"no case fails, but was expected to: {self.excused[op]}"
+                report.results.append(Result(op, op, "wrong", said))
+        for (tier, op), asked in self.asked.items():
+            if (ran := self.ran[tier, op]) < LEAST_RAN * asked:
+                report.errors.append(f"{op}: {ran} of {asked} {tier} ran: at least a third must")
+        if not self.ran.total():
+            report.errors.append("nothing ran that was asked for")
+        report.hidden = sorted(self.hidden)
+        wrong = dict.fromkeys(result.op for result in report.results if result.is_wrong)
+        report.diagnoses = [name for op in wrong for name in self.naming.names(op)]
+        return report
 
 
 def examine(
@@ -22,13 +139,14 @@ def examine(
     rng: np.random.Generator,
     *,
     tiers: Iterable[str] = TIERS,
-    ops: Iterable[str] = tuple(OPS),
+    ops: Iterable[str] | None = None,
     alpha: float = ALPHA,
+    protocol: str = PSL,
     expected_failures: Mapping[str, str] | None = None,
     stop_at_first: bool = False,
     after_each: Callable[[Result], None] = lambda result: None,
 ) -> Report:
-    """Check an implementation.
+    """Check an implementation. A KeyboardInterrupt ends it with what came so far.
 
     Args:
         backend: the implementation.
@@ -36,10 +154,11 @@ def examine(
         tiers: "vectors", "laws", "distribution".
         ops: names of operations; only these are checked.
         alpha: the most probability that all tests together accuse a right implementation.
+        protocol: what `split_steps` should be, of `protocols.PROTOCOLS`.
         expected_failures: reasons, by the id of a check or the name of an operation. Strict: it
             counts as wrong if that check passes, or no check of that operation fails.
         stop_at_first: end with the operation in which something is wrong; the rest of its
-            vectors is still asked for, since the diagnosis needs them.
+            vectors is still asked for, since naming needs them.
         after_each: called with every result as it comes.
 
     Returns:
@@ -48,86 +167,24 @@ def examine(
     Raises:
         ValueError: for names that are none, among them those that the backend says it can do.
     """
-    excused = dict(expected_failures or {})
-    chosen = checks(rng, tiers, ops, alpha)
-    unknown = set(backend.capabilities()) - OPS.keys()
-    if unknown:
-        raise check.wrong("capabilities", sorted(unknown), f"must be of {', '.join(OPS)}")
-    unknown = excused.keys() - {one.id for one in chosen} - {one.op for one in chosen}
-    if unknown:
-        allowed = "must be ids of checks or names of operations that are asked for"
-        raise check.wrong("expected_failures", sorted(unknown), allowed)
-    report = Report(backend.spec)
-    answers: list[tuple[Case, Values]] = []
-    hidden: set[str] = set()
-    hung: set[str] = set()
-    for one in chosen:
+    examination = Examination(
+        backend,
+        rng,
+        tiers=tiers,
+        ops=ops,
+        alpha=alpha,
+        protocol=protocol,
+        expected_failures=expected_failures,
+    )
+    report = examination.report
+    for one in examination.checks:
         first = report.first_wrong
         if stop_at_first and first is not None and (one.op != first.op or one.tier != "vectors"):
             break
-        if one.op in hung:
-            continue
-        result, outputs = _ask(one, backend, excused.get(one.id, ""), excused.get(one.op, ""))
-        if result.sentence.startswith(HUNG):
-            hung.add(one.op)
-            report.errors.append(f"{one.op}: hung in {one.id}, so its other cases were not asked")
-        if one.case is not None and outputs is not None:
-            answers.append((one.case, outputs))
-            hidden |= missing(one.case.expected, outputs)
-        report.results.append(result)
-        after_each(result)
-    report.hidden = sorted(hidden)
-    report.results += _none_failed(report, excused)
-    report.errors += _none_ran(report, backend.capabilities())
-    wrong = {result.op for result in report.results if result.is_wrong}
-    report.diagnoses = diagnose([one for one in answers if one[0].op in wrong], backend.spec.dtype)
-    return report
-
-
-def _ask(
-    one: Check, backend: Backend, excuse: str, excuse_of_op: str
-) -> tuple[Result, Values | None]:
-    def result(status: str, sentence: str, p_values: Mapping[str, float] = NO_P) -> Result:
-        return Result(one.id, one.tier, one.op, status, sentence, dict(p_values))
-
-    if one.op not in backend.capabilities():
-        return result("unsupported", NOT_CLAIMED), None
-    try:
-        outcome = one.run(backend)
-    except Unsupported as error:
-        return result("unsupported", str(error)), None
-    except Broken as error:
-        outcome = Outcome(f"{HUNG if isinstance(error, Hung) else 'no answer'}: {error}")
-    reason = excuse or excuse_of_op
-    if outcome.failure is not None and reason:
-        return result("expected failure", f"{reason} ({outcome.failure})"), None
-    if outcome.failure is not None:
-        return result("failed", outcome.failure, outcome.p_values), outcome.outputs
-    if excuse:
-        return result("unexpected pass", f"passes, but was expected to fail: {excuse}"), None
-    return result(outcome.status, outcome.note, outcome.p_values), outcome.outputs
-
-
-def _none_failed(report: Report, excused: Mapping[str, str]) -> list[Result]:
-    """Operations that were expected to fail, and in which nothing did."""
-    ran = {one.op: one.tier for one in report.results if one.status != "unsupported"}
-    failed = {one.op for one in report.results if one.status == "expected failure"}
-    return [
-        Result(
-            op, tier, op, "unexpected pass", f"no case fails, but was expected to: {excused[op]}"
-        )
-        for op, tier in ran.items()
-        if op in excused and op not in failed
-    ]
-
-
-def _none_ran(report: Report, capabilities: Collection[str]) -> list[str]:
-    """A check that ran nothing shows nothing: an error for each operation that was claimed."""
-    ran = {one.op for one in report.results if one.status != "unsupported"}
-    asked = {one.op for one in report.results}
-    errors = [
-        f"{op}: claimed, but no case of it ran" for op in sorted(asked - ran) if op in capabilities
-    ]
-    if not ran:
-        errors.append("nothing ran: the implementation has none of the operations asked for")
-    return errors
+        try:
+            for result in examination.ask(one):
+                after_each(result)
+        except KeyboardInterrupt:
+            report.errors.append(f"interrupted in {one.id}: the rest was not asked")
+            break
+    return examination.finish()

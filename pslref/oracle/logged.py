@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from pslref import check
-from pslref.oracle.bets import Finding
 from pslref.oracle.distribution import judge
+from pslref.oracle.result import Result
 from pslref.oracle.schedules import read_json, read_schedules
 
 
@@ -20,8 +20,12 @@ def judge_file(
     class_counts: Path | None,
     remainder: str,
     **lds_options: Any,
-) -> list[Finding]:
-    """`distribution.judge` on the epochs in a file, with the clients' data given by hand.
+) -> tuple[list[Result], str, int]:
+    """`distribution.judge` on all epochs in a file, with the clients' data given by hand.
+
+    Returns:
+        The results; a sentence for all of them; the exit code: 0, 1 for anything wrong, 2 if
+        there are too few epochs for some test to see anything.
 
     Raises:
         ValueError: for a file that holds no schedules, and unless exactly one of sizes and
@@ -35,4 +39,12 @@ def judge_file(
     n = np.array(sizes) if counts is None else counts.sum(axis=1)
     options = {"class_counts": counts, **lds_options} if law == "lds" else {}
     epochs = read_schedules(path, n.size)
-    return judge(epochs, law, n, batch_size, remainder=remainder, **options)
+    results = judge(epochs, law, n, batch_size, remainder=remainder, **options)
+    used = f"all {len(epochs)} epochs, {sum(map(len, epochs))} steps, were used"
+    wrong = [one.check for one in results if one.verdict == "wrong"]
+    blind = [one.check for one in results if one.verdict == "unsupported"]
+    if wrong:
+        return results, f"WRONG: this is not {law.upper()}: {', '.join(wrong)} ({used})", 1
+    if blind:
+        return results, f"TOO FEW EPOCHS for {', '.join(blind)} to see anything ({used})", 2
+    return results, f"RIGHT: nothing speaks against {law.upper()} ({used})", 0

@@ -1,74 +1,44 @@
-"""Small networks, and the inputs of `split_steps` made from them."""
+"""Networks from their description: those of `split_steps`, and small ones to draw inputs for."""
 
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pslref.oracle.backends import Values
+from pslref import nn
+from pslref.check import Array, DTypeLike, IntArray
+from pslref.nn.layers import Layer
+from pslref.oracle.operation import Layers, Values
 
-Array = NDArray[Any]
 CLASSES = 3
-IMAGES = {"mlp": (2, 3, 1), "deep": (1, 4, 1), "cnn": (6, 5, 1), "conv": (4, 4, 2)}
-LAYERS: dict[str, list[dict[str, Any]]] = {
-    "mlp": [{"type": "flatten"}, {"type": "linear"}, {"type": "relu"}, {"type": "linear"}],
-    "deep": [
-        {"type": "flatten"},
-        {"type": "linear"},
-        {"type": "relu"},
-        {"type": "linear"},
-        {"type": "relu"},
-        {"type": "linear"},
-    ],
-    "cnn": [
-        {"type": "conv2d", "stride": 2, "padding": 1},
-        {"type": "group_norm", "num_groups": 2, "eps": 2.0**-7},
-        {"type": "relu"},
-        {"type": "max_pool2d", "kernel": 2, "stride": 1},
-        {"type": "flatten"},
-        {"type": "linear"},
-    ],
-    "conv": [
-        {"type": "conv2d", "stride": 1, "padding": 1},
-        {"type": "relu"},
-        {"type": "conv2d", "stride": 1, "padding": 0},
-        {"type": "avg_pool2d", "kernel": 2, "stride": 2},
-        {"type": "flatten"},
-        {"type": "linear"},
-    ],
+_RELU, _FLAT, _LINEAR = {"type": "relu"}, {"type": "flatten"}, {"type": "linear"}
+_MLP: Layers = [_FLAT, _LINEAR, _RELU, _LINEAR]
+# Images (H, W, C), layers, and the shapes of their weights. A pool comes before the ReLU: after
+# it, zeros would tie.
+NETWORKS: dict[str, tuple[tuple[int, ...], Layers, dict[int, tuple[int, ...]]]] = {
+    "mlp": ((2, 3, 1), _MLP, {1: (6, 5), 3: (5, CLASSES)}),
+    "deep": ((1, 4, 1), [*_MLP, _RELU, _LINEAR], {1: (4, 6), 3: (6, 5), 5: (5, CLASSES)}),
+    "cnn": (
+        (6, 5, 1),
+        [
+            {"type": "conv2d", "stride": 2, "padding": 1},
+            {"type": "group_norm", "num_groups": 2, "eps": 2.0**-7},
+            {"type": "max_pool2d", "kernel": 2, "stride": 1},
+            *(_RELU, _FLAT, _LINEAR),
+        ],
+        {0: (3, 3, 1, 4), 1: (4,), 5: (16, CLASSES)},
+    ),
+    "conv": (
+        (4, 4, 2),
+        [
+            {"type": "conv2d", "stride": 1, "padding": 1},
+            _RELU,
+            {"type": "conv2d", "stride": 1, "padding": 0},
+            {"type": "avg_pool2d", "kernel": 2, "stride": 2},
+            *(_FLAT, _LINEAR),
+        ],
+        {0: (3, 3, 2, 3), 2: (3, 3, 3, 2), 5: (2, CLASSES)},
+    ),
 }
-WEIGHTS: dict[str, dict[int, tuple[int, ...]]] = {
-    "mlp": {1: (6, 5), 3: (5, CLASSES)},
-    "deep": {1: (4, 6), 3: (6, 5), 5: (5, CLASSES)},
-    "cnn": {0: (3, 3, 1, 4), 1: (4,), 5: (16, CLASSES)},
-    "conv": {0: (3, 3, 2, 3), 2: (3, 3, 3, 2), 5: (2, CLASSES)},
-}
-
-# Who brings how much: unequal batches, absent clients, one that never comes, a lone one.
-UNEQUAL = [[3, 1, 2]]
-ABSENT = [[0, 4, 1, 2]]
-TRACE = [[3, 1, 2, 0], [0, 4, 1, 0], [2, 0, 0, 0], [1, 1, 3, 0]]
-LATE = [[1, 0, 3], [0, 2, 0], [4, 1, 1], [2, 2, 0], [0, 0, 1]]
-ALL = {"momentum": 0.875, "weight_decay": 0.0625}
-
-# id, flags, network, cut, batch sizes (S, K), settings of SGD
-STEP_CASES: list[tuple[str, list[str], str, int, list[list[int]], dict[str, float]]] = [
-    ("step-mlp", ["summed", "unequal-batches"], "mlp", 2, UNEQUAL, {}),
-    ("step-one-client", [], "mlp", 3, [[5]], {}),
-    ("step-absent", ["summed", "absent"], "deep", 3, ABSENT, {}),
-    ("step-no-client-weights", ["no-client-weights"], "mlp", 1, UNEQUAL, {}),
-    ("step-weight-decay", ["weight-decay"], "mlp", 2, UNEQUAL, {"weight_decay": 0.25}),
-    ("step-cnn", ["summed", "unequal-batches"], "cnn", 3, UNEQUAL, {}),
-    ("step-conv", ["summed", "absent"], "conv", 2, ABSENT, {}),
-    ("trace-mlp", ["absent", "drift"], "mlp", 2, TRACE, {}),
-    ("trace-mlp-momentum", ["momentum", "absent"], "mlp", 3, TRACE, {"momentum": 0.875}),
-    ("trace-mlp-all", ["momentum", "weight-decay", "absent"], "deep", 4, LATE, ALL),
-    ("trace-deep-early-cut", ["momentum", "weight-decay"], "deep", 2, TRACE, ALL),
-    ("trace-no-client-weights", ["no-client-weights", "momentum"], "mlp", 1, LATE, ALL),
-    ("trace-cnn", ["momentum", "weight-decay", "absent"], "cnn", 2, TRACE, ALL),
-    ("trace-cnn-late-cut", ["momentum", "absent"], "cnn", 4, LATE, {"momentum": 0.75}),
-    ("trace-conv", ["momentum", "weight-decay", "absent"], "conv", 3, LATE, ALL),
-]
 
 
 def numbers(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
@@ -77,29 +47,61 @@ def numbers(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
 
 
 def split_inputs(
-    rng: np.random.Generator,
-    network: str,
-    cut: int,
-    batch_sizes: Array,
-    settings: dict[str, float],
+    rng: np.random.Generator, network: str, cut: int, batch_sizes: IntArray, **settings: Any
 ) -> Values:
-    """Inputs of `split_steps` for one of the networks above, with images and weights drawn."""
-    shapes = {
+    """Inputs of `split_steps` for one of `NETWORKS`, with images and weights drawn.
+
+    `settings` are inputs other than 0, and `scales`, (S,), what the images of each step are
+    multiplied by.
+    """
+    image, layers, shapes = NETWORKS[network]
+    parameters = {
         f"{layer}.{name}": shape if name == "weight" else shape[-1:]
-        for layer, shape in WEIGHTS[network].items()
+        for layer, shape in shapes.items()
         for name in ("weight", "bias")
     }
-    total = int(batch_sizes.sum())
+    sizes = batch_sizes.sum(axis=1)
+    scales = np.repeat(settings.pop("scales", np.ones(sizes.size)), sizes)
     return {
-        "layers": LAYERS[network],
-        "weights": {name: numbers(rng, shape) for name, shape in shapes.items()},
+        "layers": layers,
+        "weights": {name: numbers(rng, shape) for name, shape in parameters.items()},
         "cut": cut,
-        "learning_rate": 0.125,
-        "momentum": 0.0,
-        "weight_decay": 0.0,
-        **settings,
+        **{"learning_rate": 0.125, "momentum": 0.0, "weight_decay": 0.0},
         "batch_sizes": batch_sizes,
-        "x": 2 * numbers(rng, (total, *IMAGES[network])),
-        "y": rng.integers(0, CLASSES, total),
-        "eval_x": 2 * numbers(rng, (3, *IMAGES[network])),
+        "epochs": np.zeros(sizes.size, np.int64),
+        "x": 2 * numbers(rng, (scales.size, *image)) * scales.reshape(-1, *[1] * len(image)),
+        "y": rng.integers(0, CLASSES, scales.size),
+        "eval_x": 2 * numbers(rng, (3, *image)),
+        **settings,
     }
+
+
+def make_layer(spec: dict[str, Any], arrays: Values, dtype: DTypeLike) -> Layer:
+    """The layer that `spec` describes, with these parameters."""
+    rng = np.random.Generator(np.random.PCG64(0))  # its draws are overwritten
+    kind, settings = spec["type"], {name: spec[name] for name in spec if name != "type"}
+    layer: Layer
+    if kind == "linear":
+        rows, columns = arrays["weight"].shape
+        layer = nn.Linear(rows, columns, rng, dtype)
+    elif kind == "conv2d":
+        kernel, _, inputs, outputs = arrays["weight"].shape
+        layer = nn.Conv2d(inputs, outputs, kernel, rng=rng, dtype=dtype, **settings)
+    elif kind == "group_norm":
+        layer = nn.GroupNorm(num_channels=arrays["weight"].size, dtype=dtype, **settings)
+    else:
+        kinds: dict[str, type[Any]] = {"relu": nn.ReLU, "flatten": nn.Flatten}
+        kinds |= {"max_pool2d": nn.MaxPool2d, "avg_pool2d": nn.AvgPool2d}
+        layer = kinds[kind](**settings)
+    for name, parameter in layer.parameters.items():
+        parameter[...] = arrays[name]
+    return layer
+
+
+def make_network(layers: Layers, weights: Values, dtype: DTypeLike, first: int = 0) -> nn.Network:
+    """The network of `split_steps`; or a half of it, whose layers are counted from `first`."""
+    made = []
+    for index, spec in enumerate(layers, first):
+        own = {n: weights[f"{index}.{n}"] for n in ("weight", "bias") if f"{index}.{n}" in weights}
+        made.append(make_layer(spec, own, dtype))
+    return nn.Network(made, first)

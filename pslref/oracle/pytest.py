@@ -7,32 +7,33 @@ In a test file of that project:
     test_oracle = oracle_tests(MyBackend)
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pslref.oracle.backends import Backend, Unsupported, Values
-from pslref.oracle.checks import TIERS, Check, checks
-from pslref.oracle.faults import diagnose
-from pslref.oracle.vectors import Case
+from pslref.oracle.backends import Backend
+from pslref.oracle.checks import TIERS, Check
+from pslref.oracle.examination import Examination
+from pslref.oracle.protocols import PSL
 
 
 def oracle_tests(
     factory: Callable[[], Backend],
     *,
     tiers: Iterable[str] = TIERS,
+    protocol: str = PSL,
     expected_failures: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> Any:
-    """A test for each check of the operations that the backend claims.
+    """A test for each check of the operations that the backend claims, and one for all of them.
 
     Args:
         factory: makes the backend; called once, when the tests are collected.
         tiers: "vectors", "laws", "distribution".
-        expected_failures: reasons, by the id of a check; strict.
+        protocol: what `split_steps` should be, of `protocols.PROTOCOLS`.
+        expected_failures: reasons, by the id of a check or the name of an operation; strict.
         seed: of the inputs that laws draw, and of samplers.
 
     Returns:
@@ -41,33 +42,38 @@ def oracle_tests(
     Raises:
         ValueError: for a capability that is no operation, or an id that is none.
     """
-    backend, reasons = factory(), dict(expected_failures or {})
-    asked = checks(np.random.default_rng(seed), tiers, backend.capabilities())
-    unknown = reasons.keys() - {one.id for one in asked}
-    if unknown:
-        raise ValueError(f"expected_failures: {', '.join(sorted(unknown))}: no such check")
-    cases, skipped = Counter(one.op for one in asked), Counter[str]()
-    answers: list[tuple[Case, Values]] = []
+    rng = np.random.default_rng(seed)
+    examination = Examination(
+        factory(), rng, tiers=tiers, protocol=protocol, expected_failures=expected_failures
+    )
+    left = {one.id for one in examination.checks}
 
-    def parameters(one: Check) -> Any:
-        reason = reasons.get(one.id)
-        marks = [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
-        return pytest.param(one, id=one.id, marks=marks)
+    def whole() -> None:
+        if left:
+            pytest.skip(f"{len(left)} checks were not asked, as by -k or in another process")
+        num_results = len(examination.report.results)
+        report = examination.finish()
+        unexpected = [result.detail for result in report.results[num_results:]]
+        if report.errors or unexpected:
+            pytest.fail("\n".join(report.errors + unexpected), pytrace=False)
 
-    @pytest.mark.parametrize("one", [parameters(one) for one in asked])
-    def test(one: Check) -> None:
-        try:
-            outcome = one.run(backend)
-        except Unsupported as error:
-            skipped[one.op] += 1
-            if skipped[one.op] == cases[one.op]:
-                pytest.fail(f"{one.op}: claimed, but no case of it ran")
-            pytest.skip(str(error))
-        if one.case is not None and outcome.outputs is not None:
-            answers.append((one.case, outcome.outputs))
-        if outcome.failure is not None:
-            so_far = [answer for answer in answers if answer[0].op == one.op]
-            known = diagnose(so_far, backend.spec.dtype)
-            pytest.fail("\n".join([outcome.failure, *known]), pytrace=False)
+    @pytest.mark.parametrize(
+        "one", [*(pytest.param(one, id=one.id) for one in examination.checks), "enough-ran"]
+    )
+    def test(one: Check | str) -> None:
+        if isinstance(one, str):
+            return whole()
+        left.discard(one.id)
+        results = examination.ask(one)
+        wrong = next((result for result in results if result.is_wrong), None)
+        if wrong is not None:
+            said = [wrong.detail, *examination.naming.names(one.op)]
+            pytest.fail("\n".join(said), pytrace=False)
+        for result in results[:1]:
+            if result.verdict == "unsupported":
+                pytest.skip(result.detail)
+            if result.verdict == "noted" and {one.id, one.op} & examination.excused.keys():
+                pytest.xfail(result.detail)
+        return None
 
     return test

@@ -15,18 +15,6 @@ class Recorded(np.random.Generator):
         super().__init__(np.random.PCG64(0))
 
 
-class InOrder(Recorded):
-    """For `split.Simulation`: no client shuffles."""
-
-    def spawn(self, n_children: int) -> list[Any]:
-        """The same for every client."""
-        return [self] * n_children
-
-    def permutation(self, x: Any, axis: int = 0) -> Any:
-        """The items as they are; for a number, 0, 1, ..., number - 1."""
-        return np.arange(x) if isinstance(x, int) else x
-
-
 class RecordedShuffle(Recorded):
     """For `sampling.ugs`: its one shuffle is the recorded permutation."""
 

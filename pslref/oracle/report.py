@@ -4,37 +4,25 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from pslref.app.terminal import print_json
 from pslref.oracle.backends import Spec
+from pslref.oracle.result import Result
 
 RIGHT, WRONG, UNCHECKED = 0, 1, 2
-NOT_CLAIMED = "not among its capabilities"
-STATUSES = ("passed", "failed", "unsupported", "noted", "expected failure", "unexpected pass")
+VERDICTS = {RIGHT: "RIGHT", WRONG: "WRONG", UNCHECKED: "COULD NOT BE CHECKED"}
 
 
-@dataclass(frozen=True)
-class Result:
-    """One check's outcome.
-
-    Attributes:
-        id: its stable name.
-        tier: "vectors", "laws" or "distribution".
-        op: the operation that was asked for.
-        status: one of `STATUSES`; "noted" is another output where others are acceptable.
-        sentence: what is wrong, why it was not run, or which errors it would have seen.
-        p_values: of the tests of a sampler; each is at least uniform if the sampler is right.
-    """
-
-    id: str
-    tier: str
-    op: str
-    status: str
-    sentence: str = ""
-    p_values: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def is_wrong(self) -> bool:
-        """A failure, or a pass where a failure was expected."""
-        return self.status in ("failed", "unexpected pass")
+def print_results(results: list[Result], verdict: str, code: int, as_json: bool) -> int:
+    """Print results and a verdict, or one JSON object; returns the exit code."""
+    if as_json:
+        print_json(results=[asdict(result) for result in results], verdict=verdict, exit_code=code)
+        return code
+    for one in results:
+        print(f"{one.verdict:<11} {one.check}{': ' if one.detail else ''}{one.detail}")
+        if one.detects:
+            print(f"            detects {one.detects}")
+    print(verdict)
+    return code
 
 
 @dataclass
@@ -43,13 +31,15 @@ class Report:
 
     Attributes:
         spec: who was checked.
-        results: one for each check.
+        unclaimed: operations that it does not claim, and that were not asked for.
+        results: one for each case and law, one for each test of a sampler.
         diagnoses: the known mistakes that explain what came out.
         hidden: outputs that the implementation does not show, and that nobody looked at.
         errors: why some of it could not be checked.
     """
 
     spec: Spec
+    unclaimed: list[str] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     diagnoses: list[str] = field(default_factory=list)
     hidden: list[str] = field(default_factory=list)
@@ -70,25 +60,22 @@ class Report:
     def lines(self) -> list[str]:
         """The report as text."""
         text = [f"{self.spec.name}, {self.spec.dtype}", ""]
-        claimed = [result for result in self.results if result.sentence != NOT_CLAIMED]
-        others = dict.fromkeys(r.op for r in self.results if r.sentence == NOT_CLAIMED)
-        for (tier, op), counts in _counts(claimed).items():
-            ran = counts.total() - counts["unsupported"]
-            said = [f"{counts[status]} {status}" for status in STATUSES if counts[status]]
-            text.append(f"{tier:<13}{op:<20}{ran:>3} ran: {', '.join(said)}")
-        text += [f"not claimed, not checked: {', '.join(others)}"] if others else []
+        for op in dict.fromkeys(result.op for result in self.results):
+            counts = Counter(result.verdict for result in self.results if result.op == op)
+            said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+            text.append(f"{op:<20} {said}")
+        text += [f"not claimed, not checked: {', '.join(self.unclaimed)}"] if self.unclaimed else []
         text += [f"not shown, not checked: {', '.join(self.hidden)}"] if self.hidden else []
-        for result in claimed:
-            if result.sentence and not result.is_wrong:
-                text.append(f"{result.status}: {result.id}: {result.sentence}")
+        for one in self.results:
+            if one.verdict in ("noted", "unsupported"):
+                text.append(f"{one.verdict}: {one.check}: {one.detail}")
+            elif one.p_value is not None and not one.is_wrong:
+                text.append(f"ok: {one.check} sees {one.detects}")
         first = self.first_wrong
         text += ["", *self.errors]
         if first is not None:
-            text += [f"first divergence: {first.id}: {first.sentence}", *self.diagnoses]
-        return [
-            *text,
-            {RIGHT: "RIGHT", WRONG: "WRONG", UNCHECKED: "COULD NOT BE CHECKED"}[self.exit_code],
-        ]
+            text += [f"first divergence: {first.check}: {first.detail}", *self.diagnoses]
+        return [*text, VERDICTS[self.exit_code]]
 
     def as_json(self) -> dict[str, Any]:
         """The report as one object."""
@@ -97,16 +84,8 @@ class Report:
             "backend": self.spec._asdict(),
             "exit_code": self.exit_code,
             "first_divergence": None if first is None else asdict(first),
-            "diagnoses": self.diagnoses,
-            "hidden": self.hidden,
-            "errors": self.errors,
+            **{
+                name: getattr(self, name) for name in ("diagnoses", "unclaimed", "hidden", "errors")
+            },
             "results": [asdict(result) for result in self.results],
         }
-
-
-def _counts(results: list[Result]) -> dict[tuple[str, str], Counter[str]]:
-    """How many of each status, by tier and operation."""
-    table: dict[tuple[str, str], Counter[str]] = {}
-    for result in results:
-        table.setdefault((result.tier, result.op), Counter())[result.status] += 1
-    return table

@@ -25,9 +25,10 @@ def read_schedules(path: Path, num_clients: int | None = None) -> list[IntArray]
 
     They may be written in three ways:
 
-    * CSV with a header that names the columns epoch, step, client and samples; others are
-      ignored. Epochs, steps and clients are numbered from 0. A client that is not listed in a
-      step brings 0 samples to it. A step that is not listed is an error: it may have been lost.
+    * CSV with a header that names the columns epoch, step, client and samples; with a column
+      class, a row is of one class, or of all if it is empty; others are ignored. Epochs, steps,
+      clients and classes are numbered from 0. A client that is not listed in a step brings 0
+      samples to it. A step that is not listed is an error: it may have been lost.
     * CSV without a header: a line per step, a column per client, an empty line between epochs.
     * JSON: an object whose "batch_sizes" is (T, K), one epoch, or (R, T, K).
 
@@ -49,7 +50,7 @@ def read_schedules(path: Path, num_clients: int | None = None) -> list[IntArray]
         rows = csv.reader(io.StringIO(text, newline=""), strict=True)
         header = next((list(map(str.strip, row)) for row in rows if row), [])
         if set(COLUMNS) <= set(header):
-            return _from_list(rows, [header.index(name) for name in COLUMNS], num_clients)
+            return _from_list(rows, header, num_clients)
         return _from_rows(csv.reader(io.StringIO(text, newline=""), strict=True))
     except UnicodeDecodeError:
         raise ValueError(f"{path}: must be text in UTF-8") from None
@@ -81,36 +82,27 @@ def _from_json(text: str) -> list[IntArray]:
     if not any(isinstance(row, list) for row in epochs[0]):
         epochs = [epochs]
     check.integer("epochs", len(epochs), 1, MOST_EPOCHS)
-    for r, epoch in enumerate(epochs):
-        rows = epoch if isinstance(epoch, list) else []
-        width = len(rows[0]) if rows and isinstance(rows[0], list) else 0
-        for t, row in enumerate(rows):
-            if not isinstance(row, list) or len(row) != width or not all(map(_is_count, row)):
-                allowed = f"{width} clients as in the first step, each with {WHOLE}"
-                raise ValueError(f"epoch {r}, step {t} must have {allowed}")
-        if not width:
-            raise ValueError(f"epoch {r} must be an array of steps, each an array of counts")
-    return [np.array(epoch, np.int64) for epoch in epochs]
-
-
-def _is_count(value: object) -> bool:
-    return type(value) is int and 0 <= value <= check.MOST_SAMPLES
+    return [check.integers(f"epoch {r}", epoch, ndim=2) for r, epoch in enumerate(epochs)]
 
 
 def _from_list(
-    rows: Iterable[list[str]], columns: list[int], num_clients: int | None
+    rows: Iterable[list[str]], header: list[str], num_clients: int | None
 ) -> list[IntArray]:
-    """One row for each epoch, step and client; the header has been read."""
+    """One row for each epoch, step, client and perhaps class; the header has been read."""
+    columns = [header.index(name) for name in COLUMNS]
+    of_class = header.index("class") if "class" in header else len(header)
     flat = array("q")
     for i, row in enumerate(rows, 2):
         if row:
             flat.extend(_count(row[c] if c < len(row) else "", i) for c in columns)
-    table = np.array(flat, np.int64).reshape(-1, len(COLUMNS))
+            label = row[of_class].strip() if of_class < len(row) else ""
+            flat.append(_count(label, i) if label else -1)
+    table = np.array(flat, np.int64).reshape(-1, len(COLUMNS) + 1)
     if not len(table):
         raise ValueError("must list at least one step")
     check.integer("last epoch", int(table[:, 0].max()), 0, MOST_EPOCHS - 1)
-    table = table[np.lexsort(table[:, 2::-1].T)]
-    again = (np.diff(table[:, :3], axis=0) == 0).all(axis=1)
+    table = table[np.lexsort(table[:, [4, 2, 1, 0]].T)]
+    again = (np.diff(table[:, [0, 1, 2, 4]], axis=0) == 0).all(axis=1)
     for epoch, step, client in table[1:][again, :3][:1]:
         raise ValueError(f"lists epoch {epoch}, step {step}, client {client} twice")
     clients = int(table[:, 2].max()) + 1
@@ -126,7 +118,7 @@ def _from_list(
             raise ValueError(f"epoch {lost[0]}, step {lost[1]} is missing: {allowed}")
         last_epoch, last_step = epoch, step
     dense = np.zeros((len(steps), clients), np.int64)
-    dense[row_of.ravel(), table[:, 2]] = table[:, 3]
+    np.add.at(dense, (row_of.ravel(), table[:, 2]), table[:, 3])
     return np.split(dense, np.flatnonzero(np.diff(steps[:, 0])) + 1)
 
 

@@ -14,8 +14,8 @@ from pslref.oracle.backends import Backend, Unsupported, described
 from pslref.oracle.codec import decode, encode
 
 
-def load(name: str) -> Backend:
-    """The backend that `package.module:factory` makes, found in the current folder too.
+def load(name: str, argument: str = "backend", use: str = "capabilities") -> Any:
+    """What `package.module:factory` makes, found in the current folder too; it can do `use`.
 
     Raises:
         ValueError: if the name has another form, or the module has no such factory.
@@ -23,26 +23,25 @@ def load(name: str) -> Backend:
     module, colon, factory = name.partition(":")
     allowed = "must be package.module:factory"
     if not all((module, colon, factory)):
-        raise check.wrong("backend", name, allowed)
+        raise check.wrong(argument, name, allowed)
     sys.path.insert(0, os.getcwd())
     try:
-        made: Backend = getattr(import_module(module), factory)()
-        made.capabilities()
+        made = getattr(import_module(module), factory)()
+        getattr(made, use)()
     except Exception as error:
-        raise check.wrong("backend", name, f"{allowed}, but {described(error)}") from error
+        raise check.wrong(argument, name, f"{allowed}, but {described(error)}") from error
     return made
 
 
-def answer(backend: Backend, request: dict[str, Any]) -> dict[str, Any]:
+def answer(backend: Backend, op: str, inputs: Any) -> dict[str, Any]:
     """What the backend says to one request."""
-    if request["op"] == "hello":
-        names = sorted(backend.capabilities())
-        return {"outputs": {**backend.spec._asdict(), "capabilities": names}}
+    if op == "hello":
+        return {"outputs": {**backend.spec._asdict(), "capabilities": [*backend.capabilities()]}}
     try:
-        return {"outputs": encode(backend.run(request["op"], decode(request["inputs"])))}
+        return {"outputs": encode(backend.run(op, decode(inputs)))}
     except Unsupported as error:
         return {"unsupported": str(error)}
-    except Exception as error:
+    except BaseException as error:  # there is no user at this end of the pipe
         return {"error": described(error)}
 
 
@@ -55,7 +54,7 @@ def main() -> None:
         try:
             if request["op"] == "hello":
                 backend = load(sys.argv[1])
-            said = answer(backend, request)
+            said = answer(backend, request["op"], request["inputs"])
         except ValueError as error:  # it cannot be made
             said = {"error": str(error)}
         answers.write(json.dumps({"id": request["id"], **said}) + "\n")

@@ -39,9 +39,9 @@ def study(
             whole = {"backend": name, "run": run, "exit_code": report.exit_code}
             rows.append({**whole, "check": "all", "test": None, "p_value": None})
             rows += [
-                {**whole, "check": result.id, "test": test, "p_value": p}
+                {**whole, "check": result.op, "test": result.check, "p_value": result.p_value}
                 for result in report.results
-                for test, p in result.p_values.items()
+                if result.p_value is not None
             ]
     write_csv(out, rows)
     return rows

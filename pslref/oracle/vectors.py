@@ -1,26 +1,33 @@
-"""The test vectors: files of cases in JSON, their reader, and the schema they are held to."""
+"""The test vectors: files of cases in JSON, their reader, and what makes a release of them."""
 
+import hashlib
 import json
+import tomllib
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pslref import check
+from pslref.check import Array
 from pslref.files import check_outputs, replacing
-from pslref.oracle.backends import Values
-from pslref.oracle.codec import decode, encode
-from pslref.oracle.ops import GROUPS, LAYERS, OPS, STEP
+from pslref.oracle.codec import decode
+from pslref.oracle.compare import flatten
+from pslref.oracle.library import OPS
+from pslref.oracle.operation import GROUPS, STEP, Values
+from pslref.versions import MADE_BY
 
-SPEC_VERSION = 1
-NAMES = [f"{name}.json" for name in [*GROUPS, "schema"]]
+SPEC_VERSION = 2
+FILES = [f"{group}.json" for group in GROUPS]
+NAMES = [*FILES, "schema.json", "README.md", "manifest.json"]
 
 
 class Case(NamedTuple):
     """One test vector.
 
     `result` is "valid": the outputs must be these; "invalid": the inputs must be refused; or
-    "acceptable": other conventions exist, and another output is noted but not wrong.
+    "acceptable": other conventions exist, and what they give is noted but not wrong.
     """
 
     id: str
@@ -28,13 +35,20 @@ class Case(NamedTuple):
     flags: list[str]
     result: str
     inputs: Values
-    expected: Values
-    limits: dict[str, float]  # of `split_steps`: see `growth`
+    expected: dict[str, Array]  # flat
+    limits: dict[str, float]  # how far any number of an output may be off, in units of u
+    others: Sequence[dict[str, Array]] = ()  # of "acceptable": where they differ from `expected`
 
 
 def folder() -> Any:
     """Where the files are, inside the package."""
     return files("pslref.oracle") / "vectors"
+
+
+@cache
+def sources() -> dict[str, Any]:
+    """Of what the vectors are made: cases, notes on their flags, and what changed."""
+    return tomllib.loads((folder() / "cases.toml").read_text(encoding="utf-8"))
 
 
 def read(text: str) -> list[Case]:
@@ -54,8 +68,9 @@ def read(text: str) -> list[Case]:
                 case["flags"],
                 case["result"],
                 decode(case["inputs"]),
-                decode(case["expected"]),
-                case.get("limits", {}),
+                flatten(decode(case["expected"])),
+                case["limits"],
+                [flatten(decode(other)) for other in case.get("others", [])],
             )
             for case in content["cases"]
         ]
@@ -65,35 +80,46 @@ def read(text: str) -> list[Case]:
 
 @cache
 def shipped() -> tuple[Case, ...]:
-    """All cases in the package, in the order in which to look at them."""
-    texts = [(folder() / f"{group}.json").read_text(encoding="utf-8") for group in GROUPS]
-    return tuple(case for text in texts for case in read(text))
+    """All cases in the package, in the order in which to look at them; their arrays read-only."""
+    found = [case for name in FILES for case in read((folder() / name).read_text("utf-8"))]
+    for case in found:
+        for array in [*flatten(case.inputs).values(), *case.expected.values()]:
+            array.flags.writeable = False
+    return tuple(found)
 
 
 def export(target: Path) -> list[Path]:
-    """Copy the files and their schema to a folder."""
+    """Write the vectors in the package as a release."""
+    return release(target, {name: (folder() / name).read_bytes() for name in FILES})
+
+
+def release(target: Path, vectors: Mapping[str, bytes]) -> list[Path]:
+    """Write files of vectors, their schema, a page on them, and the manifest of all these."""
     check_outputs(("folder", target, NAMES))
-    for name in NAMES:
+    rules = json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
+    page = (folder() / "README.md").read_bytes()
+    contents = {**vectors, "schema.json": rules.encode(), "README.md": page}
+    manifest = {
+        "spec_version": SPEC_VERSION,
+        "changes": sources()["changes"],
+        "made_by": MADE_BY,
+        "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
+    }
+    contents["manifest.json"] = (json.dumps(manifest, indent=1) + "\n").encode()
+    for name, content in contents.items():
         with replacing(target / name) as temporary:
-            temporary.write_bytes((folder() / name).read_bytes())
-    return [target / name for name in NAMES]
-
-
-def as_json(group: str, notes: dict[str, str], cases: list[Case]) -> str:
-    """One file: a case on each line, arrays in the shortest decimals that give them again."""
-    head = {"spec_version": SPEC_VERSION, "group": group, "notes": notes}
-    lines = []
-    for case in cases:
-        entry: dict[str, Any] = {"id": case.id, "op": case.op, "equation": OPS[case.op].equation}
-        entry |= {"flags": case.flags, "result": case.result}
-        entry |= {"inputs": encode(case.inputs), "expected": encode(case.expected)}
-        entry |= {"limits": case.limits} if case.limits else {}
-        lines.append(_compact(entry))
-    return f'{_compact(head)[:-1]},"cases":[\n' + ",\n".join(lines) + "\n]}\n"
+            temporary.write_bytes(content)
+    return [target / name for name in contents]
 
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of the files, from the table of operations."""
+    layers: dict[str, dict[str, str]] = {"flatten": {}}
+    layers |= {
+        name: {kind: op.inputs[kind] for kind in op.inputs if op.inputs[kind] != "floats"}
+        for name, op in OPS.items()
+        if {"x", "dy"} <= op.inputs.keys()
+    }
     definitions: dict[str, Any] = {
         "number": {"type": "number"},
         "whole": {"type": "integer"},
@@ -101,9 +127,12 @@ def schema() -> dict[str, Any]:
         "floats": _array(["float32", "float64"], "number"),
         "ints": _array(["int64"], "integer"),
         "weights": {"type": "object", "additionalProperties": {"$ref": "#/$defs/floats"}},
-        "layers": {"type": "array", "items": {"oneOf": [_layer(kind) for kind in LAYERS]}},
-        "steps": {"type": "array", "items": _values(STEP)},
+        "layers": _list(
+            {"oneOf": [_object({"type": {"const": n}, **_of(s)}) for n, s in layers.items()]}
+        ),
+        "steps": _list(_object(_of(STEP))),
     }
+    ops = {name: op for name, op in OPS.items() if op.group in GROUPS}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Test vectors of parallel split learning",
@@ -113,64 +142,49 @@ def schema() -> dict[str, Any]:
                 "spec_version": {"const": SPEC_VERSION},
                 "group": {"enum": list(GROUPS)},
                 "notes": {"type": "object", "additionalProperties": {"type": "string"}},
-                "cases": {"type": "array", "minItems": 1, "items": _case()},
+                "cases": _list({"anyOf": [rule for name in ops for rule in _cases(name)]}),
             }
         ),
     }
 
 
-def _case() -> dict[str, Any]:
-    """Which operation it is decides what else it must have."""
-    ops = {name: op for name, op in OPS.items() if op.group in GROUPS}
-    rules = []
-    for name, op in ops.items():
-        for results in (["valid", "acceptable"], ["invalid"]):
-            refused = results == ["invalid"]
-            fields = {
-                "id": {"type": "string", "pattern": "^[a-z0-9-]+$"},
-                "op": {"const": name},
-                "equation": {"const": op.equation},
-                "flags": {"type": "array", "items": {"type": "string"}},
-                "result": {"enum": results},
-                "inputs": _values(op.inputs),
-                "expected": _values({} if refused else op.outputs),
-            }
-            if name == "split_steps" and not refused:
-                fields["limits"] = _values(dict.fromkeys([*STEP, "logits"], "number"))
-            is_this = {"properties": {"op": {"const": name}, "result": {"enum": results}}}
-            rules.append({"if": is_this, "then": _object(fields)})
-    known = {"op": {"enum": list(ops)}, "result": {"enum": ["valid", "acceptable", "invalid"]}}
-    return {"type": "object", "properties": known, "required": list(known), "allOf": rules}
+def _cases(name: str) -> list[dict[str, Any]]:
+    """What a case of an operation must have: whether it is valid, acceptable or invalid."""
+    op, rules = OPS[name], []
+    outputs = _object(_of(op.outputs))
+    floats = [output for output, kind in op.outputs.items() if kind in ("floats", "number")]
+    floats = [*STEP, *floats] if name == "split_steps" else floats
+    for result in ("valid", "acceptable", "invalid"):
+        fields = {
+            "id": {"type": "string", "pattern": "^[a-z0-9-]+$"},
+            "op": {"const": name},
+            "equation": {"const": op.equation},
+            "flags": _list({"type": "string"}),
+            "result": {"const": result},
+            "inputs": _object(_of(op.inputs)),
+            "expected": outputs if result != "invalid" else _object({}),
+            "limits": _object(_of(dict.fromkeys(floats if result != "invalid" else (), "number"))),
+        }
+        if result == "acceptable":
+            fields["others"] = _list({**outputs, "required": []})
+        rules.append(_object(fields))
+    return rules
 
 
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    names = list(properties)
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": names,
-        "additionalProperties": False,
-    }
+def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
+    closed = {"required": list(properties), "additionalProperties": False}
+    return {"type": "object", "properties": properties, **closed}
 
 
-def _values(kinds: dict[str, str]) -> dict[str, Any]:
-    return _object({name: {"$ref": f"#/$defs/{kind}"} for name, kind in kinds.items()})
+def _of(kinds: Mapping[str, str]) -> dict[str, Any]:
+    return {name: {"$ref": f"#/$defs/{kind}"} for name, kind in kinds.items()}
 
 
-def _layer(kind: str) -> dict[str, Any]:
-    numbers = {name: {"type": "number"} for name in LAYERS[kind]}
-    return _object({"type": {"const": kind}, **numbers})
+def _list(items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items}
 
 
 def _array(dtypes: list[str], of: str) -> dict[str, Any]:
-    return _object(
-        {
-            "dtype": {"enum": dtypes},
-            "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}},
-            "data": {"type": "array", "items": {"type": of}},
-        }
-    )
-
-
-def _compact(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    whole = {"type": "integer", "minimum": 0}
+    fields = {"dtype": {"enum": dtypes}, "shape": _list(whole), "data": _list({"type": of})}
+    return _object(fields)

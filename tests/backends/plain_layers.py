@@ -149,10 +149,11 @@ class GroupNorm:
             self.eps = 1e-5
         if "one-group" in faults:
             self.num_groups = 1
+        self.whole_batch = "batch-statistics" in faults
 
-    def groups(self, x: Array) -> Iterator[tuple[int, slice]]:
+    def groups(self, x: Array) -> Iterator[tuple[slice, slice]]:
         size = x.shape[3] // self.num_groups
-        for n in range(len(x)):
+        for n in [slice(None)] if self.whole_batch else [slice(n, n + 1) for n in range(len(x))]:
             for g in range(self.num_groups):
                 yield n, slice(g * size, (g + 1) * size)
 
@@ -215,7 +216,11 @@ def cross_entropy(logits: Array, labels: Array, faults: Faults) -> tuple[float, 
         exponentials = np.exp(shifted)
         p = exponentials / exponentials.sum()
         losses.append(np.log(exponentials.sum()) - shifted[label])
-        gradient = p - (np.arange(p.size) == label)
+        own = np.arange(p.size) == label
+        if "smoothed-labels" in faults:
+            own = 0.9 * own + 0.1 / p.size
+            losses[-1] = np.log(exponentials.sum()) - np.sum(own * shifted)
+        gradient = p - own
         if "softmax-twice" in faults:
             gradient = z * (gradient - np.sum(z * gradient))
         rows.append(gradient)

@@ -74,6 +74,8 @@ def ugs_replay(
 ) -> Array:
     ids = [k for k, size in enumerate(sizes) for _ in range(size)]
     cuts = batch_sizes(len(ids), batch_size, remainder, faults)
+    if "short-first" in faults:
+        cuts = sorted(cuts)
     return from_ids([ids[i] for i in permutation], len(sizes), cuts)
 
 
@@ -98,7 +100,7 @@ def lds_prior(
     faults: Faults,
 ) -> Array:
     total, s, k = int(sizes.sum()), pseudo_samples, len(sizes)
-    z = Fraction(s * (total - 1), total - s) - 1
+    z = Fraction(s * (total - 1), total - s) - ("z-plus-one" not in faults)
     mean = math.fsum(delays) / k
     ddof = 1 if "sample-std" in faults else 0
     std = math.sqrt(math.fsum((d - mean) ** 2 for d in delays) / (k - ddof))

@@ -51,6 +51,8 @@ def _targets(
         return _rounded_each_step(n, cuts)
     else:
         first = [rng.random() for _ in classes]
+        if "one-offset" in faults:
+            first = [first[0]] * len(n)
         points = sorted((((i + first[m]) / n[m]), m) for m in classes for i in range(n[m]))
         start = int(rng.integers(sum(n)))
         line = [m for _, m in points[start:] + points[:start]]

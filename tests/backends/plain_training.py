@@ -54,6 +54,7 @@ class Training:
         ]
         self.server = Half(specs[cut:], cut, weights, faults)
         self.initial = deepcopy(self.clients[0])
+        self.shown = [deepcopy(client.weights) for client in self.clients]
         self.reset()
 
     def sgd(self, client: bool) -> SGD:
@@ -69,9 +70,13 @@ class Training:
         self.server_sgd = self.sgd(False)
 
     def run(self) -> dict[str, Any]:
-        row, steps = 0, []
+        row, steps, epoch = 0, [], None
+        epochs = self.i.get("epochs", [0] * len(self.i["batch_sizes"]))
         self.before = self.clients[0]
-        for counts in self.i["batch_sizes"].tolist():
+        for counts, now in zip(self.i["batch_sizes"].tolist(), epochs, strict=True):
+            if "epoch-optimizers" in self.faults and now != epoch:
+                self.reset()
+            epoch = now
             if not any(counts):
                 raise ValueError("nobody brings a sample")
             x, y = [], []
@@ -97,10 +102,15 @@ class Training:
         present = [k for k, b in enumerate(counts) if b]
         sent = [self.clients[k].forward(x[k]) for k in present]
         smashed = np.concatenate(sent)
-        labels = np.concatenate(
-            [y[k] for k in (present[::-1] if "labels-reversed" in f else present)]
-        )
-        loss, at_cut, server_gradients = self.serve(smashed, labels, [counts[k] for k in present])
+        order = present[::-1] if "labels-reversed" in f else present
+        if "labels-by-name" in f:
+            order = sorted(present, key=lambda k: f"client-{k}")
+        labels = np.concatenate([y[k] for k in order])
+        if "server-in-turn" in f:
+            loss, at_cut, server_gradients = self.serve_in_turn(sent, [y[k] for k in present])
+        else:
+            sizes = [counts[k] for k in present]
+            loss, at_cut, server_gradients = self.serve(smashed, labels, sizes)
         ends = np.cumsum([counts[k] for k in present])[:-1]
         rows = np.split(at_cut, ends)
         if "answers-reversed" in f:
@@ -115,6 +125,9 @@ class Training:
         total = self.combine(gradients, counts)
         summed = {name: g.copy() for name, g in total.items()}
         self.update(total, gradients, server_gradients, counts)
+        for k, client in enumerate(self.clients):
+            if counts[k] or "lazy-report" not in f:
+                self.shown[k] = {name: w.copy() for name, w in client.weights.items()}
         zero = {name: 0 * w for name, w in self.clients[0].weights.items()}
         return {
             "smashed": smashed,
@@ -122,7 +135,7 @@ class Training:
             "cut_gradient": np.concatenate(rows),
             "client_gradients": _stack([gradients.get(k, zero) for k in range(len(counts))]),
             "summed_gradients": summed,
-            "client_weights": _stack([client.weights for client in self.clients]),
+            "client_weights": _stack(self.shown),
             "server_weights": {name: w.copy() for name, w in self.server.weights.items()},
         }
 
@@ -132,7 +145,10 @@ class Training:
         f = self.faults
         logits = self.server.forward(smashed)
         loss, gradient = cross_entropy(logits, labels, f)
-        if f & {"mean-of-means", "sum-of-means", "divided-by-clients", "nominal-batch"}:
+        if f & {
+            *("mean-of-means", "sum-of-means", "divided-by-clients", "nominal-batch"),
+            "micro-batches",
+        }:
             losses = np.array(
                 [cross_entropy(logits[[n]], labels[[n]], set())[0] for n in range(len(labels))]
             )
@@ -143,6 +159,9 @@ class Training:
                 weight = np.full(len(labels), 1 / len(counts))
             if "nominal-batch" in f:
                 weight = np.full(len(labels), 1 / max(self.i["batch_sizes"].sum(axis=1)))
+            if "micro-batches" in f:
+                pieces = [weight[n : n + 16] for n in range(0, len(weight), 16)]
+                weight = np.concatenate([0 * w + 1 / len(w) / len(pieces) for w in pieces])
             loss = float(np.sum(losses * weight))
             gradient = gradient * len(labels) * weight[:, None].astype(gradient.dtype)
         at_cut, gradients = self.server.backward(gradient)
@@ -155,6 +174,19 @@ class Training:
         if "clipped" in f:
             at_cut = np.clip(at_cut, -0.05, 0.05)
         return loss, at_cut, gradients
+
+    def serve_in_turn(
+        self, sent: list[Array], labels: list[Array]
+    ) -> tuple[float, Array, dict[str, Array]]:
+        """The last client's gradients are still to be applied."""
+        total, rows, gradients = 0.0, [], {}
+        for one, own in zip(sent, labels, strict=True):
+            if rows:
+                self.server_sgd.step(self.server.weights, gradients)
+            loss, at_cut, gradients = self.serve(one, own, [len(own)])
+            total += loss * len(own)
+            rows.append(at_cut)
+        return total / sum(map(len, labels)), np.concatenate(rows), gradients
 
     def combine(
         self, gradients: dict[int, dict[str, Array]], counts: list[int]
@@ -178,6 +210,12 @@ class Training:
             largest = max(who, key=lambda k: counts[k])
             weight = {k: float(k == largest) for k in who}
         dtype = self.i["x"].dtype
+        if "half-sums" in f:
+            half = [{n: g.astype(np.float16) for n, g in gradients[k].items()} for k in who]
+            total = half[0]
+            for other in half[1:]:
+                total = {n: g + other[n] for n, g in total.items()}
+            return {n: g.astype(dtype) for n, g in total.items()}
         return {
             name: np.sum([weight[k] * gradients[k][name] for k in who], axis=0).astype(dtype)
             for name in self.clients[0].weights
@@ -191,7 +229,18 @@ class Training:
         if "not-zeroed" in f:
             self.kept = {n: getattr(self, "kept", {}).get(n, 0) + g for n, g in total.items()}
             total = self.kept
+        if "clipped-norm" in f:
+            total, server_gradients = clipped(total), clipped(server_gradients)
+        for sgd in self.client_sgds:
+            if "rate-times-participants" in f:
+                sgd.rate = self.i["learning_rate"] * len(gradients)
+            if "rate-over-participants" in f:
+                sgd.rate = self.i["learning_rate"] / len(gradients)
+            if "decay-per-participant" in f:
+                sgd.decay = self.i["weight_decay"] * len(gradients)
         who = range(len(counts))
+        if f & {"velocity-stale", "velocity-lost"}:
+            who = [k for k in who if counts[k]]
         if "absent-not-updated" in f or "own-gradient" in f:
             who = [k for k in who if counts[k]]
         if "first-half-updated" in f:
@@ -209,8 +258,22 @@ class Training:
         if "velocity-averaged" in f and who:
             for sgd in self.client_sgds:
                 sgd.velocity = {n: v * 0.9 for n, v in sgd.velocity.items()}
+        if f & {"velocity-stale", "velocity-lost"}:
+            for k, client in enumerate(self.clients):
+                if not counts[k]:
+                    for name, w in client.weights.items():
+                        w[...] = self.clients[who[0]].weights[name]
+                    if "velocity-lost" in f:
+                        self.client_sgds[k].velocity = {}
         if "server-not-updated" not in f:
             self.server_sgd.step(self.server.weights, server_gradients)
+
+
+def clipped(gradients: dict[str, Array], most: float = 5.0) -> dict[str, Array]:
+    """As torch.nn.utils.clip_grad_norm_ does."""
+    norm = np.sqrt(sum(np.sum(g.astype(np.float64) ** 2) for g in gradients.values()))
+    factor = min(1.0, most / (norm + 1e-6))
+    return {name: (factor * g).astype(g.dtype) for name, g in gradients.items()}
 
 
 def _stack(by_client: list[dict[str, Array]]) -> dict[str, Array]:

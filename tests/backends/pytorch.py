@@ -91,7 +91,7 @@ class PyTorch:
     def _split_steps(
         self, layers: list[dict[str, Any]], weights: dict[str, Array], cut: int,
         learning_rate: float, momentum: float, weight_decay: float,
-        batch_sizes: Array, x: Array, y: Array, eval_x: Array,
+        batch_sizes: Array, epochs: Array, x: Array, y: Array, eval_x: Array,
     ) -> dict[str, Any]:  # fmt: skip
         def optimizer(half: nn.Module) -> torch.optim.SGD | None:
             parameters = list(half.parameters())

@@ -5,13 +5,17 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pslref import sampling
 from pslref.app import cli
 from pslref.oracle import vectors
+from pslref.oracle.compare import flatten
 from tests.backends.plain import Plain
+from tests.oracle.test_recompute import log_of
 
+LAW = ["clients", "spread", "between_epochs", "repeats"]
 LIBRARY = "pslref.oracle.library:Library"
 
 
@@ -42,15 +46,26 @@ def test_a_wrong_backend_as_json(oracle) -> None:
     code, out, _ = oracle("check", "--backend", name, "--op", "split_steps", "--first", "--json")
     assert code == 1
     told = json.loads(out)
-    assert told["first_divergence"]["id"] == "step-mlp"
+    assert told["first_divergence"]["check"] == "step-mlp"
     assert "averaged over the participants" in told["diagnoses"][0]
+
+
+def test_another_protocol_can_be_asked_for(oracle) -> None:
+    arguments = ["check", "--backend", LIBRARY, "--op", "split_steps", "--protocol"]
+    code, out, _ = oracle(*arguments, "splitfed-v2")
+    assert code == 1
+    assert "right as PSL (" in out.splitlines()[-3]
+    assert ", not as SplitFed v2: the first difference is step-mlp: " in out.splitlines()[-3]
+    code, _, err = oracle(*arguments, "splitfed-v3")
+    assert code == 2
+    assert "protocol = 'splitfed-v3': must be one of psl, " in err
 
 
 def test_the_first_failure_is_printed_when_it_comes(oracle) -> None:
     name = "tests.oracle.test_cli:averaging"
     code, out, _ = oracle("check", "--backend", name, "--op", "split_steps", "--tier", "vectors")
     assert code == 1
-    assert out.startswith("step-mlp: step 0, summed_gradients")
+    assert out.startswith("step-mlp: steps.0.summed_gradients")
     assert out.splitlines()[-2] == "WRONG"
     arguments = ["--expect-failure", "split_steps=known", "--tier", "vectors"]
     code, out, _ = oracle("check", "--backend", name, "--op", "split_steps", *arguments)
@@ -74,7 +89,7 @@ def test_what_a_python_backend_raises_has_its_place(oracle) -> None:
     name = "tests.oracle.test_cli:untrained"
     _, out, _ = oracle("check", "--backend", name, "--op", "sgd", "--tier", "vectors", "--first")
     line = Untrained.weights.__code__.co_firstlineno + 1
-    assert f"raised ValueError: RuntimeError: no weights ({__file__}, line {line})\n" in out
+    assert f"raised RuntimeError: no weights ({__file__}, line {line})\n" in out
 
 
 def test_a_study_counts_accusations(oracle, tmp_path: Path) -> None:
@@ -116,20 +131,28 @@ def test_schedules_that_a_server_logged(oracle, tmp_path: Path, rng, alpha: floa
     sizes = [12, 5, 8]
     right = [sampling.ugs(sizes, 6, rng).batch_sizes.tolist() for _ in range(200)]
     wrong = [sampling.slowest_first(sizes, [3, 2, 1], 6).batch_sizes.tolist()] * 200
-    for name, epochs, expected in [("right", right, 0), ("wrong", wrong, 1)]:
-        file = tmp_path / f"{name}.json"
+    used = "(all {} epochs, {} steps, were used)"
+    verdicts = {
+        0: (right, f"RIGHT: nothing speaks against UGS {used}"),
+        1: (wrong, f"WRONG: this is not UGS: {', '.join(LAW)} {used}"),
+        2: (right[:2], f"TOO FEW EPOCHS for {', '.join(LAW)} to see anything {used}"),
+    }
+    for expected, (epochs, sentence) in verdicts.items():
+        file = tmp_path / f"{expected}.json"
         file.write_text(json.dumps({"batch_sizes": epochs}))
         arguments = [str(file), "--law", "ugs", "--sizes", "12,5,8", "--batch-size", "6"]
+        sentence = sentence.format(len(epochs), 5 * len(epochs))
         code, out, _ = oracle("schedules", *arguments)
-        assert code == expected
-        assert ("WRONG" in out) == bool(expected)
+        assert (code, out.splitlines()[-1]) == (expected, sentence)
         assert "detects" in out
         code, out, _ = oracle("schedules", *arguments, "--json")
-        assert all(one["passed"] for one in json.loads(out)["findings"]) == (not expected)
+        told = json.loads(out)
+        assert (code, told["exit_code"], told["verdict"]) == (expected, expected, sentence)
+        assert any(one["verdict"] == "wrong" for one in told["results"]) == (expected == 1)
 
 
 def test_schedules_of_lds_take_class_counts(oracle, tmp_path: Path, rng) -> None:
-    counts, delays = [[6, 1], [2, 7], [4, 4]], [1.0, 5.0, 1.0]
+    counts, delays = [[24, 4], [8, 28], [16, 16]], [1.0, 5.0, 1.0]
     options = {"delays": delays, "delta": 1.0}
     epochs = [sampling.lds(counts, 6, rng, **options).batch_sizes.tolist() for _ in range(100)]
     (tmp_path / "epochs.json").write_text(json.dumps({"batch_sizes": epochs}))
@@ -140,10 +163,24 @@ def test_schedules_of_lds_take_class_counts(oracle, tmp_path: Path, rng) -> None
     assert oracle(*arguments, "--delta", "3")[0] == 1
 
 
+def test_a_step_that_a_system_logged(oracle, tmp_path: Path, rng) -> None:
+    log = log_of(rng)
+    layers = np.array(json.dumps(log.pop("layers")))
+    arrays = flatten(log) | {"layers": layers}
+    np.savez(tmp_path / "right.npz", **arrays)
+    arrays["steps.1.loss"] = arrays["steps.1.loss"] * 1.5
+    np.savez(tmp_path / "wrong.npz", **arrays)
+    code, out, _ = oracle("step", str(tmp_path / "right.npz"))
+    assert (code, out.splitlines()[-1]) == (0, "RIGHT")
+    code, out, _ = oracle("step", str(tmp_path / "wrong.npz"), "--json")
+    wrong = [one["check"] for one in json.loads(out)["results"] if one["verdict"] == "wrong"]
+    assert (code, json.loads(out)["verdict"], wrong) == (1, "WRONG", ["step 1, loss"])
+
+
 def test_export_writes_vectors_and_schema(oracle, tmp_path: Path) -> None:
     code, out, _ = oracle("export", str(tmp_path / "new"))
     assert code == 0
-    assert len(out.splitlines()) == 6
+    assert len(out.splitlines()) == len(vectors.NAMES)
     cases = vectors.read((tmp_path / "new" / "laws.json").read_text(encoding="utf-8"))
     assert [case.id for case in cases] == [case.id for case in vectors.shipped()[-len(cases) :]]
 

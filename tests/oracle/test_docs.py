@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from pslref.oracle import examine
-from pslref.oracle.ops import OPS
+from pslref.oracle.library import OPS
+from pslref.oracle.protocols import PROTOCOLS
 
 TEXT = (Path(__file__).parents[2] / "docs" / "oracle.md").read_text(encoding="utf-8")
 
@@ -14,6 +15,14 @@ def test_the_table_of_operations_is_complete() -> None:
     rows = [
         f"| `{n}` | {', '.join(op.inputs)} | {', '.join(op.outputs)} |" for n, op in OPS.items()
     ]
+    assert "\n".join(rows) in TEXT
+    said = " ".join(TEXT.split())
+    for name, op in OPS.items():
+        assert not op.words or f"* `{name}`: {op.words}" in said
+
+
+def test_the_table_of_protocols_is_complete() -> None:
+    rows = [f"| `{n}` | {p.title} | {p.source} | {p.words} |" for n, p in PROTOCOLS.items()]
     assert "\n".join(rows) in TEXT
 
 
