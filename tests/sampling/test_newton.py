@@ -62,5 +62,9 @@ def test_em_is_asked_only_at_the_beginning(rng: np.random.Generator) -> None:
     given = posterior.alpha, posterior.client_class_probs, posterior.label_counts, 1e-8
     newton, weights = Newton(*given, by_em), posterior.alpha
     for first in range(40):
-        weights = newton.weights(np.arange(first, 60), weights)[1:]
+        clients = np.arange(first, 60)
+        weights = newton.weights(clients, weights)
+        expected = posterior_of(counts, 1.0, 1.0).weights(clients, weights)
+        np.testing.assert_allclose(weights, expected, atol=1e-6)
+        weights = weights[1:]
     assert asked == [60]
