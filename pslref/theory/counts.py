@@ -106,6 +106,7 @@ def class_count_pmf(
     """
     check.kind("schedule", schedule, Schedule)
     n = check.class_counts("class_counts", class_counts)
+    check_covers(schedule, n)
     t = check.integer("step", step, 0, schedule.num_steps - 1)
     drawn, held = next(islice(urns(schedule, n), t, None))
     size = check.integer("samples in the step", int(drawn.sum()), 1, check.MOST_NUMBERS)
