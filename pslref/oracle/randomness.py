@@ -95,7 +95,7 @@ LOCAL_CLASSES = np.array(  # every sample once in an epoch
         [[0, 0], [0, 0], [2, 1]],
     ]
 )
-EPOCHS = 1200
+EPOCHS = 1000
 
 
 def local_batches(backend: Backend, rng: np.random.Generator, alpha: float) -> list[Result]:
@@ -166,8 +166,8 @@ def _ask(
 QUESTIONS: dict[str, tuple[str, Question]] = {
     "fls-short": ("sample", partial(schedules, "fls", "short", 20, CLASS_COUNTS, DELAYS)),
     "fpls-short": ("sample", partial(schedules, "fpls", "short", 20, CLASS_COUNTS, DELAYS)),
-    "ugs-short": ("sample", partial(schedules, "ugs", "short", 2000, CLASS_COUNTS, DELAYS)),
-    "ugs-even": ("sample", partial(schedules, "ugs", "even", 2000, CLASS_COUNTS, DELAYS)),
+    "ugs-short": ("sample", partial(schedules, "ugs", "short", 1500, CLASS_COUNTS, DELAYS)),
+    "ugs-even": ("sample", partial(schedules, "ugs", "even", 1500, CLASS_COUNTS, DELAYS)),
     "lds-short": ("sample", partial(schedules, "lds", "short", 300, 3 * CLASS_COUNTS, DELAYS)),
     "lds-even": ("sample", partial(schedules, "lds", "even", 400, TWO_CLIENTS, TWO_DELAYS)),
     "stratified-offsets": ("class_targets", offsets),
