@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from pslref import files
-from pslref.app import plan, train
+from pslref.app import deviation, train
 from pslref.app.config import Config
 
 Patch = pytest.MonkeyPatch
@@ -212,7 +212,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 def written(folder: Path) -> dict[str, bytes]:
     train.train(CONFIG, checkpoint=folder / "run", every=1, out=folder / "out")
-    plan.deviation([CONFIG], out=folder / "planned", num_simulations=2)
+    deviation.deviation([CONFIG], out=folder / "planned", num_simulations=2)
     paths = [path for path in folder.rglob("*") if path.is_file()]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 

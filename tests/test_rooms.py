@@ -32,7 +32,7 @@ MAP = {
 APP = (
     *("config", "grids", "options", "terminal", "scenario", "printed", "pictures", "plots"),
     *("tables", "runs", "checkpoints", "compare", "train", "workers", "sweep"),
-    *("clients", "schedule", "plan", "cli_plan", "cli"),
+    *("clients", "schedule", "deviation", "plan", "cli_plan", "cli"),
 )
 ORACLES = {"app/options.py", "app/terminal.py"}
 SEEDED = {"app/scenario.py", "oracle/cli.py", "oracle/pytest.py"}  # where a seed becomes a stream

@@ -74,10 +74,10 @@ def deviation(
     Example: pslref deviation --partition severe --clients 16 --batch-size 64 --out results
     """
     configs = grids.configs({"seeds": 1} | given)
-    from pslref.app import clients, plan
+    from pslref.app import clients, deviation
 
     known = clients.of_table(table, given)
-    steps, rows = plan.deviation(configs, known, out=out, figures=figures)
+    steps, rows = deviation.deviation(configs, known, out=out, figures=figures)
     if json_:
         described = clients.described_with(configs, known)
         terminal.print_json(config=described, summary=rows, steps=steps)

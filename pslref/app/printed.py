@@ -51,7 +51,7 @@ def epoch(row: Row) -> str:
 
 
 def deviation(row: Row) -> dict[str, str]:
-    """A row of the summary of `plan.deviation`."""
+    """A row of the summary of `deviation.deviation`."""
     return {
         "sampler": row["sampler"],
         **_deviations(row),

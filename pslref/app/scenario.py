@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,9 +12,10 @@ from pslref.app.config import Config
 from pslref.check import Array, FloatArray, IntArray
 from pslref.data import Dataset
 from pslref.partition import Partition
-from pslref.sampling import Schedule
+from pslref.sampling import Schedule, Steps
 from pslref.split import straggler_delays
 
+TARGETS = ("targets", "stratified")
 PRESETS = {"mild": "extended:5:3", "severe": "extended:2:3"}  # the paper's two splits
 
 # One random stream each; a new purpose comes last, so that the others' streams stay.
@@ -119,31 +121,42 @@ def network(
 
 def draw_schedule(config: Config, clients: Clients, rng: np.random.Generator) -> Schedule:
     """The schedule of one epoch, drawn anew for each; centralized is UGS with one client."""
-    counts, delays = clients.class_counts, clients.delays
+    if config.sampler in TARGETS:
+        return sampling.targets(
+            clients.class_counts, config.batch_size, rng, **_options(config, clients)
+        )
+    return draw_steps(config, clients, rng).schedule()
+
+
+def draw_steps(config: Config, clients: Clients, rng: np.random.Generator) -> Steps:
+    """The same, step by step."""
+    counts, size = clients.class_counts, config.batch_size
     if config.sampler == "fls":
-        return sampling.fls(counts.sum(axis=1), config.batch_size)
+        return sampling.fls_steps(counts.sum(axis=1), size)
     if config.sampler == "fpls":
-        return sampling.fpls(counts.sum(axis=1), config.batch_size)
+        return sampling.fpls_steps(counts.sum(axis=1), size)
     if config.sampler == "lds":
-        return sampling.lds(
+        return sampling.lds_steps(
             counts,
-            config.batch_size,
+            size,
             rng,
             remainder=config.remainder,
-            delays=delays,
+            delays=clients.delays,
             delta=config.delta,
             concentration=config.concentration,
         )
-    if config.sampler in ("targets", "stratified"):
-        return sampling.targets(
-            counts,
-            config.batch_size,
-            rng,
-            delays=delays,
-            draw="hypergeometric" if config.sampler == "targets" else "stratified",
-            assign=config.assign,
-            sample_costs=clients.sample_costs if config.assign == "balanced" else None,
-            slack=config.slack,
-            remainder=config.remainder,
-        )
-    return sampling.ugs(counts.sum(axis=1), config.batch_size, rng, config.remainder)
+    if config.sampler in TARGETS:
+        return sampling.targets_steps(counts, size, rng, **_options(config, clients))
+    return sampling.ugs_steps(counts.sum(axis=1), size, rng, config.remainder)
+
+
+def _options(config: Config, clients: Clients) -> dict[str, Any]:
+    """Of class targets."""
+    return {
+        "delays": clients.delays,
+        "draw": "hypergeometric" if config.sampler == "targets" else "stratified",
+        "assign": config.assign,
+        "sample_costs": clients.sample_costs if config.assign == "balanced" else None,
+        "slack": config.slack,
+        "remainder": config.remainder,
+    }

@@ -12,8 +12,9 @@ import pytest
 
 from pslref.app.compare import compare
 from pslref.app.config import Config
+from pslref.app.deviation import deviation
 from pslref.app.grids import Row, configs
-from pslref.app.plan import deviation, plan
+from pslref.app.plan import plan
 from pslref.app.sweep import sweep
 
 NAMES = ("mean_deviation", "max_deviation", "num_steps", "simulated_time", "megabytes")

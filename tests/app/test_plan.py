@@ -6,148 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
-from scipy.stats import ttest_ind
 
-from pslref import theory
 from pslref.app import plots
-from pslref.app.config import SAMPLERS, Config
+from pslref.app.config import SAMPLERS
 from pslref.app.grids import Row, configs
-from pslref.app.plan import _shape, deviation, plan, planned, recommended, simulate
+from pslref.app.plan import plan, planned, recommended
 from pslref.app.runs import run
 from pslref.app.scenario import dataset_of, draw_schedule, random_streams, scenario
-from pslref.app.schedule import schedules
-from pslref.check import FloatArray
-from pslref.partition import extended_dirichlet
-from pslref.sampling import Schedule, fls
 from tests.drawn import assert_same, table
 
 PLAN = {"clients": 16, "sampler": SAMPLERS[1:], "seeds": 1}
 UGS_AND_TARGETS = PLAN | {"sampler": ["ugs", "targets"], "assign": "random"}
-
-
-def test_deviation_rows_are_exact_and_tables_and_picture_hold_them(
-    tmp_path: Path, pictures: dict[str, Figure]
-) -> None:
-    steps, summary = deviation(configs(PLAN), out=tmp_path)
-    assert [row["sampler"] for row in summary] == list(SAMPLERS[1:])
-    for row in summary:
-        mine = [step for step in steps if step["sampler"] == row["sampler"]]
-        assert [step["step"] for step in mine] == list(range(row["num_steps"]))
-        assert sum(step["batch_size"] for step in mine) == 1442
-        expected = np.array([step["expected"] for step in mine])
-        assert row["mean_deviation"] == expected.mean()
-        assert row["max_deviation"] >= expected.max()
-        assert all(step["low"] <= step["expected"] + 1e-9 for step in mine)
-        assert all(step["high"] >= step["expected"] - 1e-9 for step in mine)
-    ugs = summary[2]
-    assert ugs["mean_deviation"] < ugs["l1_bound"] < ugs["serfling"]
-    assert {path.name for path in tmp_path.iterdir()} == {
-        "config.json", "deviation.csv", "deviation.png", "summary.csv",
-    }  # fmt: skip
-    written = table(tmp_path / "deviation.csv"), table(tmp_path / "summary.csv")
-    assert written == (steps, summary)
-    assert_same(pictures["deviation.png"], plots.deviation(*written).figure)
-
-
-def simulated_for(config: Config) -> FloatArray:
-    """Δ of each step in 200 epochs, as it is simulated for the config."""
-    streams = random_streams(config.seed)
-    _, clients = scenario(config, dataset_of(config), streams)
-    schedule = draw_schedule(config, clients, streams["schedule"])
-    return simulate(schedule, clients.class_counts, streams["clients"], 200)
-
-
-@pytest.mark.parametrize("sampler", SAMPLERS[1:])
-def test_the_band_leaves_out_one_simulation_in_forty_on_either_side(sampler: str) -> None:
-    (config,) = configs(PLAN | {"sampler": sampler})
-    steps, _ = deviation([config])
-    for step, values in zip(steps, simulated_for(config).T, strict=True):
-        assert (values < step["low"]).sum() <= 5 <= (values <= step["low"]).sum()
-        assert (values > step["high"]).sum() <= 5 <= (values >= step["high"]).sum()
-
-
-def test_ugs_exceeds_its_high_deviation_in_one_epoch_of_twenty() -> None:
-    (config,) = configs(PLAN | {"sampler": "ugs"})
-    (row,) = plan([config])
-    largest = simulated_for(config).max(axis=1)
-    assert (largest > row["high_deviation"]).sum() == 10
-
-
-def test_simulated_deviation_agrees_with_the_exact_one(
-    rng: np.random.Generator, alpha: float
-) -> None:
-    """The mean of R = 2,000 values in [0, 2] against the law. False alarm: 1e-8 (Hoeffding).
-
-    It shows an expected deviation that is off by 0.25 in any step; right code is off by 0.03.
-    """
-    part = extended_dirichlet(np.arange(400) % 5, 6, 2, 3.0, rng)
-    schedule = fls(part.sizes, 30)
-    expected = theory.expected_deviation(schedule, part.class_counts)
-    simulated = simulate(schedule, part.class_counts, rng, 2_000)
-    allowed = 2 * np.sqrt(np.log(2 * schedule.num_steps / alpha) / (2 * 2_000))
-    assert np.abs(simulated.mean(axis=0) - expected).max() < allowed
-
-
-def test_the_largest_deviation_is_of_the_same_kind_for_ugs_and_class_targets(alpha: float) -> None:
-    """Their batches have one law, so that the largest Δ of an epoch has one too: Welch's t-test.
-
-    With IID clients the largest expected Δ of UGS, 0.3, is far below, and is shown as different.
-    """
-    iid = {"partition": "iid", "clients": 4, "remainder": "even", "seeds": 16}
-    largest: dict[str, list[float]] = {"ugs": [], "targets": []}
-    for row in plan(configs(UGS_AND_TARGETS | iid)):
-        largest[row["sampler"]].append(row["max_deviation"])
-    assert ttest_ind(*largest.values(), equal_var=False).pvalue > alpha
-
-
-def test_the_largest_deviation_is_the_mean_over_shuffles_and_no_less_than_what_is_expected() -> (
-    None
-):
-    schedule = Schedule([[1, 2], [2, 1]])
-    simulated = np.array([[0.4, 0.2], [0.3, 0.9]])
-    shape = _shape(schedule, np.array([0.3, 0.6]), simulated)
-    assert (shape["mean_deviation"], shape["max_deviation"]) == pytest.approx((0.45, 0.65))
-    shape = _shape(schedule, np.array([0.8, 0.1]), simulated)
-    assert shape["max_deviation"] == 0.8
-
-
-def test_an_epoch_of_two_steps_has_no_mean_above_its_maximum() -> None:
-    """Then both steps deviate alike, and simulations differ from what is expected either way."""
-    two = configs(UGS_AND_TARGETS | {"batch_size": 721})
-    for row in plan(two) + deviation(two, num_simulations=3)[1]:
-        assert row["max_deviation"] >= row["mean_deviation"]
-
-
-def test_the_first_empty_client_and_the_tail() -> None:
-    (config,) = configs(PLAN | {"sampler": "fls"})
-    _, (row,) = deviation([config], num_simulations=1)
-    part, _ = scenario(config, dataset_of(config), random_streams(0))
-    assert row["first_empty"] == np.min(-(-part.sizes[part.sizes > 0] // 4))
-    assert row["tail_deviation"] > row["mean_deviation"]
-
-
-def test_the_tail_is_the_last_tenth_and_never_empty() -> None:
-    for num_steps, last in [(1, 1), (9, 1), (10, 1), (11, 2), (20, 2), (21, 3)]:
-        expected = np.arange(num_steps, dtype=float)
-        shape = _shape(Schedule(np.ones((num_steps, 1), int)), expected, expected[None])
-        assert shape["tail_deviation"] == expected[num_steps - last :].mean()
-
-
-def test_the_bounds_are_for_all_classes_and_five_percent() -> None:
-    _, (row,) = deviation(configs(PLAN | {"sampler": "ugs"}), num_simulations=1)
-    each = theory.serfling_eps(0.05 / 10, 64, 1442)
-    assert row["serfling"] == pytest.approx(10 * each)
-    assert theory.deviation_bound(row["l1_bound"], 64, 1442, 10) == pytest.approx(0.05)
-
-
-def test_the_remainder_reaches_every_sampler_that_knows_it() -> None:
-    samplers = ("ugs", "lds", "targets", "stratified")
-    even = configs(PLAN | {"remainder": "even", "sampler": samplers, "epochs": 1})
-    sizes: Counter[tuple[str, int]] = Counter()
-    for row in schedules(even):
-        sizes[row["sampler"], row["step"]] += row["samples"]
-    for sampler in samplers:
-        assert [sizes[sampler, step] for step in range(23)] == [63] * 16 + [62] * 7
 
 
 def test_a_plan_saves_time_and_its_table_and_picture_hold_it(

@@ -1,5 +1,6 @@
 """A schedule that is written is the schedule that was drawn."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -40,3 +41,15 @@ def test_names_of_clients_and_classes_are_kept(tmp_path: Path) -> None:
         ("ana", "cat"), ("bo", "cat"), ("bo", "dog"),
     }  # fmt: skip
     assert sum(row["samples"] for row in rows) == 8
+
+
+def test_the_remainder_reaches_every_sampler_that_knows_it() -> None:
+    samplers = ("ugs", "lds", "targets", "stratified")
+    even = configs(
+        {"clients": 16, "remainder": "even", "sampler": samplers, "epochs": 1, "seeds": 1}
+    )
+    sizes: Counter[tuple[str, int]] = Counter()
+    for row in schedule.schedules(even):
+        sizes[row["sampler"], row["step"]] += row["samples"]
+    for sampler in samplers:
+        assert [sizes[sampler, step] for step in range(23)] == [63] * 16 + [62] * 7

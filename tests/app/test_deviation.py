@@ -1,0 +1,1 @@
+"""What is said of a schedule before training is what its shuffles do."""
