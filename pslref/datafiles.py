@@ -7,6 +7,7 @@ from functools import lru_cache
 from importlib import resources
 from math import prod
 from pathlib import Path
+from zipfile import is_zipfile
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from pslref.check import Array, DTypeLike, IntArray
 # Training samples and labels, test samples and labels, who holds those of the training set.
 Raw = tuple[Array, IntArray, Array, IntArray, Array | None]
 
+MOST_VALUE = 1e150  # whose square is finite
 OWN, OWNERS = ("x_train", "y_train", "x_test", "y_test"), "owners_train"
 FASHION_FILES = {  # shape, published md5
     "train-images-idx3-ubyte.gz": ((60_000, 28, 28), "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
@@ -144,7 +146,11 @@ def read_own(name: str) -> Raw:
     """The samples of somebody's own .npz file."""
     path = Path(name)
     try:
-        with files.open_regular(path) as file, np.load(file, allow_pickle=False) as arrays:
+        with files.open_regular(path) as file:
+            if not is_zipfile(file):
+                raise ValueError("it is no zip archive")
+            file.seek(0)
+            arrays = np.load(file, allow_pickle=False)
             found = {name: arrays[name] for name in (*OWN, OWNERS) if name in arrays.files}
     except Exception as error:  # a strange file makes zipfile and numpy raise many kinds
         reason = getattr(error, "strerror", None) or check.one_line(str(error))
@@ -156,6 +162,9 @@ def read_own(name: str) -> Raw:
         if name.startswith("x") and check.numbers(name, found[name]).ndim not in (2, 4):
             allowed = "must be (images, height, width, channels) or (samples, features)"
             raise check.wrong(f"{name}.shape of {path}", found[name].shape, allowed)
+        if name.startswith("x") and not float(np.abs(found[name]).max(initial=0)) < MOST_VALUE:
+            allowed = f"must be finite numbers, below {MOST_VALUE:g}"
+            raise check.wrong(f"{name} of {path}", found[name], allowed)
     x_train, x_test = found["x_train"], found["x_test"]
     if x_train.shape[1:] != x_test.shape[1:]:
         shapes = f"{x_train.shape[1:]} and {x_test.shape[1:]}"
@@ -163,7 +172,11 @@ def read_own(name: str) -> Raw:
     y_train, y_test = (check.integers(name, found[name], ndim=1) for name in ("y_train", "y_test"))
     if not (x_train.size and x_test.size and y_train.size and y_test.size):
         raise check.wrong("dataset", str(path), "must have samples to train and to test with")
-    return x_train, y_train, x_test, y_test, found.get(OWNERS)
+    owners = found.get(OWNERS)
+    if owners is not None and (owners.shape != y_train.shape or owners.dtype.kind not in "iuU"):
+        allowed = "must be a whole number or a name for each training sample"
+        raise check.wrong(f"{OWNERS} of {path}", owners, allowed)
+    return x_train, y_train, x_test, y_test, owners
 
 
 def is_own(name: object) -> bool:

@@ -135,6 +135,8 @@ def plan(
         return
     terminal.print_table(map(printed.plan, rows))
     print(f"{printed.EXPECTED} All are means over {rows[0]['seeds']} seeds.")
+    if sentence := printed.rounded_up(rows):
+        print(sentence)
     print(printed.time_unit(rows[0]))
     print(printed.recommendation(plan.recommended(rows, allowed), allowed))
     terminal.print_written(out, f"plan.{figures}, plan.csv, config.json")

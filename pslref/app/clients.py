@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from io import StringIO
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,9 @@ def of_table(
 ) -> Table | None:
     """The table of a command, if it has one; options that say what it says are refused."""
     shape = None if input_shape is None else tuple(numbers("input_shape", input_shape, int))
+    if shape is not None and not (min(shape) > 0 and prod(shape) <= check.MOST_NUMBERS):
+        allowed = f"must be whole numbers from 1 on, with a product of at most {check.MOST_NUMBERS}"
+        raise check.wrong("input_shape", input_shape, allowed)
     if path is None:
         if shape is not None:
             raise check.wrong("input_shape", input_shape, "must not be given without table")

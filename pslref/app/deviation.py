@@ -68,11 +68,11 @@ def deviation(
         }
         for values in zip(*columns.values(), strict=True):
             steps.append({"sampler": config.sampler} | dict(zip(columns, values, strict=True)))
-        bounds = _bounds(clients.class_counts, config.batch_size)
         found = shape(asked, expected, simulated)
+        bounded = config.sampler == "ugs" and len(clients.classes) > 1
         rows.append(
             {"sampler": config.sampler, **found}
-            | (bounds if config.sampler == "ugs" else NO_BOUNDS)
+            | (_bounds(clients.class_counts, config.batch_size) if bounded else NO_BOUNDS)
         )
     if out is not None:
         described = described_with(configs, table) | {"made_by": made_by(configs[0])}

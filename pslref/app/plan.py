@@ -28,7 +28,7 @@ FEW_SIMULATIONS = 20  # where a mean is all that is asked
 SETTINGS = ("sampler", "batch_size", "delta", "concentration", "slack", "assign")
 PLANNED = (
     *("num_steps", "epoch_time", "least_time", "time_saved", "participants"),
-    *("mean_deviation", "max_deviation", "tail_deviation", "high_deviation"),
+    *("mean_deviation", "max_deviation", "tail_deviation", "high_deviation", "largest_batch"),
     *("megabytes", "megabytes_up", "megabytes_down", "stragglers", "test_accuracy"),
 )
 
@@ -55,14 +55,19 @@ def plan(
 
     Returns:
         A row per config with what it is, as `SETTINGS` and `seed`; `stragglers`, how many clients
-        are; `num_steps`; `participants` per step; `megabytes` that cross, also up and down, None if
-        a table does not say what the network takes; `mean_deviation` and `tail_deviation` (the last
-        tenth of the steps) of the exact expectations; `max_deviation`, the largest Δ of an epoch,
-        in the mean over simulations of the clients' shuffles, and `high_deviation`, which it
-        exceeds in 5 % of them; `epoch_time` in units of the fastest possible client's delay;
-        `least_time`, below which no schedule of such batches is; `time_saved` against UGS with the
-        same batch size, as a share of its time; and `test_accuracy` (None unless asked for).
+        are; `num_steps`; `largest_batch`, which FLS and FPLS may round above B; `participants` per
+        step; `megabytes` that cross, also up and down, None if a table does not say what the
+        network takes; `mean_deviation` and `tail_deviation` (the last tenth of the steps) of the
+        exact expectations; `max_deviation`, the largest Δ of an epoch, in the mean over
+        simulations of the clients' shuffles, and `high_deviation`, which it exceeds in 5 % of them;
+        `epoch_time` in units of the fastest possible client's delay; `least_time`, below which no
+        schedule of such batches is; `time_saved` against UGS with the same batch size, as a share
+        of its time; and `test_accuracy` (None unless asked for).
     """
+    if table is not None and accuracy:
+        raise check.wrong("accuracy", accuracy, "must not be given beside table: it has no samples")
+    if any(config.sampler == "centralized" for config in configs):
+        raise check.wrong("sampler", "centralized", "must be another: it waits for nobody")
     check.one_of("figures", figures, files.FIGURES)
     files.check_outputs(("out", out, ["config.json", "plan.csv", f"plan.{figures}"]))
     if out is not None:  # it takes long; now, since a matplotlibrc may forbid it
@@ -72,13 +77,14 @@ def plan(
     for config, clients, streams in planned_for(configs, table):
         label = {name: labels(config)[name] for name in (*SETTINGS, "seed")}
         found = _planned(config, clients, streams, least)
-        found["stragglers"] = None if table else _stragglers(config)
+        found["stragglers"] = None if table else _stragglers(config, len(clients.delays))
         trained = run(config, dataset_of(config)).runs[0]["test_accuracy"] if accuracy else None
         rows.append(label | found | {"test_accuracy": trained})
         after_row()
     ugs = {(r["batch_size"], r["seed"]): r["epoch_time"] for r in rows if r["sampler"] == "ugs"}
     for row in rows:
-        row["time_saved"] = 1 - row["epoch_time"] / ugs[row["batch_size"], row["seed"]]
+        of_ugs = ugs[row["batch_size"], row["seed"]]
+        row["time_saved"] = 1 - row["epoch_time"] / of_ugs if of_ugs else 0.0
     if out is not None:
         described = described_with(configs, table) | {"made_by": made_by(configs[0])}
         files.write_json(out / "config.json", described)
@@ -104,6 +110,7 @@ def _planned(
     if place not in least:
         least[place] = theory.least_epoch_time(clients.class_counts, place[1], delays, costs)
     return {
+        "largest_batch": largest,
         "participants": float(np.mean([who.size for who, _ in asked])),
         **_megabytes(steps_of(asked, clients), config, clients, streams["weights"]),
         **shape(asked, expected, simulated[:FEW_SIMULATIONS]),
@@ -123,43 +130,51 @@ def _megabytes(schedule: Steps, config: Config, clients: Clients, rng: np.random
     return {"megabytes": up + down, "megabytes_up": up, "megabytes_down": down}
 
 
-def _stragglers(config: Config) -> int:
+def _stragglers(config: Config, num_clients: int) -> int:
     """How many of the clients drawn are stragglers: the same draws, with nothing else to them."""
     rng = random_streams(config.seed)["delays"]
-    return int(np.sum(straggler_delays(config.clients, rng, config.fraction, 2.0, 0.0) > 1))
+    return int(np.sum(straggler_delays(num_clients, rng, config.fraction, 2.0, 0.0) > 1))
 
 
 def planned(rows: Sequence[Row]) -> list[Row]:
     """The rows of `plan`, one for each schedule over its seeds, and who is `pareto`.
 
     That is a row if no other of the same batch size is as good in epoch time and in max_deviation,
-    and better in one of them.
+    and better in one of them, rounding apart. A row with batches above its batch size is none.
     """
     found = summary(rows, SETTINGS, PLANNED)
-
-    def cost(row: Row) -> tuple[float, float]:
-        return row["epoch_time"], row["max_deviation"]
-
     for row in found:
-        others = [cost(other) for other in found if other["batch_size"] == row["batch_size"]]
-        time, deviation = cost(row)
-        row["pareto"] = not any(
-            other != (time, deviation) and other[0] <= time and other[1] <= deviation
-            for other in others
-        )
+        fair = [
+            other
+            for other in found
+            if other["batch_size"] == row["batch_size"] >= other["largest_batch"]
+        ]
+        row["pareto"] = row in fair and not any(_is_better(other, row) for other in fair)
     return found
 
 
+def _is_better(other: Row, row: Row) -> bool:
+    """Whether another row is as good in both, and better in one."""
+    costs = [(other[name], row[name]) for name in ("epoch_time", "max_deviation")]
+    as_good = all(theirs <= mine * (1 + 1e-9) for theirs, mine in costs)
+    return as_good and any(theirs < mine * (1 - 1e-9) for theirs, mine in costs)
+
+
 def recommended(rows: Sequence[Row], max_deviation: float | None = None) -> Row | None:
-    """Of the rows of `planned` the fastest whose largest deviation is allowed, or None.
+    """Of the rows of `planned` that are `pareto`, the fastest whose largest deviation is allowed.
 
     Args:
         rows: with one of UGS for each batch size.
         max_deviation: the largest Δ allowed; by default what an epoch of UGS with the same batch
             size exceeds with probability 0.05.
+
+    Returns:
+        The row, or None.
     """
     most = {row["batch_size"]: row["high_deviation"] for row in rows if row["sampler"] == "ugs"}
     if max_deviation is not None:
         most = dict.fromkeys(most, max_deviation)
-    allowed = [row for row in rows if row["max_deviation"] <= most[row["batch_size"]]]
+    allowed = [
+        row for row in rows if row["pareto"] and row["max_deviation"] <= most[row["batch_size"]]
+    ]
     return min(allowed, key=lambda row: row["epoch_time"], default=None)

@@ -1,6 +1,7 @@
 """Rows of results as they are printed."""
 
 from collections.abc import Sequence
+from math import floor, log10
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -89,8 +90,8 @@ def plan(row: Row) -> dict[str, str]:
         "last tenth": _fixed(row["tail_deviation"], DIGITS),
         "steps": _fixed(row["num_steps"], 0),
         "clients a step": _fixed(row["participants"], 1),
-        "epoch time": _mean_and_std(row, "epoch_time", 1, 0),
-        "least": _fixed(row["least_time"], 0),
+        "epoch time": _mean_and_std(row, "epoch_time", 1, _digits(row["epoch_time"])),
+        "least": _fixed(row["least_time"], _digits(row["least_time"])),
         "MB": _fixed(row["megabytes"], 1),
         "time saved": f"{100 * row['time_saved']:.0f} %",
         "accuracy %": _mean_and_std(row, "test_accuracy", 100, 1),
@@ -112,13 +113,26 @@ def recommendation(row: Row | None, max_deviation: float | None) -> str:
     limit = limit if max_deviation is None else f"{max_deviation:g}"
     if row is None:
         return f"No schedule's largest Δ is at most {limit}."
-    saved = 100 * row["time_saved"]
-    above = 100 * (row["epoch_time"] / row["least_time"] - 1)
+    time, least, saved = row["epoch_time"], row["least_time"], 100 * row["time_saved"]
+    more = f"{100 * (time / least - 1):.0f} % more than the least of any schedule" if least else ""
     return (
         f"The fastest whose largest Δ is at most {limit}: {schedule_name(row)} with "
-        f"B = {row['batch_size']}. Its epoch takes {row['epoch_time']:.0f}: {saved:.0f} % less "
-        f"than ugs with the same B, and {above:.0f} % more than the least of any schedule."
+        f"B = {row['batch_size']}. Its epoch takes {time:.{_digits(time)}f}: {saved:.0f} % less "
+        f"than ugs with the same B{more and ', and '}{more}."
     )
+
+
+def rounded_up(rows: Sequence[Row]) -> str:
+    """One sentence about the schedules of a plan whose batches are above their size, if any."""
+    names = {schedule_name(row) for row in rows if row["largest_batch"] > row["batch_size"]}
+    if not names:
+        return ""
+    return f"Steps of {' and '.join(sorted(names))} hold more than B samples; they are not marked."
+
+
+def _digits(number: float) -> int:
+    """How many decimals show two digits of a number, if it has no more before the point."""
+    return max(0, 1 - floor(log10(number))) if number > 0 else 0
 
 
 def _deviations(row: Row) -> dict[str, str]:

@@ -63,7 +63,7 @@ class Clients:
     def pooled(self) -> "Clients":
         """One client that holds everything, and is never waited for."""
         nothing, counts = np.zeros(1), self.class_counts.sum(axis=0, keepdims=True)
-        return Clients(counts, nothing, nothing, [0], self.classes, self.input_shape)
+        return Clients(counts, nothing, nothing, ["all"], self.classes, self.input_shape)
 
 
 def scenario(
@@ -75,7 +75,10 @@ def scenario(
     delays = straggler_delays(k, streams["delays"], config.fraction, config.slowdown, config.jitter)
     costs = config.sample_cost * delays
     shape = dataset.x_train.shape[1:]
-    clients = Clients(part.class_counts, delays, costs, range(k), range(m), shape)
+    names: Sequence[object] = range(k)
+    if config.partition == "owners" and dataset.owners is not None:
+        names = np.unique(dataset.owners).tolist()
+    clients = Clients(part.class_counts, delays, costs, names, range(m), shape)
     if config.sampler == "centralized":
         return Partition([np.arange(dataset.y_train.size)], dataset.y_train), clients.pooled()
     return part, clients

@@ -72,11 +72,18 @@ def read(path: Path, clients: Clients) -> dict[tuple[str, int], Schedule]:
             number = int(text) if text.isdecimal() and len(text) < 12 else text
             return check.integer(f"{column} {where}", number, 0, check.MOST_SAMPLES)
 
-        client = places[check.one_of(f"client {where}", line["client"], places)]
+        alone = line["sampler"] == "centralized"
+        whose = {"all": 0} if alone else places
+        client = whose[check.one_of(f"client {where}", line["client"], whose)]
         klass = line["class"] and groups[check.one_of(f"class {where}", line["class"], groups)]
         row = whole("step"), client, None if klass == "" else int(klass), whole("samples")
         asked.setdefault((line["sampler"], whole("epoch")), []).append(row)
-    return {key: _schedule(rows, len(places), len(groups)) for key, rows in asked.items()}
+    return {
+        (sampler, epoch): _schedule(
+            rows, 1 if sampler == "centralized" else len(places), len(groups)
+        )
+        for (sampler, epoch), rows in asked.items()
+    }
 
 
 def _schedule(rows: list[tuple[int, int, int | None, int]], k: int, m: int) -> Schedule:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from pslref.app import plots
+from pslref.app.clients import read
 from pslref.app.config import SAMPLERS
 from pslref.app.grids import Row, configs
 from pslref.app.plan import plan, planned, recommended
@@ -104,9 +105,9 @@ NUMBERS = (
 
 def a_row(**changed: object) -> Row:
     """One of a plan."""
-    settings = ("batch_size", "delta", "concentration", "slack", "assign", "test_accuracy")
+    settings = ("delta", "concentration", "slack", "assign", "test_accuracy")
     row = dict.fromkeys(settings) | dict.fromkeys(NUMBERS, 1.0) | {"sampler": "ugs", "seed": 0}
-    return row | changed
+    return row | {"batch_size": 64, "largest_batch": 1, "pareto": True} | changed
 
 
 def test_only_seeds_are_averaged() -> None:
@@ -163,3 +164,35 @@ def test_recommended_is_the_fastest_that_is_allowed() -> None:
     assert recommended(rows, 2.0) == fast_64
     assert recommended(rows, 0.1) is None
     assert recommended(rows, 0.0) is None
+
+
+def test_batches_that_are_rounded_above_their_size_are_never_the_best() -> None:
+    rows = [a_row(), a_row(sampler="fls", epoch_time=0.1, max_deviation=0.1, largest_batch=65)]
+    assert [row["pareto"] for row in planned(rows)] == [True, False]
+    assert recommended(planned(rows))["sampler"] == "ugs"
+
+
+def test_of_two_that_are_as_fast_the_one_of_less_deviation_is_recommended() -> None:
+    """Also where their times differ by rounding."""
+    fast = a_row(sampler="lds", epoch_time=0.5, max_deviation=0.9, delta=1.0)
+    even = a_row(sampler="stratified", epoch_time=0.5 * (1 + 1e-15), max_deviation=0.3)
+    found = planned([a_row(high_deviation=1.0), fast, even])
+    assert recommended(found)["sampler"] == "stratified"
+    assert [row["pareto"] for row in found] == [False, False, True]
+
+
+def test_where_nobody_is_ever_waited_for_nothing_is_saved(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("client,delay,cat,dog\na,0,10,20\nb,0,5,5\n")
+    table = read(tmp_path / "t.csv")
+    rows = plan(configs(PLAN | {"batch_size": 4}), table)
+    assert {(row["epoch_time"], row["least_time"], row["time_saved"]) for row in rows} == {
+        (0, 0, 0)
+    }
+
+
+def test_a_table_has_no_samples_to_train_with_and_centralized_no_time(pslref, tmp_path) -> None:
+    (tmp_path / "t.csv").write_text("cat,dog\n10,20\n5,5\n")
+    given = ["plan", "--table", str(tmp_path / "t.csv"), "--batch-size", "4"]
+    for wrong in (["--accuracy"], ["--sampler", "lds,centralized"], ["--input-shape", "0,28"]):
+        code, out, err = pslref(*given, *wrong)
+        assert (code, out, err.count("\n")) == (2, "", 1)

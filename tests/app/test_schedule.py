@@ -28,14 +28,16 @@ def test_it_is_the_schedule_of_every_epoch(tmp_path: Path, sampler: str) -> None
         asked = np.zeros_like(drawn.demands())
         for row in rows:
             if row["epoch"] == epoch:
-                asked[row["step"], row["client"], row["class"] or 0] += row["samples"]
+                client = 0 if sampler == "centralized" else row["client"]
+                asked[row["step"], client, row["class"] or 0] += row["samples"]
                 assert (row["class"] is None) == (drawn.local_class_counts is None)
         assert (asked == drawn.demands()).all()
         again = schedule.read(tmp_path / "schedule.csv", known)[sampler, epoch]
         assert (again.batch_sizes == drawn.batch_sizes).all()
         assert np.array_equal(again.demands(), drawn.demands())
-        logged = read_schedules(tmp_path / "schedule.csv", len(known.delays))[epoch]
-        assert (logged == drawn.batch_sizes).all()
+        if sampler != "centralized":  # whose one client has a name
+            logged = read_schedules(tmp_path / "schedule.csv", len(known.delays))[epoch]
+            assert (logged == drawn.batch_sizes).all()
 
 
 @pytest.mark.parametrize(
