@@ -155,7 +155,7 @@ def test_every_partition_deals_every_sample_once(name: str, rng: np.random.Gener
         ("extended:2:3:4", "must be extended:C:ALPHA"),
         ("extended:2.5:3", "must be extended:C:ALPHA"),
         ("iid:3", "must be iid"),
-        ("dirichlet:0", "alpha = 0.0: must be"),
+        ("dirichlet:0", "partition = 'dirichlet:0': alpha = 0.0: must be"),
         ("dirichlet:nan", "alpha = nan: must be"),
         ("shards:0", "shards_per_client = 0: must be"),
         ("extended:0:1", "classes_per_client = 0: must be"),

@@ -19,6 +19,9 @@ from pslref.app.scenario import Clients, dataset_of, made_by, random_streams, sc
 
 MOST_BYTES = 2**28  # of the file
 MOST_TIME = 1e9
+# Options that change nothing where nothing is trained, and where no network is known.
+TRAINED = ("learning_rate", "momentum", "weight_decay", "execution")
+NETWORK = ("model", "hidden", "cut")
 OPTIONAL = ("client", "delay", "sample_cost")
 
 
@@ -43,9 +46,11 @@ def of_table(
         if shape is not None:
             raise check.wrong("input_shape", input_shape, "must not be given without table")
         return None
-    for name in DRAWN:
+    unheeded = (*DRAWN, *TRAINED, *(NETWORK if shape is None else ()))
+    for name in unheeded:
         if name in given:
-            allowed = f"must not be given beside table = {str(path)!r}, which says it"
+            says = "which says it" if name in DRAWN else "where it changes nothing"
+            allowed = f"must not be given beside table = {str(path)!r}, {says}"
             raise check.wrong(name, given[name], allowed)
     return read(path, shape)
 

@@ -88,6 +88,17 @@ def partition_of(
     config: Config, y: IntArray, rng: np.random.Generator, owners: Array | None = None
 ) -> Partition:
     """Who holds which samples: mild is extended:5:3, severe extended:2:3. [paper]"""
+    try:
+        return _partition(config, y, rng, owners)
+    except ValueError as error:
+        if ":" not in config.partition:
+            raise
+        raise ValueError(f"partition = {config.partition!r}: {error}") from None
+
+
+def _partition(
+    config: Config, y: IntArray, rng: np.random.Generator, owners: Array | None
+) -> Partition:
     name, k = config.partition, config.clients
     kind, *numbers = PRESETS.get(name, name).split(":")
     if kind == "iid":

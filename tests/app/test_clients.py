@@ -186,6 +186,19 @@ def test_what_a_table_says_is_no_option_beside_it(pslref, tmp_path: Path, name: 
         assert "must not be given beside table" in err
 
 
+@pytest.mark.parametrize("option", ["--learning-rate=1", "--model=cnn", "--hidden=9", "--cut=2"])
+def test_options_that_change_nothing_are_refused_beside_a_table(
+    pslref, tmp_path: Path, option: str
+) -> None:
+    (tmp_path / "t.csv").write_text(GOOD)
+    command = ["plan", "--table", str(tmp_path / "t.csv"), "--batch-size", "4", "--seeds", "1"]
+    code, _, err = pslref(*command, option)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "where it changes nothing" in err
+    shaped = [*command, "--input-shape", "8,8,1", option]
+    assert pslref(*shaped)[0] == (2 if "rate" in option else 0)
+
+
 def test_twenty_thousand_clients_of_a_hundred_classes_are_read(tmp_path: Path) -> None:
     rows = "\n".join(",".join(map(str, range(k % 7, k % 7 + 100))) for k in range(20_000))
     header = ",".join(f"c{m}" for m in range(100))
