@@ -24,7 +24,6 @@ from pslref.app.options import (
 )
 
 app = typer.Typer()
-PLANNED = ("sampler", "batch_size", "delta", "concentration", "slack", "assign")
 TableFile = Annotated[
     PathOption | None,
     option(
@@ -92,7 +91,7 @@ def deviation(
     *SCHEDULE,
     *MODEL,
     "seeds",
-    several=PLANNED,
+    several=grids.SETTINGS,
     sampler=SAMPLERS[1:],
     delta=(0.0, 0.5, 1.0, 2.0),
 )

@@ -26,6 +26,9 @@ DRAWN = (
     *("fraction", "slowdown", "jitter", "sample_cost"),
 )
 
+# What a plan compares.
+SETTINGS = ("sampler", "batch_size", "delta", "concentration", "slack", "assign")
+
 # Fields that a run does not heed. Runs that differ in nothing else are one run.
 LDS, TARGETS = ("delta", "concentration"), ("slack", "assign")
 CLIENTS = (

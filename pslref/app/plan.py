@@ -9,7 +9,7 @@ from pslref import check, files, theory
 from pslref.app.clients import Table, described_with, planned_for
 from pslref.app.config import Config
 from pslref.app.deviation import OUTSIDE, SIMULATIONS, shape, simulate, steps_of
-from pslref.app.grids import Row, labels
+from pslref.app.grids import SETTINGS, Row, labels
 from pslref.app.runs import run
 from pslref.app.scenario import (
     Clients,
@@ -25,7 +25,6 @@ from pslref.sampling.walks import demanded
 from pslref.split import epoch_time, straggler_delays, traffic
 
 FEW_SIMULATIONS = 20  # where a mean is all that is asked
-SETTINGS = ("sampler", "batch_size", "delta", "concentration", "slack", "assign")
 PLANNED = (
     *("num_steps", "epoch_time", "least_time", "time_saved", "participants"),
     *("mean_deviation", "max_deviation", "tail_deviation", "high_deviation", "largest_batch"),

@@ -66,24 +66,27 @@ def read(path: Path, clients: Clients) -> dict[tuple[str, int], Schedule]:
     asked: dict[tuple[str, int], list[tuple[int, int, int | None, int]]] = {}
     for line in lines:
         where = f"in line {lines.line_num} of {path}"
-
-        def whole(column: str, line: dict[str, str] = line, where: str = where) -> int:
-            text = line[column]
-            number = int(text) if text.isdecimal() and len(text) < 12 else text
-            return check.integer(f"{column} {where}", number, 0, check.MOST_SAMPLES)
-
         alone = line["sampler"] == "centralized"
         whose = {"all": 0} if alone else places
         client = whose[check.one_of(f"client {where}", line["client"], whose)]
-        klass = line["class"] and groups[check.one_of(f"class {where}", line["class"], groups)]
-        row = whole("step"), client, None if klass == "" else int(klass), whole("samples")
-        asked.setdefault((line["sampler"], whole("epoch")), []).append(row)
+        klass = None
+        if line["class"]:
+            klass = groups[check.one_of(f"class {where}", line["class"], groups)]
+        epoch, step, samples = (
+            _count(f"{name} {where}", line[name]) for name in ("epoch", "step", "samples")
+        )
+        asked.setdefault((line["sampler"], epoch), []).append((step, client, klass, samples))
     return {
         (sampler, epoch): _schedule(
             rows, 1 if sampler == "centralized" else len(places), len(groups)
         )
         for (sampler, epoch), rows in asked.items()
     }
+
+
+def _count(what: str, text: str) -> int:
+    number = int(text) if text.isdecimal() and len(text) < 12 else text
+    return check.integer(what, number, 0, check.MOST_SAMPLES)
 
 
 def _schedule(rows: list[tuple[int, int, int | None, int]], k: int, m: int) -> Schedule:

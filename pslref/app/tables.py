@@ -55,14 +55,6 @@ class Results:
             getattr(self, name).extend(label | row for row in getattr(other, name))
 
 
-def grouped(rows: Iterable[Row], names: Iterable[str]) -> list[list[Row]]:
-    """The rows that agree in these columns together, in the order of their first."""
-    groups: dict[tuple[object, ...], list[Row]] = {}
-    for row in rows:
-        groups.setdefault(tuple(row.get(name) for name in names), []).append(row)
-    return list(groups.values())
-
-
 def summary(
     rows: Sequence[Row], names: Sequence[str], means: Sequence[str], largest: Sequence[str] = ()
 ) -> list[Row]:
