@@ -27,25 +27,25 @@ class Csv(NamedTuple):
     lines: list[int]
     columns: dict[str, list[str]]
 
-    def numbers(self, name: str, kind: type[Number], most: float) -> list[Number]:
-        """A column of whole or of real numbers, from 0 to `most`."""
+    def numbers(self, name: str, kind: type[Number], low: float, high: float) -> list[Number]:
+        """A column of whole or of real numbers in low..high (both included)."""
         cells = self.columns[name]
         with suppress(ValueError):  # all at once, since there may be millions
             found = [kind(cell) for cell in cells]
-            if all(0 <= number <= most for number in found):
+            if all(low <= number <= high for number in found):
                 return found
         return [
-            self._number(f"{name} in line {line} of {self.path}", cell, kind, most)
+            self._number(f"{name} in line {line} of {self.path}", cell, kind, low, high)
             for line, cell in zip(self.lines, cells, strict=True)
         ]
 
-    def _number(self, what: str, cell: str, kind: type[Number], most: float) -> Any:
+    def _number(self, what: str, cell: str, kind: type[Number], low: float, high: float) -> Any:
         number: object = cell
         with suppress(ValueError):
             number = kind(cell)
         if kind is int:
-            return check.integer(what, number, 0, int(most))
-        return check.real(what, number, 0, most)
+            return check.integer(what, number, int(low), int(high))
+        return check.real(what, number, low, high)
 
 
 def read(name: str, path: Path, most: int) -> Csv:

@@ -72,11 +72,11 @@ def read(path: Path, input_shape: tuple[int, ...] | None = None) -> Table:
     if not classes:
         allowed = "must have a column for at least one class"
         raise check.wrong(f"header of {path}", ",".join(table.columns), allowed)
-    counts = np.array([table.numbers(name, int, check.MOST_SAMPLES) for name in classes]).T
+    counts = np.array([table.numbers(name, int, 0, check.MOST_SAMPLES) for name in classes]).T
     names = table.columns.get("client", [*map(str, range(len(counts)))])
     check.each_once(f"client in {path}", names)
     delays, costs = (
-        np.array(table.numbers(name, float, MOST_TIME), np.float64)
+        np.array(table.numbers(name, float, 0, MOST_TIME), np.float64)
         if name in table.columns
         else np.full(len(counts), default)
         for name, default in (("delay", 1.0), ("sample_cost", 0.0))

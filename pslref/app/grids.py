@@ -21,28 +21,16 @@ ONCE = ("data_dir", "seeds", "seed")  # one value in a grid
 DEFAULTS: Row = {each.name: each.default for each in fields(Config)} | {"seeds": SEEDS}
 
 # Who holds which samples, and who is slow.
-DRAWN = (
-    *("dataset", "data_dir", "files", "partition", "least", "clients"),
-    *("fraction", "slowdown", "jitter", "sample_cost"),
-)
+CLIENTS = ("partition", "least", "clients", "fraction", "slowdown", "jitter", "sample_cost")
+DRAWN = ("dataset", "data_dir", "files", *CLIENTS)
 
 # What a plan compares.
-SETTINGS = ("sampler", "batch_size", "delta", "concentration", "slack", "assign")
+LDS, TARGETS = ("delta", "concentration"), ("slack", "assign")
+SETTINGS = ("sampler", "batch_size", *LDS, *TARGETS)
 
 # Fields that a run does not heed. Runs that differ in nothing else are one run.
-LDS, TARGETS = ("delta", "concentration"), ("slack", "assign")
-CLIENTS = (
-    "partition",
-    "least",
-    "clients",
-    "fraction",
-    "slowdown",
-    "jitter",
-    "sample_cost",
-    "faults",
-)
 UNHEEDED = {
-    "centralized": (*CLIENTS, *LDS, *TARGETS),
+    "centralized": (*CLIENTS, "faults", *LDS, *TARGETS),
     "fls": ("remainder", *LDS, *TARGETS),
     "fpls": ("remainder", *LDS, *TARGETS),
     "ugs": (*LDS, *TARGETS),
