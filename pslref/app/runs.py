@@ -8,7 +8,7 @@ import numpy as np
 
 from pslref import sampling, split
 from pslref.app.config import Config
-from pslref.app.scenario import draw_schedule, network, random_streams, scenario
+from pslref.app.scenario import FIXED, draw_schedule, network, random_streams, scenario
 from pslref.app.tables import Results
 from pslref.check import Array, IntArray
 from pslref.data import Dataset
@@ -25,7 +25,6 @@ from pslref.split import (
 )
 from pslref.split.epoch import COUNTED
 
-FIXED = ("fls", "fpls")  # whose local batches stay as they are when clients are lost
 EPOCH = [
     *(("num_committed", np.int64), ("num_aborted", np.int64), ("num_unused", np.int64)),
     *(("test_accuracy", np.float64), ("time", np.float64)),
