@@ -35,7 +35,7 @@ def replacing(path: Path) -> Iterator[Path]:
     When the block ends, the new content is on the disk under its name, or the old one is. Where
     the system cannot promise the disk, a warning says so.
     """
-    make_folder(path.parent)
+    path.parent.mkdir(parents=True, exist_ok=True)
     _clear(path.parent)
     with ExitStack() as stack:
         try:
@@ -47,12 +47,6 @@ def replacing(path: Path) -> Iterator[Path]:
         except OSError as error:
             error.filename = str(path)  # not the temporary one; and a write that fails names none
             raise
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder and all above it, of which there may be more than Python can recurse."""
-    for level in reversed((folder, *folder.parents)):
-        level.mkdir(exist_ok=True)
 
 
 @cache  # once, since the folder of a sweep has as many files as the sweep has runs
@@ -160,7 +154,7 @@ def held(folder: Path | None, name: str) -> Iterator[None]:
     if folder is None:
         yield
         return
-    make_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder, os.O_RDONLY) as alone:
         if alone is False:
             raise check.wrong(name, str(folder), "must be a folder that no other run uses")

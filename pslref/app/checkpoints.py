@@ -33,9 +33,6 @@ def check_config(path: Path, config: Config) -> None:
 
     To go on, what made it must be the same, and every field; but `data_dir` may differ and `epochs`
     may be raised, unless clients are lost: when, depends on them.
-
-    Raises:
-        ValueError: naming the file and what is wrong with it, or what differs.
     """
     with _opened(path) as arrays:
         header = json.loads(arrays["header"].tobytes())

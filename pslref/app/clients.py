@@ -62,10 +62,6 @@ def read(path: Path, input_shape: tuple[int, ...] | None = None) -> Table:
     Args:
         path: the file.
         input_shape: of the samples, for which a table has no room.
-
-    Raises:
-        ValueError: naming the row and the column of what is missing, twice there, or no such
-            number.
     """
     table = csvfiles.read("table", path, MOST_BYTES)
     classes = [name for name in table.columns if name not in OPTIONAL]

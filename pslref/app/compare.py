@@ -45,7 +45,6 @@ def compare(
         after_epoch: called after every epoch of every run, for a progress bar.
 
     Raises:
-        ValueError: for a config that cannot be run.
         Diverged: if a loss stops being finite; the runs before it are written.
     """
     if others := set(varying(configs)) - {"faults"}:

@@ -58,11 +58,8 @@ def configs(given: Mapping[str, Any]) -> list[Config]:
             from `seed` on; these and data_dir have one value.
 
     Returns:
-        A config for each combination, the seeds varying fastest. A field that its run does not heed
-        has its default.
-
-    Raises:
-        ValueError: for an unknown field, a value that cannot be run, or more than 10,000 runs.
+        A config for each combination, the seeds varying fastest; 10,000 at most. A field that its
+        run does not heed has its default.
     """
     for name in given:
         check.one_of("field of the grid", name, DEFAULTS)
