@@ -4,7 +4,6 @@ import os
 import statistics
 import subprocess
 import sys
-import tracemalloc
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,10 +20,6 @@ from tests.app.conftest import ANOTHER, GRID, contents
 from tests.drawn import drawn, table
 
 FEW = GRID | {"epochs": 1}
-
-
-def one_thread() -> Executor:
-    return ThreadPoolExecutor(1)
 
 
 class Counted(ThreadPoolExecutor):
@@ -174,38 +169,6 @@ def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
     os.mkfifo(path)
     with pytest.raises(ValueError, match=rf"run = '.*{path.name}': must be a file that can be rea"):
         made(FEW, tmp_path)
-
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path, dict]:
-    out = tmp_path_factory.mktemp("kept")
-    (config,) = configs(FEW | {"sampler": "ugs", "clients": 5, "partition": "iid"})
-    sweep.sweep([config], out, one_thread)
-    path = next(out.glob("runs/*.json"))
-    return config, path, json.loads(path.read_text())
-
-
-@pytest.mark.parametrize("size", [60_000_000, 2**36])
-def test_a_file_larger_than_a_run_can_write_is_not_read(
-    kept: tuple[Config, Path, dict], tmp_path: Path, size: int
-) -> None:
-    """60 MB may become 1.6 GB of empty lists."""
-    path = tmp_path / "large.json"
-    path.touch()
-    os.truncate(path, size)
-    tracemalloc.start()
-    with pytest.raises(ValueError, match=r"must be a file of at most \d{8} bytes$"):
-        sweep._kept(kept[0], path)
-    assert tracemalloc.get_traced_memory()[1] < 2**20
-    tracemalloc.stop()
-
-
-def test_a_row_takes_less_than_is_allowed_for_it() -> None:
-    """The longest there is: no name, no float and no seed has more letters."""
-    row = {"sampler": "centralized", "seed": 2**63, "epoch": 999_999}
-    row |= {"loss": -1.2345678901234567e-300, "test_accuracy": -1.2345678901234567e-300}
-    text = json.dumps({"epochs": [row] * 100}, indent=2)
-    assert len(text) < 100 * sweep.MOST_BYTES[1]
 
 
 def test_a_run_of_another_version_is_not_mixed_in(
