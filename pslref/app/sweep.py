@@ -12,15 +12,13 @@ import numpy as np
 
 from pslref import check, data, files, versions
 from pslref.app import workers
-from pslref.app.compare import LARGEST, MEANS
 from pslref.app.config import Config
 from pslref.app.grids import Row, described, labels, varying
 from pslref.app.runs import run
 from pslref.app.scenario import made_by
-from pslref.app.tables import TABLES, summary
+from pslref.app.tables import EPOCH, LARGEST, MEANS, RUN, summary
 from pslref.data import Dataset
 
-RESULTS, EPOCH = TABLES["runs"], TABLES["epochs"]
 MOST_BYTES = 2**28  # of a run's file: a million epochs
 
 
@@ -72,7 +70,7 @@ def sweep(
     rows, epochs = [], []
     for config in configs:
         label, outcome = labels(config), outcomes[config]
-        found = {name: outcome["row"].get(name) for name in RESULTS}
+        found = {name: outcome["row"].get(name) for name in RUN}
         rows.append(label | found | {"error": outcome.get("error")})
         epochs += [label | {name: epoch[name] for name in EPOCH} for epoch in outcome["epochs"]]
     files.write_json(out / "config.json", described(configs) | {"made_by": made_by(configs[0])})

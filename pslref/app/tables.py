@@ -1,4 +1,4 @@
-"""The tables of results: what stands in them, what cannot, and their means over the seeds."""
+"""The tables of results: what stands in them, and their means over the seeds."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,15 +10,15 @@ from pslref import files
 from pslref.app.grids import Row
 from pslref.check import FloatArray
 
-TABLES = {  # the columns of each, after those that say which run it is
-    "runs": (
-        *("test_accuracy", "mean_deviation", "max_deviation", "num_steps", "simulated_time"),
-        *("megabytes", "megabytes_up", "megabytes_down", "participants", "empty_clients"),
-        *("test_images", "unreachable", "aborted"),
-    ),
-    "epochs": ("epoch", "loss", "test_accuracy", "time_so_far", "megabytes_so_far"),
-    "steps": ("step", "loss", "deviation"),
-}
+# The columns after those that say which run it is; of a run's, what a summary takes over the seeds.
+RUN = (
+    *("test_accuracy", "mean_deviation", "max_deviation", "num_steps", "simulated_time"),
+    *("megabytes", "megabytes_up", "megabytes_down", "participants", "empty_clients"),
+    *("test_images", "unreachable", "aborted"),
+)
+LARGEST = ("max_deviation", "empty_clients")
+MEANS = tuple(name for name in RUN if name not in (*LARGEST, "test_images", "aborted"))
+EPOCH = ("epoch", "loss", "test_accuracy", "time_so_far", "megabytes_so_far")
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Results:
 
     def add(self, label: Row, other: "Results") -> None:
         """Append another's rows, each with what says which run it is of."""
-        for name in TABLES:
+        for name in ("runs", "epochs", "steps"):
             getattr(self, name).extend(label | row for row in getattr(other, name))
 
 
