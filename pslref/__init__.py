@@ -9,27 +9,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pslref import (
-        app,
-        data,
-        nn,
-        oracle,
-        partition,
-        sampling,
-        split,
-        theory,
-    )
+    from pslref import app, data, nn, oracle, partition, sampling, split, theory
 
-__all__ = [
-    "app",
-    "data",
-    "nn",
-    "oracle",
-    "partition",
-    "sampling",
-    "split",
-    "theory",
-]
+__all__ = ["app", "data", "nn", "oracle", "partition", "sampling", "split", "theory"]
 __version__ = "0.1.0"
 
 

@@ -5,7 +5,7 @@ Every room may call these; each raises `ValueError` with a sentence that stands 
 
 import operator
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from numbers import Real
@@ -121,6 +121,15 @@ def sequence(name: str, value: object) -> None:
     """Refuse a `value` that has no length, and text."""
     if isinstance(value, str | bytes) or not hasattr(value, "__len__"):
         raise wrong(name, value, "must be a sequence, such as a list")
+
+
+def each_once(what: str, names: Sequence[str]) -> None:
+    """Refuse a name that is empty, or there twice."""
+    seen: set[str] = set()
+    for name in names:
+        if not name or name in seen:
+            raise wrong(what, name, "must have a name, and each another")
+        seen.add(name)
 
 
 def same(what: str, found: object, wanted: Mapping[str, object], allowed: str) -> None:

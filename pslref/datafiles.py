@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-import zlib
 from functools import lru_cache
 from importlib import resources
 from math import prod
@@ -70,7 +69,7 @@ def _fashion_mnist(data_dir: Path, published: bool) -> Raw:
     for path, (shape, _) in zip(paths, FASHION_FILES.values(), strict=True):
         # An IDX file opens with 00 00, 08 for bytes, its dimensions, then each one's length.
         header = np.array([0x800 + len(shape), *shape], ">u4").tobytes()
-        data = _read(path, len(header) + prod(shape), published, header)
+        data = _read("fashion-mnist", path, len(header) + prod(shape), published, header)
         arrays.append(np.frombuffer(data, np.uint8, offset=len(header)).reshape(shape))
     x_train, y_train, x_test, y_test = arrays
     x_train, x_test = x_train[..., np.newaxis], x_test[..., np.newaxis]
@@ -82,7 +81,7 @@ def _cifar10(data_dir: Path, published: bool) -> Raw:
     for file in CIFAR_FILES:
         path = data_dir / CIFAR_FOLDER / file
         # A record is a label, then a red, a green and a blue plane, each row by row.
-        data = _read(path, CIFAR_IMAGES * 3073, published)
+        data = _read("cifar10", path, CIFAR_IMAGES * 3073, published)
         records = np.frombuffer(data, np.uint8).reshape(-1, 3073)
         labels.append(_labels(path, records[:, 0]))
         images.append(records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
@@ -95,29 +94,24 @@ def _labels(path: Path, labels: Array) -> IntArray:
     return labels.astype(np.int64)
 
 
-def _read(path: Path, size: int, published: bool, header: bytes = b"") -> bytes:
+def _read(name: str, path: Path, size: int, published: bool, header: bytes = b"") -> bytes:
     """The `size` bytes of a file, unpacked if it is gzipped; never reads more than one more."""
-    try:
-        with files.open_regular(path) as file:
-            if path.stat().st_size > 1.001 * size + 1000:  # gzip would skip any zeros at the end
-                raise ValueError(f"{path} holds more than {size} bytes: must hold {size}")
-            stream = gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file
-            data = stream.read(size + 1)
-    except FileNotFoundError:
-        raise
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+    if not path.exists():
         raise ValueError(
-            f"{path} is no whole gzip file: must unpack to {size} bytes, but of its "
-            f"{path.stat().st_size} bytes on disk gzip says: {error}"
-        ) from None
-    except OSError as error:
-        raise ValueError(f"{path}: must be a file that can be read: {error.strerror}") from None
-    if not data.startswith(header):
-        opening = data[: len(header)].hex(" ", 4) or "nothing"
-        raise ValueError(f"{path} opens with {opening}: must open with {header.hex(' ', 4)}")
-    if len(data) != size:
-        found = f"more than {size}" if len(data) > size else f"{len(data)}"
-        raise ValueError(f"{path} holds {found} bytes: must hold {size}")
+            f"{name} needs the file {path.name}, which is not in {path.parent.absolute()}: "
+            f"`pslref data get {name} --data-dir {path.parents[1]}` downloads it"
+        )
+    packed = path.suffix == ".gz"
+    allowed = f"must be a {'gzip ' * packed}file of {size} bytes{' when unpacked' * packed}"
+    with files.reading("file", path, allowed) as file:
+        if path.stat().st_size > 1.001 * size + 1000:  # gzip would skip any zeros at the end
+            raise ValueError(f"it holds more than {size}")
+        data = (gzip.GzipFile(fileobj=file) if packed else file).read(size + 1)
+        if not data.startswith(header):
+            opening = data[: len(header)].hex(" ", 4) or "nothing"
+            raise ValueError(f"it opens with {opening}, not with {header.hex(' ', 4)}")
+        if len(data) != size:
+            raise ValueError(f"it holds {f'more than {size}' if len(data) > size else len(data)}")
     digest = hashlib.sha256(data).hexdigest()
     if published and digest != SHA256[path.stem]:
         raise ValueError(
@@ -132,30 +126,18 @@ READERS = {"digits": _digits, "fashion-mnist": _fashion_mnist, "cifar10": _cifar
 
 def read(name: str, data_dir: str | Path, published: bool) -> Raw:
     """The images of one of the READERS as they are in its files; `published`: no others."""
-    try:
-        return READERS[name](Path(data_dir), published)
-    except FileNotFoundError as error:
-        path = Path(error.filename)
-        raise ValueError(
-            f"{name} needs the file {path.name}, which is not in {path.parent.absolute()}: "
-            f"`pslref data get {name} --data-dir {data_dir}` downloads it"
-        ) from None
+    return READERS[name](Path(data_dir), published)
 
 
 def read_own(name: str) -> Raw:
     """The samples of somebody's own .npz file."""
     path = Path(name)
-    try:
-        with files.open_regular(path) as file:
-            if not is_zipfile(file):
-                raise ValueError("it is no zip archive")
-            file.seek(0)
-            arrays = np.load(file, allow_pickle=False)
-            found = {name: arrays[name] for name in (*OWN, OWNERS) if name in arrays.files}
-    except Exception as error:  # a strange file makes zipfile and numpy raise many kinds
-        reason = getattr(error, "strerror", None) or check.one_line(str(error))
-        allowed = f"must be an .npz file of arrays: {reason}"
-        raise check.wrong("dataset", str(path), allowed) from None
+    with files.reading("dataset", path, "must be an .npz file of arrays") as file:
+        if not is_zipfile(file):
+            raise ValueError("it is no zip archive")
+        file.seek(0)
+        arrays = np.load(file, allow_pickle=False)
+        found = {name: arrays[name] for name in (*OWN, OWNERS) if name in arrays.files}
     for name in OWN:
         if name not in found:
             raise check.wrong("dataset", str(path), f"must have {', '.join(OWN)}, but lacks {name}")
@@ -201,21 +183,15 @@ def standardized(x_train: Array, x_test: Array, dtype: DTypeLike) -> list[Array]
 
 def digest(path: Path) -> str:
     """The sha256 of a file, which is read again only if it has changed."""
-    try:
+    with files.reading("dataset", path):
         found = path.stat()
         return _digest(path, found.st_size, found.st_mtime_ns)
-    except OSError as error:
-        allowed = f"must be a file that can be read: {error.strerror}"
-        raise check.wrong("dataset", str(path), allowed) from None
 
 
 @lru_cache
 def _digest(path: Path, size: int, changed: int) -> str:
-    with files.open_regular(path) as file:
-        content = hashlib.sha256()
-        while part := file.read(2**20):
-            content.update(part)
-        return content.hexdigest()
+    with path.open("rb") as file:
+        return files.digest(file)
 
 
 def download(name: str, data_dir: str | Path = "data") -> list[Path]:

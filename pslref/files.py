@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import hashlib
 import json
 import os
 import secrets
@@ -22,6 +23,8 @@ from pslref import check
 
 TEMPORARY = ".pslref-"  # what the names of files begin with that are being written
 DISK_FAILS = (errno.EIO, errno.ENOSPC, errno.EDQUOT)  # all else means: cannot be synced
+AT_ONCE = 2**20  # bytes
+SEAL = 64  # letters of a sha256
 FIGURES = ("png", "pdf", "svg")  # as what a picture can be written
 
 
@@ -32,7 +35,7 @@ def replacing(path: Path) -> Iterator[Path]:
     When the block ends, the new content is on the disk under its name, or the old one is. Where
     the system cannot promise the disk, a warning says so.
     """
-    make_folder(path.parent)
+    path.parent.mkdir(parents=True, exist_ok=True)
     _clear(path.parent)
     with ExitStack() as stack:
         try:
@@ -44,12 +47,6 @@ def replacing(path: Path) -> Iterator[Path]:
         except OSError as error:
             error.filename = str(path)  # not the temporary one; and a write that fails names none
             raise
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder and all above it, of which there may be more than Python can recurse."""
-    for level in reversed((folder, *folder.parents)):
-        level.mkdir(exist_ok=True)
 
 
 @cache  # once, since the folder of a sweep has as many files as the sweep has runs
@@ -157,7 +154,7 @@ def held(folder: Path | None, name: str) -> Iterator[None]:
     if folder is None:
         yield
         return
-    make_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder, os.O_RDONLY) as alone:
         if alone is False:
             raise check.wrong(name, str(folder), "must be a folder that no other run uses")
@@ -168,27 +165,50 @@ def held(folder: Path | None, name: str) -> Iterator[None]:
         yield
 
 
-def open_regular(path: Path) -> BinaryIO:
-    """Open a file to read its bytes; a pipe or a device might never come to an end."""
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
-    return path.open("rb")
+@contextmanager
+def reading(
+    name: str, path: Path, allowed: str = "must be a file that can be read"
+) -> Iterator[BinaryIO]:
+    """Open the file that the argument `name` gives; whatever fails in the block is one sentence.
+
+    It must be a regular file: a pipe or a device might never come to an end.
+    """
+    check.kind(name, path, Path)
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ValueError("it is not a regular file")
+        with path.open("rb") as file:
+            yield file
+    except Exception as error:  # a strange file makes zipfile, numpy and json raise many kinds
+        reason = getattr(error, "strerror", None) or check.one_line(str(error))
+        raise check.wrong(name, str(path), f"{allowed}: {reason}") from None
 
 
 def content(name: str, path: Path, most: int) -> bytes:
     """The bytes of the file that the argument `name` gives, of which there are at most `most`."""
-    check.kind(name, path, Path)
-    try:
-        with open_regular(path) as file:
-            too_large = os.fstat(file.fileno()).st_size > most  # then not a byte is read
-            data = b"" if too_large else file.read(most + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", error)
-        allowed = f"must be a file that can be read: {reason}"
-        raise check.wrong(name, str(path), allowed) from None
+    with reading(name, path) as file:
+        too_large = os.fstat(file.fileno()).st_size > most  # then not a byte is read
+        data = b"" if too_large else file.read(most + 1)
     if too_large or len(data) > most:
         raise check.wrong(name, str(path), f"must be a file of at most {most} bytes")
     return data
+
+
+def digest(file: BinaryIO, less: int = 0) -> str:
+    """The sha256 of an open file from its beginning, less its last bytes."""
+    found, left = hashlib.sha256(), os.fstat(file.fileno()).st_size - less
+    while part := file.read(min(AT_ONCE, max(left, 0))):
+        found.update(part)
+        left -= len(part)
+    return found.hexdigest()
+
+
+def check_seal(file: BinaryIO) -> None:
+    """Refuse an open file that does not end in the sha256 of all before it; then rewind it."""
+    expected = digest(file, less=SEAL).encode()
+    if file.read() != expected:
+        raise ValueError("it is not as it was written")
+    file.seek(0)
 
 
 def write_json(path: Path, value: object) -> None:
@@ -197,15 +217,21 @@ def write_json(path: Path, value: object) -> None:
         temporary.write_bytes((json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
-def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], sealed: bool = False) -> None:
     """Write named arrays as `numpy.savez` does; the same arrays give the same bytes.
 
-    The first releases of NumPy 2 leave the archive open when the disk is full, and Python remarks.
+    A sealed file ends in the sha256 of all before it (`check_seal`), which no reader of archives
+    minds. The first releases of NumPy 2 leave the archive open when the disk is full, and Python
+    remarks.
     """
-    with replacing(path) as temporary, ZipFile(temporary, "w") as archive:
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, np.asanyarray(array))
+    with replacing(path) as temporary:
+        with ZipFile(temporary, "w") as archive:
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, np.asanyarray(array))
+        if sealed:
+            with temporary.open("rb+") as file:
+                file.write(digest(file).encode())
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -153,25 +153,29 @@ IMAGES, LABELS, BATCH = (
     "data_batch_3.bin",
 )
 DAMAGES: list[tuple[str, Callable[[Path], bytes], str]] = [
-    (IMAGES, lambda p: packed(p)[:-1000], "no whole gzip file: must unpack to 23536 bytes"),
-    (IMAGES, lambda p: packed(p)[:5], "no whole gzip file"),
-    (IMAGES, lambda p: packed(p)[:-8] + bytes(8), "no whole gzip file"),  # its checksum
-    (IMAGES, lambda p: packed(p) + b"?", "no whole gzip file"),
+    (IMAGES, lambda p: packed(p)[:-1000], "must be a gzip file of 23536 bytes when unpacked: "),
+    (IMAGES, lambda p: packed(p)[:5], "must be a gzip file of "),
+    (IMAGES, lambda p: packed(p)[:-8] + bytes(8), "must be a gzip file of "),  # its checksum
+    (IMAGES, lambda p: packed(p) + b"?", "must be a gzip file of "),
     (IMAGES, payload, r"Not a gzipped file (b'\x00\x00')"),
-    (IMAGES, lambda p: b"", "opens with nothing: must open with 00000803"),
-    (IMAGES, lambda p: gzip.compress(payload(p)[:-1]), "holds 23535 bytes: must hold 23536"),
-    (IMAGES, lambda p: gzip.compress(payload(p) + b"?"), "holds more than 23536 bytes"),
+    (IMAGES, lambda p: b"", "opens with nothing, not with 00000803"),
+    (
+        IMAGES,
+        lambda p: gzip.compress(payload(p)[:-1]),
+        "must be a gzip file of 23536 bytes when unpacked: it holds 23535",
+    ),
+    (IMAGES, lambda p: gzip.compress(payload(p) + b"?"), "it holds more than 23536"),
     (IMAGES, lambda p: gzip.compress(payload(p)[1:]), "opens with 00080300 "),
     (IMAGES, lambda p: beside(p, "train-labels-idx1"), "opens with 00000801 "),
-    (IMAGES, lambda p: beside(p, "t10k-images-idx3"), "must open with 00000803 0000001e"),
-    (LABELS, lambda p: beside(p, "t10k-labels-idx1"), "opens with 00000801 0000000a: must open"),
+    (IMAGES, lambda p: beside(p, "t10k-images-idx3"), "not with 00000803 0000001e"),
+    (LABELS, lambda p: beside(p, "t10k-labels-idx1"), "opens with 00000801 0000000a, not"),
     (
         LABELS,
         lambda p: gzip.compress(payload(p)[:-1] + b"\xff"),
         "holds label 255: must be from 0 ",
     ),
-    (BATCH, lambda p: packed(p)[:-1], "holds 30729 bytes: must hold 30730"),
-    (BATCH, lambda p: packed(p) + b"?", "holds more than 30730 bytes: must hold 30730"),
+    (BATCH, lambda p: packed(p)[:-1], "must be a file of 30730 bytes: it holds 30729"),
+    (BATCH, lambda p: packed(p) + b"?", "it holds more than 30730"),
     (BATCH, lambda p: b"\x0a" + packed(p)[1:], "holds label 10: must be from 0 to 9"),
 ]
 
@@ -183,17 +187,17 @@ def test_a_damaged_or_swapped_file_is_refused(
     (path,) = fashion.glob(f"*/{file}")
     path.write_bytes(damage(path))
     message = refusal(lambda: made_up("cifar10" if file == BATCH else "fashion-mnist", fashion))
-    assert message.startswith(str(path))
+    assert str(path) in message
     assert tells in message
 
 
 def test_what_is_no_file_is_refused(cifar: Path) -> None:
     path = cifar / "cifar-10-batches-bin" / "data_batch_1.bin"
-    assert "Not a directory" in refusal(lambda: made_up("cifar10", path))
+    assert "which is not in" in refusal(lambda: made_up("cifar10", path))
     path.unlink()
     path.mkdir()
     assert refusal(lambda: made_up("cifar10", cifar)) == (
-        f"{path}: must be a file that can be read: it is not a regular file"
+        f"file = '{path}': must be a file of 30730 bytes: it is not a regular file"
     )
 
 

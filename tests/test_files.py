@@ -130,17 +130,6 @@ def test_a_new_file_that_is_cleared_before_it_could_be_locked_is_made_anew(
         assert temporary.exists()
 
 
-def test_a_folder_may_be_deeper_than_python_recurses(tmp_path: Path) -> None:
-    folder = tmp_path.joinpath(*["d"] * (sys.getrecursionlimit() + 100))
-    files.check_outputs(("out", folder, ["a.json"]))
-    files.write_json(folder / "a.json", 1)
-    assert (folder / "a.json").read_text() == "1\n"
-    (folder / "a.json").unlink()
-    while folder != tmp_path:  # pytest itself could not remove them
-        folder.rmdir()
-        folder = folder.parent
-
-
 # What other systems lack, taken away.
 
 

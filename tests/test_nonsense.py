@@ -21,9 +21,7 @@ DIGITS = "9" * 5000  # more than Python makes a number of
 THOUSANDTHS = [i / 1000 for i in range(1000)]
 STRANGE = ["folder", "text", LATIN, "loop", "dangling", "endless", "pipe"]
 BUILT = cache(typer.main.get_command)
-WHAT_IS_ALLOWED = re.compile(
-    r"\b(must|needs|no checkpoint that can be used)\b| shows what is allowed$", re.MULTILINE
-)
+WHAT_IS_ALLOWED = re.compile(r"\b(must|needs)\b| shows what is allowed$", re.MULTILINE)
 
 
 @pytest.fixture(autouse=True)
@@ -153,8 +151,6 @@ MISTAKES = [
     ("oracle schedules log.csv --law ugs", "Missing option '--batch-size'"),
     # options of a run that have several values
     ("compare --sampler ''", "sampler = '': must be one of centralized, fls"),
-    ("compare --sampler ,", "sampler = '': must be one of"),
-    ("compare --sampler ugs,", "sampler = '': must be one of"),
     ("compare --sampler usg", "(did you mean 'ugs'?)"),
     ("compare --sampler 'ugs lds'", "sampler = 'ugs lds': must be one of"),
     ("compare --sampler ugs --sampler usg", "sampler = 'usg': must be one of"),
@@ -166,8 +162,6 @@ MISTAKES = [
     ("compare --hidden 8,x", "hidden = '8,x': must be whole numbers"),
     ("compare --hidden 8,", "hidden = '8,': must be whole numbers"),
     ("compare --hidden 0", "hidden = 0: must be a whole number from 1 to 100000"),
-    ("compare --hidden 64,-1", "hidden = -1: must be"),
-    ("compare --hidden 1000000000", "hidden = 1000000000: must be"),
     ("compare --hidden 100000,100000", "hidden = (100000, 100000): must have at most 67108864"),
     (f"compare --hidden {','.join(['5000'] * 9)}", "must have at most 67108864 weights"),
     (f"compare --hidden {DIGITS}", "hidden = '9999"),
@@ -190,9 +184,7 @@ MISTAKES = [
     ("compare --faults ''", "faults = '': must be numbers separated by commas"),
     ("compare --faults 0,some", "faults = '0,some': must be numbers"),
     ("compare --faults 0,1.1", "faults = 1.1: must be a finite number, 0 or more, at most 1"),
-    ("compare --faults -0.5", "faults = -0.5: must be"),
     ("compare --faults 0,nan", "faults = nan: must be"),
-    ("compare --faults inf", "faults = inf: must be"),
     (
         f"compare --seeds 10000 --faults {','.join(map(str, THOUSANDTHS))}",
         "the grid has 70000000 runs: must have at most 10000",
@@ -203,7 +195,6 @@ MISTAKES = [
     ("train --checkpoint ''", "checkpoint = '': must be a path"),
     ("plan --delta 1,", "delta = '1,': must be numbers separated by commas"),
     ("plan --delta 0,-1", "delta = -1.0: must be a finite number, 0 or more"),
-    ("plan --delta nan", "delta = nan: must be"),
     ("plan --concentration 1,0", "concentration = 0.0: must be a finite number, greater"),
     ("plan --slack 3", "slack = 3.0: must be a finite number, 0 or more, at most 2"),
     ("plan --slack 0,1 --assign random", "slack = 1.0: must be 0 unless assign"),
@@ -220,15 +211,8 @@ MISTAKES = [
     ("deviation --clients 0", "clients = 0: must be"),
     ("sweep --out out --clients 8,x", "clients = '8,x': must be whole numbers separated by commas"),
     ("sweep --out out --clients 8,0", "clients = 0: must be a whole number from 1 to 100000"),
-    ("sweep --out out --clients ''", "clients = '': must be whole numbers"),
-    ("sweep --out out --delta 1,", "delta = '1,': must be numbers separated by commas"),
-    ("sweep --out out --delta 1,inf", "delta = inf: must be a finite number"),
-    ("sweep --out out --sampler ugs,usg", "(did you mean 'ugs'?)"),
     ("sweep --out out --sampler ''", "sampler = '': must be one of"),
-    ("sweep --out out --dataset digit", "(did you mean 'digits'?)"),
     ("sweep --out out --partition iid,", "partition = '': must be one of"),
-    ("sweep --out out --data-dir ''", "data_dir = '': must be the name of a folder"),
-    ("sweep --out out --hidden 8,x", "hidden = '8,x': must be whole numbers"),
     ("sweep --out out --seeds 1,2", "seeds = '1,2': must be a whole number"),
     ("sweep --out out --seed 1,2", "seed = '1,2': must be a whole number"),
     ("sweep --out out --seeds 1000000000000", "seeds = 1000000000000: must be a whole number"),
@@ -481,13 +465,30 @@ def test_what_is_no_checkpoint(refused, strange: Path, kind: str) -> None:
     assert refused("train", "--checkpoint", "run").startswith(
         "checkpoint = 'run': must be a folder"
     )
-    assert refused("train", "--checkpoint", "run", "--resume").startswith("run/checkpoint.npz ")
+    assert refused("train", "--checkpoint", "run", "--resume").startswith(
+        "checkpoint = 'run/checkpoint.npz': must be a checkpoint"
+    )
 
 
 GRIDS = [
     ("clients = 0x" + "f" * 5000, "clients = a number of 20000 bits: must be a whole number from"),
     ("clients = 8\nclients = 9", "grid = 'grid.toml': must be a TOML file"),
     ("[clients]\na = 1", "clients = {'a': 1}: must be a whole number from"),
+    ("client = 8", "(did you mean 'clients'?)"),
+    ("[grid]", "field of the grid = 'grid': must be one of"),
+    ("clients = []", "clients = []: must be one value or more"),
+    ("clients = [8, '9']", "clients = '9': must be a whole number"),
+    ("clients = [[8]]", "clients = [8]: must be a whole number"),
+    ("delta = [0, nan]", "delta = nan: must be a finite number"),
+    ("delta = 1979-05-27", "delta = datetime.date(1979, 5, 27): must be a finite number"),
+    ("sampler = 'usg'", "(did you mean 'ugs'?)"),
+    ("sampler = [{}]", "sampler = {}: must be one of"),
+    ("dataset = ['digits', 'digit']", "(did you mean 'digits'?)"),
+    ("data_dir = 3", "data_dir = 3: must be the name of a folder"),
+    ("hidden = 64", "hidden = 64: must be a list of widths, or a list of such lists"),
+    ("hidden = [64, [32]]", "hidden = [64, [32]]: must be a list of widths"),
+    ("hidden = '64'", "hidden = '64': must be a list of widths"),
+    ("hidden = [[64.5]]", "hidden = 64.5: must be a whole number"),
     ("sampler = [['ugs']]", "sampler = ['ugs']: must be one of"),
     ("sampler = 3", "sampler = 3: must be one of"),
     ("hidden = [[[8]]]", "hidden = [8]: must be a whole number"),
@@ -496,6 +497,9 @@ GRIDS = [
     ("delta = true", "delta = True: must be a finite number"),
     ("'' = 3", "field of the grid = '': must be one of"),
     ("seeds = 0", "seeds = 0: must be"),
+    ("seeds = [1, 2]", "seeds = [1, 2]: must be one value\n"),
+    ("seeds = 1e3", "seeds = 1000.0: must be a whole number"),
+    ("seeds = 1_000_000_000_000", "seeds = 1000000000000: must be a whole number from 1 to 10000"),
     ("seed = -1", "seed = -1: must be"),
 ]
 

@@ -14,6 +14,7 @@ PACKAGE = Path(pslref.__file__).parent
 MAP = {
     "check": set(),
     "files": set(),
+    "csvfiles": set(),
     "versions": set(),
     "data": {"datafiles"},
     "datafiles": set(),
@@ -36,7 +37,7 @@ APP = (
 )
 ORACLES = {"app/options.py", "app/terminal.py"}
 SEEDED = {"app/scenario.py", "oracle/cli.py", "oracle/pytest.py"}  # where a seed becomes a stream
-ANYBODYS = {"check", "files", "versions"}
+ANYBODYS = {"check", "csvfiles", "files", "versions"}
 
 
 def room_of(path: Path) -> str:

@@ -5,7 +5,6 @@ What takes long to import is imported when the options are found to be right.
 
 import sys
 from dataclasses import asdict
-from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -72,9 +71,7 @@ def compare(
     configs = sorted(grids.configs(given), key=lambda config: config.seed)
     from pslref.app import compare
 
-    with terminal.progress() as progress:
-        total = sum(config.epochs for config in configs)
-        advance = partial(progress.advance, progress.add_task("training", total=total))
+    with terminal.progress("training", sum(config.epochs for config in configs)) as advance:
         results = compare.compare(
             configs, target=target, out=out, figures=figures, after_epoch=advance
         )
@@ -129,11 +126,11 @@ def train(
     config = Config(**given)
     from pslref.app import compare, train
 
-    with terminal.progress() as progress, terminal.stop_signals() as received:
-        task = progress.add_task("training", total=config.epochs)
+    bar = terminal.progress("training", config.epochs)
+    with bar as advance, terminal.stop_signals() as received:
 
         def show(run: Any, epochs_done: float) -> None:
-            progress.update(task, completed=epochs_done)
+            advance(completed=epochs_done)
             if epochs_done.is_integer() and not json_:
                 print(printed.epoch(run.results().epochs[-1]), flush=True)
 
@@ -184,11 +181,10 @@ def sweep(
     configs = grids.configs((grids.read(grid) if grid else {}) | given)
     from pslref.app import sweep, workers
 
-    with terminal.progress() as progress:
-        show = partial(progress.update, progress.add_task("runs", total=len(configs)))
+    with terminal.progress("runs", len(configs)) as show:
         place = workers.processes(jobs) if scheduler is None else workers.cluster(scheduler, show)
         with place as executor:
-            rows = sweep.sweep(configs, out, executor, lambda: show(advance=1), figures)
+            rows = sweep.sweep(configs, out, executor, show, figures)
     failed = [row["error"] for row in rows if row["error"]]
     if json_:
         terminal.print_json(config=grids.described(configs), results=rows)

@@ -2,7 +2,6 @@
 
 import sys
 from dataclasses import asdict
-from functools import partial
 from typing import Annotated
 
 import typer
@@ -123,8 +122,7 @@ def plan(
     from pslref.app import clients, plan
 
     known = clients.of_table(table, given, input_shape)
-    with terminal.progress() as progress:
-        advance = partial(progress.advance, progress.add_task("schedules", total=len(configs)))
+    with terminal.progress("schedules", len(configs)) as advance:
         every = plan.plan(
             configs, known, accuracy=accuracy, out=out, figures=figures, after_row=advance
         )

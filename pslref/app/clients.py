@@ -1,17 +1,13 @@
 """The clients of a plan: drawn as for a run, or read from a table of somebody's own."""
 
-import csv
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from io import StringIO
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from pslref import check, files
+from pslref import check, csvfiles, files
 from pslref.app.config import Config
 from pslref.app.grids import DRAWN, Row, described
 from pslref.app.options import numbers
@@ -66,75 +62,24 @@ def read(path: Path, input_shape: tuple[int, ...] | None = None) -> Table:
     Args:
         path: the file.
         input_shape: of the samples, for which a table has no room.
-
-    Raises:
-        ValueError: naming the row and the column of what is missing, twice there, or no such
-            number.
     """
-    data = files.content("table", path, MOST_BYTES)
-    try:
-        lines = csv.reader(StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
-        rows = [(lines.line_num, [cell.strip() for cell in row]) for row in lines if row]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise check.wrong("table", str(path), f"must be a CSV file: {error}") from None
-    if len(rows) < 2:
-        raise check.wrong("table", str(path), "must have a header and a row for each client")
-    (_, header), *rows = rows
-    _each_once(f"a column of {path}", header)
-    classes = [name for name in header if name not in OPTIONAL]
+    table = csvfiles.read("table", path, MOST_BYTES)
+    classes = [name for name in table.columns if name not in OPTIONAL]
     if not classes:
         allowed = "must have a column for at least one class"
-        raise check.wrong(f"header of {path}", ",".join(header), allowed)
-    for line, row in rows:
-        if len(row) != len(header):
-            allowed = f"must be {len(header)}, one for each column of the header"
-            raise check.wrong(f"cells in line {line} of {path}", len(row), allowed)
-    columns = dict(zip(header, zip(*(row for _, row in rows), strict=True), strict=True))
-    counts = np.array([_numbers(path, rows, header, name, int) for name in classes]).T
-    names = columns.get("client", tuple(map(str, range(len(rows)))))
-    _each_once(f"client in {path}", names)
+        raise check.wrong(f"header of {path}", ",".join(table.columns), allowed)
+    counts = np.array([table.numbers(name, int, 0, check.MOST_SAMPLES) for name in classes]).T
+    names = table.columns.get("client", [*map(str, range(len(counts)))])
+    check.each_once(f"client in {path}", names)
     delays, costs = (
-        np.array(_numbers(path, rows, header, name, float), np.float64)
-        if name in columns
-        else np.full(len(rows), default)
+        np.array(table.numbers(name, float, 0, MOST_TIME), np.float64)
+        if name in table.columns
+        else np.full(len(counts), default)
         for name, default in (("delay", 1.0), ("sample_cost", 0.0))
     )
     counts = check.class_counts(f"samples in {path}", counts)
     clients = Clients(counts, delays, costs, names, classes, input_shape)
-    return Table(path, clients, hashlib.sha256(data).hexdigest())
-
-
-def _each_once(what: str, names: Sequence[str]) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if not name or name in seen:
-            raise check.wrong(what, name, "must have a name, and each another")
-        seen.add(name)
-
-
-def _numbers(
-    path: Path, rows: list[tuple[int, list[str]]], header: list[str], name: str, kind: type
-) -> list[Any]:
-    """The cells of a column: whole numbers, or real ones, 0 or more."""
-    column = header.index(name)
-
-    def checked(line: int, cell: str) -> object:
-        what = f"{name} in line {line} of {path}"
-        try:
-            number = kind(cell)
-        except ValueError:
-            number = cell
-        if kind is int:
-            return check.integer(what, number, 0, check.MOST_SAMPLES)
-        return check.real(what, number, 0, MOST_TIME)
-
-    try:  # at once, since there may be millions
-        found = [kind(row[column]) for _, row in rows]
-        if min(found) >= 0 and max(found) <= MOST_TIME and not any(x != x for x in found):
-            return found
-    except ValueError:
-        pass
-    return [checked(line, row[column]) for line, row in rows]  # says which one is wrong
+    return Table(path, clients, table.sha256)
 
 
 def drawn(config: Config, *, out: Path | None = None, figures: str = "png") -> Clients:

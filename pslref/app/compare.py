@@ -9,17 +9,12 @@ from pslref.app.config import Config
 from pslref.app.grids import Row, described, labels, varying
 from pslref.app.runs import run
 from pslref.app.scenario import dataset_of, made_by, random_streams, scenario
-from pslref.app.tables import Results, summary, write, write_latex
+from pslref.app.tables import LARGEST, MEANS, Results, summary, write, write_latex
 from pslref.data import Dataset
 from pslref.split import Diverged
 
 TO_TARGET = {"time_to_target": "time_so_far", "megabytes_to_target": "megabytes_so_far"}
 TABLES = ("results.csv", "epochs.csv", "steps.csv", "config.json")
-MEANS = (
-    *("test_accuracy", "mean_deviation", "num_steps", "simulated_time", "participants"),
-    *("megabytes", "megabytes_up", "megabytes_down", "unreachable"),
-)
-LARGEST = ("max_deviation", "empty_clients")
 
 
 def compare(
@@ -45,7 +40,6 @@ def compare(
         after_epoch: called after every epoch of every run, for a progress bar.
 
     Raises:
-        ValueError: for a config that cannot be run.
         Diverged: if a loss stops being finite; the runs before it are written.
     """
     if others := set(varying(configs)) - {"faults"}:

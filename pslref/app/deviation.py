@@ -9,13 +9,10 @@ from pslref import check, files, theory
 from pslref.app.clients import Table, described_with, planned_for
 from pslref.app.config import Config
 from pslref.app.grids import Row
-from pslref.app.scenario import Clients, draw_steps, made_by
+from pslref.app.scenario import draw_steps, made_by
 from pslref.check import FloatArray, IntArray
 from pslref.sampling import Steps
 from pslref.sampling.walks import demanded
-
-# The steps of an epoch: who takes part, (P,), and what is asked of them, (P, G), as of `demanded`.
-Asked = list[tuple[IntArray, IntArray]]
 
 NO_BOUNDS: Row = {"serfling": None, "l1_bound": None}
 SIMULATIONS = 200  # of the epoch of each schedule
@@ -55,20 +52,20 @@ def deviation(
     steps: list[Row] = []
     rows: list[Row] = []
     for config, clients, streams in planned_for(configs, table):
-        asked: Asked = list(demanded(draw_steps(config, clients, streams["schedule"])))
-        expected = theory.expected_deviation(steps_of(asked, clients), clients.class_counts)
-        simulated = simulate(asked, clients.class_counts, streams["clients"], num_simulations)
+        schedule = draw_steps(config, clients, streams["schedule"]).kept()
+        expected = theory.expected_deviation(schedule, clients.class_counts)
+        simulated = simulate(schedule, clients.class_counts, streams["clients"], num_simulations)
         low, high = np.quantile(simulated, [OUTSIDE / 2, 1 - OUTSIDE / 2], axis=0)
         columns = {
-            "step": range(len(asked)),
-            "batch_size": [int(counts.sum()) for _, counts in asked],
+            "step": range(schedule.num_steps),
+            "batch_size": [int(counts.sum()) for _, counts in schedule],
             "expected": expected.tolist(),
             "low": low.tolist(),
             "high": high.tolist(),
         }
         for values in zip(*columns.values(), strict=True):
             steps.append({"sampler": config.sampler} | dict(zip(columns, values, strict=True)))
-        found = shape(asked, expected, simulated)
+        found = shape(schedule, expected, simulated)
         bounded = config.sampler == "ugs" and len(clients.classes) > 1
         rows.append(
             {"sampler": config.sampler, **found}
@@ -84,13 +81,13 @@ def deviation(
 
 
 def simulate(
-    asked: Asked, class_counts: IntArray, rng: np.random.Generator, num_simulations: int
+    schedule: Steps, class_counts: IntArray, rng: np.random.Generator, num_simulations: int
 ) -> FloatArray:
     """Measure Δ of every step in epochs whose clients shuffle honestly: (num_simulations, T).
 
     Where the classes are prescribed no shuffle changes anything, and all rows are the same.
     """
-    num_classes = class_counts.shape[1]
+    asked, num_classes = list(demanded(schedule)), class_counts.shape[1]
     mix = class_counts.sum(axis=0) / class_counts.sum()
     if asked[0][1].shape[1] == num_classes:
         brought = np.array([counts.sum(axis=0) for _, counts in asked])
@@ -112,20 +109,15 @@ def simulate(
     return measured
 
 
-def steps_of(asked: Asked, clients: Clients) -> Steps:
-    """The steps once more."""
-    return Steps(iter(asked), len(asked), len(clients.delays))
-
-
-def shape(asked: Asked, expected: FloatArray, simulated: FloatArray) -> Row:
+def shape(schedule: Steps, expected: FloatArray, simulated: FloatArray) -> Row:
     """The length of an epoch, and its deviation in the mean, at worst, and at the end.
 
     The largest is E max_t Δ_t. With class targets it is known, since no shuffle changes a class
     count; with other schedules max_t E Δ_t would be smaller, and not be comparable with it.
     """
-    num_steps = len(asked)
+    num_steps = schedule.num_steps
     tail = -(-num_steps // 10)
-    last = {client: step for step, (clients, _) in enumerate(asked) for client in clients.tolist()}
+    last = {k: step for step, (clients, _) in enumerate(schedule) for k in clients.tolist()}
     return {
         "num_steps": num_steps,
         "mean_deviation": float(expected.mean()),

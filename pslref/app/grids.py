@@ -21,28 +21,16 @@ ONCE = ("data_dir", "seeds", "seed")  # one value in a grid
 DEFAULTS: Row = {each.name: each.default for each in fields(Config)} | {"seeds": SEEDS}
 
 # Who holds which samples, and who is slow.
-DRAWN = (
-    *("dataset", "data_dir", "files", "partition", "least", "clients"),
-    *("fraction", "slowdown", "jitter", "sample_cost"),
-)
+CLIENTS = ("partition", "least", "clients", "fraction", "slowdown", "jitter", "sample_cost")
+DRAWN = ("dataset", "data_dir", "files", *CLIENTS)
 
 # What a plan compares.
-SETTINGS = ("sampler", "batch_size", "delta", "concentration", "slack", "assign")
+LDS, TARGETS = ("delta", "concentration"), ("slack", "assign")
+SETTINGS = ("sampler", "batch_size", *LDS, *TARGETS)
 
 # Fields that a run does not heed. Runs that differ in nothing else are one run.
-LDS, TARGETS = ("delta", "concentration"), ("slack", "assign")
-CLIENTS = (
-    "partition",
-    "least",
-    "clients",
-    "fraction",
-    "slowdown",
-    "jitter",
-    "sample_cost",
-    "faults",
-)
 UNHEEDED = {
-    "centralized": (*CLIENTS, *LDS, *TARGETS),
+    "centralized": (*CLIENTS, "faults", *LDS, *TARGETS),
     "fls": ("remainder", *LDS, *TARGETS),
     "fpls": ("remainder", *LDS, *TARGETS),
     "ugs": (*LDS, *TARGETS),
@@ -70,11 +58,8 @@ def configs(given: Mapping[str, Any]) -> list[Config]:
             from `seed` on; these and data_dir have one value.
 
     Returns:
-        A config for each combination, the seeds varying fastest. A field that its run does not heed
-        has its default.
-
-    Raises:
-        ValueError: for an unknown field, a value that cannot be run, or more than 10,000 runs.
+        A config for each combination, the seeds varying fastest; 10,000 at most. A field that its
+        run does not heed has its default.
     """
     for name in given:
         check.one_of("field of the grid", name, DEFAULTS)

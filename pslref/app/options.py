@@ -11,7 +11,7 @@ import typer
 
 from pslref import check
 from pslref.app.config import Config
-from pslref.app.grids import DEFAULTS, DRAWN
+from pslref.app.grids import DEFAULTS, DRAWN, LDS, TARGETS
 
 Number = TypeVar("Number", int, float)
 PathOption = NewType("PathOption", Path)  # of a Path, older Typers make "" the current folder
@@ -121,10 +121,7 @@ def numbers(name: str, text: str, kind: type[Number]) -> list[Number]:
 Json = Annotated[bool, option("Print one JSON object instead of tables.", "--json")]
 Out = Annotated[PathOption | None, option("Folder for CSV, JSON and figures.", of=path)]
 Figures = Annotated[str, option("What the figures in --out are written as: png, pdf or svg.")]
-SCHEDULE = (
-    *(*DRAWN, "batch_size", "sampler", "remainder"),
-    *("delta", "concentration", "slack", "assign", "seed"),
-)
+SCHEDULE = (*DRAWN, "batch_size", "sampler", "remainder", *LDS, *TARGETS, "seed")
 MODEL = (
     *("model", "hidden", "cut", "learning_rate", "momentum", "weight_decay"),
     *("epochs", "dtype", "execution"),

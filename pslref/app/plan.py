@@ -8,7 +8,7 @@ import numpy as np
 from pslref import check, files, theory
 from pslref.app.clients import Table, described_with, planned_for
 from pslref.app.config import Config
-from pslref.app.deviation import OUTSIDE, SIMULATIONS, shape, simulate, steps_of
+from pslref.app.deviation import OUTSIDE, SIMULATIONS, shape, simulate
 from pslref.app.grids import SETTINGS, Row, labels
 from pslref.app.runs import run
 from pslref.app.scenario import (
@@ -21,7 +21,6 @@ from pslref.app.scenario import (
 )
 from pslref.app.tables import summary
 from pslref.sampling import Steps
-from pslref.sampling.walks import demanded
 from pslref.split import epoch_time, straggler_delays, traffic
 
 FEW_SIMULATIONS = 20  # where a mean is all that is asked
@@ -99,22 +98,23 @@ def _planned(
     least: dict[tuple[int, int], float],
 ) -> Row:
     """What one schedule costs; `least` keeps the least times by seed and batch size."""
-    asked = list(demanded(draw_steps(config, clients, streams["schedule"])))
-    expected = theory.expected_deviation(steps_of(asked, clients), clients.class_counts)
+    schedule = draw_steps(config, clients, streams["schedule"]).kept()
+    expected = theory.expected_deviation(schedule, clients.class_counts)
     times = SIMULATIONS if config.sampler == "ugs" else FEW_SIMULATIONS
-    simulated = simulate(asked, clients.class_counts, streams["clients"], times)
+    simulated = simulate(schedule, clients.class_counts, streams["clients"], times)
     delays, costs = clients.delays, clients.sample_costs
-    largest = max(int(counts.sum()) for _, counts in asked)  # FLS and FPLS may round it up, above B
+    # FLS and FPLS may round it up, above B.
+    largest = max(int(counts.sum()) for _, counts in schedule)
     place = config.seed, max(largest, config.batch_size)
     if place not in least:
         least[place] = theory.least_epoch_time(clients.class_counts, place[1], delays, costs)
     return {
         "largest_batch": largest,
-        "participants": float(np.mean([who.size for who, _ in asked])),
-        **_megabytes(steps_of(asked, clients), config, clients, streams["weights"]),
-        **shape(asked, expected, simulated[:FEW_SIMULATIONS]),
+        "participants": float(np.mean([who.size for who, _ in schedule])),
+        **_megabytes(schedule, config, clients, streams["weights"]),
+        **shape(schedule, expected, simulated[:FEW_SIMULATIONS]),
         "high_deviation": float(np.quantile(simulated.max(axis=1), 1 - OUTSIDE)),
-        "epoch_time": epoch_time(steps_of(asked, clients), delays, costs),
+        "epoch_time": epoch_time(schedule, delays, costs),
         "least_time": least[place],
     }
 

@@ -1,6 +1,6 @@
 """What a config means: its data, its clients, its network, and the schedules of its sampler."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,15 @@ from pslref.partition import Partition
 from pslref.sampling import Schedule, Steps
 from pslref.split import straggler_delays
 
-TARGETS = ("targets", "stratified")
+FIXED, TARGETS = ("fls", "fpls"), ("targets", "stratified")
+# What draws the schedule of an epoch, at once and step by step.
+DRAWN_BY: dict[str, tuple[Callable[..., Schedule], Callable[..., Steps]]] = {
+    **dict.fromkeys(("centralized", "ugs"), (sampling.ugs, sampling.ugs_steps)),
+    "fls": (sampling.fls, sampling.fls_steps),
+    "fpls": (sampling.fpls, sampling.fpls_steps),
+    "lds": (sampling.lds, sampling.lds_steps),
+    **dict.fromkeys(TARGETS, (sampling.targets, sampling.targets_steps)),
+}
 PRESETS = {"mild": "extended:5:3", "severe": "extended:2:3"}  # the paper's two splits
 
 # One random stream each; a new purpose comes last, so that the others' streams stay.
@@ -135,42 +143,30 @@ def network(
 
 def draw_schedule(config: Config, clients: Clients, rng: np.random.Generator) -> Schedule:
     """The schedule of one epoch, drawn anew for each; centralized is UGS with one client."""
-    if config.sampler in TARGETS:
-        return sampling.targets(
-            clients.class_counts, config.batch_size, rng, **_options(config, clients)
-        )
-    return draw_steps(config, clients, rng).schedule()
+    at_once, _ = DRAWN_BY[config.sampler]
+    return at_once(**_asked(config, clients, rng))
 
 
 def draw_steps(config: Config, clients: Clients, rng: np.random.Generator) -> Steps:
     """The same, step by step."""
-    counts, size = clients.class_counts, config.batch_size
-    if config.sampler == "fls":
-        return sampling.fls_steps(counts.sum(axis=1), size)
-    if config.sampler == "fpls":
-        return sampling.fpls_steps(counts.sum(axis=1), size)
+    _, one_by_one = DRAWN_BY[config.sampler]
+    return one_by_one(**_asked(config, clients, rng))
+
+
+def _asked(config: Config, clients: Clients, rng: np.random.Generator) -> dict[str, Any]:
+    """The arguments of the sampler."""
+    counts, batch_size = clients.class_counts, {"batch_size": config.batch_size}
+    sizes = {"sizes": counts.sum(axis=1)}
+    if config.sampler in FIXED:
+        return sizes | batch_size
+    drawn = batch_size | {"rng": rng, "remainder": config.remainder}
     if config.sampler == "lds":
-        return sampling.lds_steps(
-            counts,
-            size,
-            rng,
-            remainder=config.remainder,
-            delays=clients.delays,
-            delta=config.delta,
-            concentration=config.concentration,
-        )
+        lds = {"delta": config.delta, "concentration": config.concentration}
+        return drawn | lds | {"class_counts": counts, "delays": clients.delays}
     if config.sampler in TARGETS:
-        return sampling.targets_steps(counts, size, rng, **_options(config, clients))
-    return sampling.ugs_steps(counts.sum(axis=1), size, rng, config.remainder)
-
-
-def _options(config: Config, clients: Clients) -> dict[str, Any]:
-    """Of class targets."""
-    return {
-        "delays": clients.delays,
-        "draw": "hypergeometric" if config.sampler == "targets" else "stratified",
-        "assign": config.assign,
-        "sample_costs": clients.sample_costs if config.assign == "balanced" else None,
-        "slack": config.slack,
-        "remainder": config.remainder,
-    }
+        draw = "hypergeometric" if config.sampler == "targets" else "stratified"
+        costs = clients.sample_costs if config.assign == "balanced" else None
+        targets = {"draw": draw, "assign": config.assign, "slack": config.slack}
+        known = {"class_counts": counts, "delays": clients.delays, "sample_costs": costs}
+        return drawn | targets | known
+    return drawn | sizes

@@ -1,41 +1,24 @@
-"""The tables of results: what stands in them, what cannot, and their means over the seeds."""
+"""The tables of results: what stands in them, and their means over the seeds."""
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from pslref import check, files
-from pslref.app.config import Config
+from pslref import files
 from pslref.app.grids import Row
 from pslref.check import FloatArray
-from pslref.split.epoch import COUNTED
 
-TIMES = ("simulated_time", "time_so_far")  # a run that is not split has none
-TABLES = {  # the columns of each, after those that say which run it is
-    "runs": (
-        *("test_accuracy", "mean_deviation", "max_deviation", "num_steps", "simulated_time"),
-        *("megabytes", "megabytes_up", "megabytes_down", "participants", "empty_clients"),
-        *("test_images", "unreachable", "aborted"),
-    ),
-    "epochs": ("epoch", "loss", "test_accuracy", "time_so_far", "megabytes_so_far"),
-    "steps": ("step", "loss", "deviation"),
-}
-REAL = (float, 0, sys.float_info.max)
-RANGES: dict[str, tuple[type, float, float]] = {  # of the columns, and of those in checkpoints
-    "test_accuracy": (float, 0, 1),
-    **dict.fromkeys(("deviation", "mean_deviation", "max_deviation"), (float, 0, 2)),
-    **dict.fromkeys(("loss", "time", *TIMES, "unreachable", "participants"), REAL),
-    **dict.fromkeys(("megabytes", "megabytes_up", "megabytes_down", "megabytes_so_far"), REAL),
-    **dict.fromkeys(("epoch", "step", "empty_clients", "aborted"), (int, 0, check.MOST_SAMPLES)),
-    **dict.fromkeys(COUNTED, (int, 0, 2**63 - 1)),
-    **dict.fromkeys(("num_aborted", "num_unused"), (int, 0, check.MOST_SAMPLES)),
-    "num_steps": (float, 0, check.MOST_SAMPLES),
-    **dict.fromkeys(("num_committed", "test_images"), (int, 1, check.MOST_SAMPLES)),
-}
+# The columns after those that say which run it is; of a run's, what a summary takes over the seeds.
+RUN = (
+    *("test_accuracy", "mean_deviation", "max_deviation", "num_steps", "simulated_time"),
+    *("megabytes", "megabytes_up", "megabytes_down", "participants", "empty_clients"),
+    *("test_images", "unreachable", "aborted"),
+)
+LARGEST = ("max_deviation", "empty_clients")
+MEANS = tuple(name for name in RUN if name not in (*LARGEST, "test_images", "aborted"))
+EPOCH = ("epoch", "loss", "test_accuracy", "time_so_far", "megabytes_so_far")
 
 
 @dataclass
@@ -51,7 +34,7 @@ class Results:
 
     def add(self, label: Row, other: "Results") -> None:
         """Append another's rows, each with what says which run it is of."""
-        for name in TABLES:
+        for name in ("runs", "epochs", "steps"):
             getattr(self, name).extend(label | row for row in getattr(other, name))
 
 
@@ -153,52 +136,3 @@ def write_latex(path: Path, rows: Iterable[Mapping[str, str]]) -> None:
 def _latex(text: str) -> str:
     symbols = {"%": r"\%", "_": r"\_", "±": r"$\pm$", "Δ": r"$\Delta$", "δ": r"$\delta$"}
     return "".join(symbols.get(letter, letter) for letter in text)
-
-
-def check_column(table: str, name: str, values: Iterable[Any]) -> None:
-    """Refuse a value that cannot stand in the column `name`, wherever that is."""
-    kind, low, high = RANGES[name]
-    for value in values:
-        of_kind = type(value) is kind  # a bool is no int here
-        if not (of_kind and low <= value <= high) or str(value) == "-0.0":
-            allowed = f"must be of type {kind.__name__}, from {low:g} to {high:g}"
-            raise check.wrong(f"{table}.{name}", value, allowed)
-
-
-def check_possible(config: Config, results: Results) -> None:
-    """Refuse tables that the run of a config cannot have.
-
-    Raises:
-        ValueError: naming the table and the column.
-    """
-    alone = config.sampler == "centralized"
-    for table, columns in TABLES.items():
-        rows = getattr(results, table)
-        for row in rows:
-            if row.keys() != {*columns}:
-                raise check.wrong(table, sorted(row), f"must have {', '.join(columns)}")
-        for name in columns:
-            if name not in TIMES or not alone:
-                check_column(table, name, [row[name] for row in rows])
-    epochs, steps = results.epochs, results.steps
-    if len(results.runs) != 1 or [row["epoch"] for row in epochs] != list(range(config.epochs)):
-        raise ValueError(f"runs and epochs must have 1 and {config.epochs} rows, in order")
-    (run,) = results.runs
-    times = [("simulated_time", results.runs), ("time_so_far", epochs)]
-    if not (
-        [row["step"] for row in steps] == list(range(len(steps)))
-        and (run["num_steps"] == len(steps) or config.faults)
-        and run["test_accuracy"] == epochs[-1]["test_accuracy"]
-        and run["max_deviation"] >= max(row["deviation"] for row in steps)
-        and run["mean_deviation"] <= run["max_deviation"] * (1 + 1e-9)  # a mean is rounded
-        and all(is_share(row["test_accuracy"], run["test_images"]) for row in epochs)
-        and epochs[0]["loss"] == float(np.mean([row["loss"] for row in steps]))
-        and run["empty_clients"] < config.clients
-        and {row[name] is None for name, rows in times for row in rows} == {alone}
-    ):
-        raise ValueError("runs must agree with epochs, steps and the options")
-
-
-def is_share(accuracy: float, images: int) -> bool:
-    """Whether some number of right images of so many gives it, to the bit."""
-    return round(accuracy * images) / images == accuracy

@@ -8,18 +8,15 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 import typer
 
 from pslref import check
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
 
 LONGEST = 1000  # letters of a sentence
 UsageError: Any = typer.BadParameter.__base__  # click's, or that of newer Typers, without click
@@ -68,18 +65,25 @@ def stop_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def progress() -> "Progress":
-    """A progress bar on standard error, if that is a terminal."""
+@contextmanager
+def progress(what: str, total: float) -> Iterator[Callable[..., None]]:
+    """A progress bar on standard error, if that is a terminal; it goes on by one with each call.
+
+    What is yielded also takes, by name, what `rich.progress.Progress.update` does.
+    """
     from rich.console import Console
     from rich.progress import Progress
 
     console = Console(stderr=True)
-    return Progress(
+    bar = Progress(
         console=console,
         transient=True,
         redirect_stdout=sys.stdout.isatty(),  # else rich would print it to standard error
         disable=not console.is_terminal,
     )
+    with bar:
+        task = bar.add_task(what, total=total)
+        yield lambda **state: bar.update(task, **(state or {"advance": 1}))
 
 
 def print_table(rows: Iterable[dict[str, str]]) -> None:

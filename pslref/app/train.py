@@ -42,8 +42,8 @@ def train(
         The run; `finished`, unless it was left.
 
     Raises:
-        ValueError: for a config that cannot be run or is not that of the checkpoint, and for a
-            checkpoint that is damaged; nothing is overwritten.
+        ValueError: also for a checkpoint of another config, and one that is damaged; nothing is
+            overwritten.
         Diverged: if a loss stops being finite; the last checkpoint is that of an earlier step.
     """
     if every is not None:

@@ -1,5 +1,6 @@
 """Epochs too large for a dense (T, K) array, step by step; and one of given local batch sizes."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,18 +17,22 @@ AT_ONCE = 2**16  # samples, of many small steps
 
 @dataclass(frozen=True)
 class Steps:
-    """An epoch to be walked once: its steps one by one, without a dense (T, K) array.
+    """The steps of an epoch one by one, without a dense (T, K) array: walked once, unless `kept`.
 
     A step is its participants, ascending (P,), and how many samples each brings: (P,), or (P, G)
     by groups of classes as in `Schedule.demands`.
     """
 
-    walk: Walk
+    walk: Iterable[tuple[IntArray, IntArray]]
     num_steps: int
     num_clients: int
 
     def __iter__(self) -> Walk:
-        return self.walk
+        return iter(self.walk)
+
+    def kept(self) -> "Steps":
+        """The same steps, taken now, to be walked any number of times."""
+        return Steps(list(self.walk), self.num_steps, self.num_clients)
 
     def steps(self) -> Walk:
         """The participants of each step, and how many samples each brings: (P,) both."""
@@ -35,7 +40,7 @@ class Steps:
 
     def schedule(self) -> Schedule:
         """All steps in one dense array; above 2 GiB refused, and no step taken."""
-        return Schedule.from_steps(self.walk, self.num_steps, self.num_clients)
+        return Schedule.from_steps(iter(self), self.num_steps, self.num_clients)
 
 
 def demanded(schedule: Schedule | Steps) -> Walk:

@@ -70,9 +70,6 @@ class Epoch:
         next_step: of the run; steps go by while all who have samples are away.
         planned_for: (K, M) what could be reached when the last plan was made.
         planned_at: after how many steps that was.
-
-    Raises:
-        ValueError: for an outage of a client that does not exist.
     """
 
     def __init__(

@@ -21,9 +21,6 @@ class Outage:
         within: False: it is gone before the step begins, and the server knows. True: it goes
             within the step, after it has sent its activations or after it has computed its
             gradient: either way, the gradient never arrives.
-
-    Raises:
-        ValueError: for an argument outside its range.
     """
 
     client: int
@@ -73,9 +70,6 @@ def draw_outages(
 
     Returns:
         The outages, in no order; those of one client may overlap.
-
-    Raises:
-        ValueError: for any argument outside its range.
     """
     k = check.integer("num_clients", num_clients, 1, check.MOST_NUMBERS)
     t = check.integer("num_steps", num_steps, 1, check.MOST_NUMBERS)

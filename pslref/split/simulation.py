@@ -23,7 +23,7 @@ class Simulation:
     Args:
         net: the uncut network; it is copied, and the caller's stays as it is.
         cut: the number of layers in the client half, 1 to len(net.layers) - 1.
-        x: (N, ...) images; cast to the network's dtype.
+        x: (N, ...) images, finite; cast to the network's dtype.
         y: (N,) class labels 0..M-1, where M is the width of the network's output.
         partition: who holds which of the N samples.
         learning_rate: of SGD, for both halves.
@@ -33,10 +33,6 @@ class Simulation:
         execution: "clients" runs K client objects that exchange messages with the server;
             "pooled" runs all participants' samples through one client half, which gives the same
             result to rounding, since all client halves are equal.
-
-    Raises:
-        ValueError: for a cut outside the network, images that are not finite, labels outside
-            0..M-1, or a partition of another number of samples.
     """
 
     def __init__(

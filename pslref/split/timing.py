@@ -29,9 +29,6 @@ def straggler_delays(
 
     Returns:
         (K,) the delays, 1 or more, in units of the fastest possible client.
-
-    Raises:
-        ValueError: for any argument outside its range.
     """
     k = check.integer("num_clients", num_clients, 1, check.MOST_NUMBERS)
     check.generator("rng", rng)
@@ -58,9 +55,6 @@ def step_times(
 
     Returns:
         (T,) the time of each step.
-
-    Raises:
-        ValueError: for delays, costs or a time that are negative, not finite, or too few.
     """
     if not isinstance(schedule, Steps):
         check.kind("schedule", schedule, Schedule)

@@ -1,6 +1,5 @@
 import json
 import os
-import struct
 import subprocess
 import sys
 import tracemalloc
@@ -12,11 +11,10 @@ import numpy as np
 import pytest
 
 from pslref import data, files, versions
-from pslref.app import checkpoints, runs, train
+from pslref.app import checkpoints, train
 from pslref.app.config import SAMPLERS, Config
 from pslref.app.runs import Run
 from pslref.data import Dataset
-from pslref.split.epoch import COUNTED
 
 DIGITS = data.load("digits")
 # Every client with a half of its own, velocities, and a sampler that has them shuffle in mid-epoch.
@@ -99,8 +97,8 @@ def test_a_checkpoint_is_a_plain_npz_with_every_half_and_the_config(tmp_path: Pa
     checkpoints.write(tmp_path / "c", run)
     with np.load(tmp_path / "c", allow_pickle=False) as found:
         header = json.loads(found["header"].tobytes())
-        assert (header["format"], header["version"]) == ("pslref checkpoint", 3)
-        assert header["config"] == json.loads(json.dumps(asdict(CONFIG)))
+        config = json.loads(json.dumps(asdict(CONFIG)))
+        assert header == {"made_by": versions.MADE_BY, "config": config}
         velocity = run.simulation.server.optimizer.velocity
         for half in (run.simulation.server_network, *run.simulation.client_networks):
             for name, weights in half.parameters().items():
@@ -191,224 +189,62 @@ def test_a_truncated_checkpoint_is_refused_wherever_it_ends(good: Path) -> None:
     whole = good.read_bytes()
     for size in range(0, len(whole), 61):
         good.write_bytes(whole[:size])
-        assert "is no checkpoint that can be used: " in refused(good)
+        assert refused(good).endswith("it is not as it was written")
 
 
-def test_a_byte_that_changes_is_noticed_or_does_not_matter(good: Path, rng) -> None:
-    whole, expected = good.read_bytes(), everything(left_in_mid_epoch())
-    noticed = 0
-    for place in rng.choice(len(whole), 150, replace=False):
+def test_a_byte_that_changes_is_noticed_and_so_is_one_more(good: Path, rng) -> None:
+    whole = good.read_bytes()
+    for place in rng.choice(len(whole), 50, replace=False):
         damaged = bytearray(whole)
         damaged[place] ^= int(rng.integers(1, 256))
         good.write_bytes(damaged)
-        try:
-            run = read(good)
-        except ValueError as error:
-            noticed += str(good) in str(error)
-        else:
-            assert everything(run) == expected
-    assert noticed > 100
+        assert refused(good).endswith("it is not as it was written")
+    good.write_bytes(whole + b"0")
+    assert refused(good).endswith("it is not as it was written")
 
 
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (b"", "File is not a zip file"),
-        (b"\xffweights" * 1000, "File is not a zip file"),
-        (b"PK\x05\x06" + bytes(18), "it has no header"),  # a zip without a file in it
-    ],
-)
-def test_another_file_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:
+@pytest.mark.parametrize("content", [b"", b"\xffweights" * 1000, b"PK\x05\x06" + bytes(18)])
+def test_another_file_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "c").write_bytes(content)
-    assert reason in refused(tmp_path / "c")
+    assert refused(tmp_path / "c").endswith("it is not as it was written")
 
 
 def test_what_is_no_file_at_all_is_refused(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
     for name in ("folder", "pipe"):
-        assert "it is no file" in refused(tmp_path / name)
+        assert "it is not a regular file" in refused(tmp_path / name)
 
 
-def rewritten(path: Path, **changed: object) -> Path:
-    """The checkpoint with other arrays, or without those that are None; a dict is a header."""
-    with np.load(path) as found:
+@pytest.mark.parametrize("changed", ["weights.3.weight", "client.left", "walked", "header"])
+def test_arrays_that_somebody_has_changed_are_refused(good: Path, changed: str) -> None:
+    with np.load(good) as found:
         arrays = {name: found[name] for name in found.files}
-    for name, value in changed.items():
-        if isinstance(value, dict):
-            value = np.frombuffer(json.dumps(value).encode(), np.uint8)
-        arrays[name.replace("__", ".")] = value
-    arrays = {name: array for name, array in arrays.items() if array is not None}
-    with path.open("wb") as file:
+    arrays[changed] = np.zeros_like(arrays[changed])
+    with good.open("wb") as file:
         np.savez(file, **arrays)
-    return path
+    assert refused(good).endswith("it is not as it was written")
 
 
-HEADER = {
-    "format": "pslref checkpoint",
-    "version": 3,
-    "made_by": versions.MADE_BY,
-    "config": json.loads(json.dumps(asdict(TINY))),
-}
+def test_nothing_in_a_file_is_looked_at_before_its_digest(tmp_path: Path) -> None:
+    """A bomb of 64 MB in 64 kB, objects to unpickle, and a gigabyte without an end."""
+    with zipfile.ZipFile(tmp_path / "bomb", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("header.npy", bytes(2**26))
+    with (tmp_path / "objects").open("wb") as file:
+        np.savez(file, header=np.array([{}], object))
+    (tmp_path / "hole").touch()
+    os.truncate(tmp_path / "hole", 2**30)
+    for name in ("bomb", "objects", "hole"):
+        tracemalloc.start()
+        with pytest.raises(ValueError, match=r"it is not as it was written$"):
+            read(tmp_path / name)
+        assert tracemalloc.get_traced_memory()[1] < 2**23
+        tracemalloc.stop()
 
 
-@pytest.mark.parametrize(
-    ("header", "sentence"),
-    [
-        (HEADER | {"version": 1}, "is of checkpoint format 1: must be 3"),
-        (HEADER | {"version": "x" * 1000}, "is of checkpoint format 'xxxx"),
-        (HEADER | {"made_by": None}, "is of pslref = None and source = None and numpy = None"),
-        (HEADER | {"format": "weights"}, "its header does not say 'pslref checkpoint'"),
-        (HEADER | {"config": None}, "must have a config of the same fields"),
-        (HEADER | {"config": {"clients": 2}}, "must have a config of the same fields"),
-        (HEADER | {"config": HEADER["config"] | {"more": 1}}, "a config of the same fields"),
-        (HEADER | {"config": HEADER["config"] | {"epochs": "x"}}, "with epochs = 'x', not"),
-        (HEADER | {"config": HEADER["config"] | {"epochs": True}}, "with epochs = True, not"),
-        (HEADER | {"config": HEADER["config"] | {"seed": True}}, "with seed = True, not"),
-        (np.frombuffer(b"[]", np.uint8), "its header does not say"),
-        (np.frombuffer(b"[" * 90_000, np.uint8), "maximum recursion depth"),
-        (np.frombuffer(b"{", np.uint8), "Expecting property name"),
-        (np.frombuffer(b'"\xff"', np.uint8), "invalid"),
-        (np.zeros(200_000, np.uint8), "must be uint8 (100000,)"),
-        (np.array(1.0), "header is float64 (): must be uint8"),
-        (np.array([{}], object), "header is object (1,): must be uint8 (1,)"),
-    ],
-)
-def test_a_foreign_header_is_refused(good: Path, header: object, sentence: str) -> None:
-    assert sentence in refused(rewritten(good, header=header))
-
-
-WALKED = [
-    *(("committed", bool), ("loss", float), *((name, int) for name in COUNTED)),
-    ("class_counts", int, (2,)),
-]
-
-
-@pytest.mark.parametrize(
-    ("changed", "sentence"),
-    [
-        ({"weights__3.weight": None}, "it has no weights.3.weight"),
-        ({"weights__3.weight": np.full((1, 2), np.nan)}, "that is not finite"),
-        ({"velocity__1.bias": np.full(1, np.inf)}, "that is not finite"),
-        ({"weights__3.weight": np.zeros((2, 2))}, "must be float64 (1, 2)"),
-        ({"weights__3.weight": np.zeros((1, 2), "f4")}, "is float32 (1, 2): must be"),
-        ({"weights__3.weight": np.zeros((1, 2), ">f8")}, "is >f8 (1, 2): must be"),
-        ({"weights__3.weight": np.zeros((1, 2), object)}, "is object (1, 2)"),
-        ({"weights__1.weight": np.zeros((1, 2))}, "must be float64 (2, 1)"),
-        ({"client__left": np.arange(24)[::-1].copy()}, "samples of client 0"),
-        ({"client__left": np.full(24, 24)}, "samples of client 0"),
-        ({"client__left": np.full(24, -2)}, "samples of client 0"),
-        ({"client__left": np.full(24, 3)}, "samples of client"),
-        ({"walked": np.zeros(49, WALKED)}, "walked is"),
-        ({"walked": np.array([(True, np.nan, *[1] * 6, (1, 1))], WALKED)}, "that is not finite"),
-        ({"history__epochs": np.zeros(1, [("num_committed", int)])}, "history.epochs is"),
-        ({"history__steps": np.zeros((0, 4))}, "history.steps is float64 (0, 4)"),
-        ({"step_times": np.zeros(2)}, "step_times: must be one for each row of walked"),
-        ({"planned_at": np.array([2])}, "planned_at: must be from 0 to 1"),
-        ({"planned_at": np.array([-1])}, "planned_at: must be from 0 to 1"),
-        ({"planned_for": np.full((2, 2), 25)}, "planned_for: must be at most what each client"),
-        ({"planned_for": np.full((2, 2), -1)}, "planned_for: must be at most what each client"),
-        ({"next_step": np.array([0])}, "next_step: must be 1 or more"),
-    ],
-)
-def test_arrays_that_are_not_this_runs_are_refused(
-    good: Path, changed: dict[str, object], sentence: str
-) -> None:
-    assert sentence in refused(rewritten(good, **changed))
-
-
-@pytest.mark.parametrize(
-    "lengths", [[0, 3], [4, -1], [4], [2**63 - 1], [3, 2**62, 2**62, 2**62, 2**62]]
-)
-def test_epochs_that_do_not_have_the_steps_are_refused(good: Path, lengths: list[int]) -> None:
-    epochs = np.zeros(len(lengths), runs.EPOCH)
-    epochs["num_committed"] = lengths
-    assert "history.epochs" in refused(rewritten(good, history__epochs=epochs))
-
-
-def test_more_epochs_than_the_run_has_are_refused(good: Path) -> None:
-    with np.load(good) as found:
-        epochs, steps = found["history.epochs"], found["history.steps"]
-    many = {"history__epochs": np.tile(epochs, 9), "history__steps": np.tile(steps, 9)}
-    assert "history.epochs: must be at most" in refused(rewritten(good, **many))
-
-
-def test_steps_that_others_than_the_used_samples_took_are_refused(good: Path) -> None:
-    with np.load(good) as found:
-        walked = found["walked"]
-    assert "walked: must have the" in refused(rewritten(good, walked=np.tile(walked, 2)))
-    walked["class_counts"][0, 0] += 1
-    assert "walked: must have the" in refused(rewritten(good, walked=walked))
-
-
-def changed(path: Path, array: str, column: str, value: object) -> Path:
-    """The checkpoint with another value in the first row of a column."""
-    with np.load(path) as found:
-        rows = found[array]
-    rows[column][0] = value
-    return rewritten(path, **{array.replace(".", "__"): rows})
-
-
-@pytest.mark.parametrize(
-    ("array", "column", "value"),
-    [
-        ("history.epochs", "test_accuracy", 42.0),
-        ("history.epochs", "test_accuracy", -0.1),
-        ("history.epochs", "time", -5.0),
-        ("history.epochs", "num_committed", 0),
-        ("history.steps", "loss", -1.0),
-        ("history.steps", "deviation", 2.5),
-        ("history.steps", "activations", -8),
-        ("history.steps", "num_participants", -1),
-        ("walked", "loss", -1.0),
-        ("walked", "client_halves", -8),
-    ],
-)
-def test_a_number_that_no_run_finds_is_refused(
-    good: Path, array: str, column: str, value: object
-) -> None:
-    assert f"{array}.{column} = {value}: must be of type" in refused(
-        changed(good, array, column, value)
-    )
-
-
-def test_an_accuracy_of_no_number_of_images_is_refused(good: Path) -> None:
-    sentence = "history.epochs.test_accuracy: must be shares of 4 images"
-    assert sentence in refused(changed(good, "history.epochs", "test_accuracy", 0.3))
-
-
-def test_a_sample_that_a_client_would_use_twice_is_refused(good: Path) -> None:
-    """The places of those that are used still hold -1, and what was walked still fits."""
-    with np.load(good) as found:
-        left = found["client.left"]
-    first, second = np.flatnonzero(left != -1)[:2]
-    left[second] = left[first]
-    assert "each once" in refused(rewritten(good, client__left=left))
-
-
-def test_walked_batches_of_other_classes_or_another_size_are_refused(good: Path) -> None:
-    with np.load(good) as found:
-        walked = found["walked"]
-    walked["class_counts"][0] += [1, -1]
-    assert "that are used, by class" in refused(rewritten(good, walked=walked))
-    walked["class_counts"][0] = [100, -92]
-    assert "that are used, by class" in refused(rewritten(good, walked=walked))
-    two = np.tile(walked, 2)
-    two["class_counts"] = [[1, 0], [0, 1]]
-    assert "walked: must have the batch sizes" in refused(rewritten(good, walked=two))
-
-
-def test_epochs_of_more_or_fewer_steps_than_the_sampler_takes_are_refused(good: Path) -> None:
-    with np.load(good) as found:
-        epochs, steps = found["history.epochs"], found["history.steps"]
-    assert (epochs["num_committed"].tolist(), len(steps)) == ([3], 3)
-    assert "history.epochs: must have the steps of history.steps" in refused(
-        rewritten(good, history__steps=steps[:2])
-    )
-    for length in (1, 2, 4):
-        epochs["num_committed"] = length
-        forged = rewritten(good, history__epochs=epochs, history__steps=np.resize(steps, length))
-        assert "history.epochs: must have 3 steps each" in refused(forged)
+def test_objects_in_a_file_of_ours_are_not_unpickled(tmp_path: Path) -> None:
+    files.write_npz(tmp_path / "c", {"header": np.array([{}], object)}, sealed=True)
+    assert "allow_pickle=False" in refused(tmp_path / "c")
 
 
 def test_a_folder_is_of_one_run_at_a_time(tmp_path: Path) -> None:
@@ -419,91 +255,6 @@ def test_a_folder_is_of_one_run_at_a_time(tmp_path: Path) -> None:
         assert list(folder.iterdir()) == []
     train.train(CONFIG, checkpoint=folder)
     assert [path.name for path in folder.iterdir()] == [checkpoints.NAME]
-
-
-def npy(claimed: str, content: bytes = b"") -> bytes:
-    """An .npy file whose header claims a shape."""
-    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {claimed}, }}".encode()
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + content
-
-
-def replaced(path: Path, name: str, content: bytes, compression: int = zipfile.ZIP_STORED) -> Path:
-    """The checkpoint with other bytes for one of its members."""
-    with zipfile.ZipFile(path) as archive:
-        members = {entry: archive.read(entry) for entry in archive.namelist()}
-    with zipfile.ZipFile(path, "w") as archive:
-        for entry, old in members.items():
-            if entry == f"{name}.npy":
-                archive.writestr(entry, content, compression)
-            else:
-                archive.writestr(entry, old)
-    return path
-
-
-@pytest.mark.parametrize(
-    ("content", "sentence"),
-    [
-        (npy("(10000000000000, 2)"), "is float64 (10000000000000, 2): must be"),
-        (npy("(-1, 2)"), "is float64 (-1, 2): must be"),
-        (npy("(1, 2)"), "must have"),
-        (npy("(1, 2)", bytes(17)), "must have"),
-        (npy("(1, 'x')"), "shape is not valid"),
-        (npy("(" * 900), "is no checkpoint that can be used: "),  # Pythons differ in the reason
-        (npy(f"({'1' * 9000},)"), "Cannot parse header"),
-        (b"\x93NUMPY\x02\x00", "another .npy version"),
-        (b"\x93NUMPY\x01\x00\xff\xff", "EOF"),
-        (b"", "EOF"),
-    ],
-)
-def test_sizes_that_lie_are_not_believed(good: Path, content: bytes, sentence: str) -> None:
-    assert sentence in refused(replaced(good, "weights.3.weight", content))
-
-
-def test_more_steps_than_an_epoch_can_have_are_not_read(good: Path) -> None:
-    with np.load(good) as found:
-        dtype = found["walked"].dtype
-    samples = left_in_mid_epoch().dataset.y_train.size
-    many = rewritten(good, walked=np.zeros(samples + 1, dtype))
-    assert f"({samples + 1},): must be " in refused(many)
-
-
-def test_bombs_do_not_go_off(good: Path) -> None:
-    bomb = npy("(1, 2)", bytes(2**26))
-    deflated = replaced(good, "weights.3.weight", bomb, zipfile.ZIP_DEFLATED)
-    assert deflated.stat().st_size < 2**17
-    assert "uncompressed" in refused(deflated)
-    honest = npy("(1, 2)", bytes(16))
-    for compression in (zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2):
-        assert "uncompressed" in refused(replaced(good, "weights.3.weight", honest, compression))
-
-
-def test_a_directory_that_never_ends_is_not_read(tmp_path: Path) -> None:
-    """Fifty million entries, in a file with a hole."""
-    entry = struct.pack(
-        "<4s4B4HL2L5H2L", b"PK\x01\x02", *[0] * 4, *[0] * 4, 0, 0, 0, *[0] * 5, 0, 0
-    )
-    size, number = 2**31, 2**31 // len(entry)
-    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, number % 2**16, number % 2**16, size, 0, 0)
-    path = tmp_path / "c"
-    with path.open("wb") as file:
-        file.write(entry * (2**20 // len(entry)))
-        file.seek(size)
-        file.write(end)
-    tracemalloc.start()
-    with pytest.raises(ValueError, match="is no checkpoint that can be used"):
-        read(path)
-    assert tracemalloc.get_traced_memory()[1] < 2**26
-    tracemalloc.stop()
-
-
-def test_a_generator_can_be_set_to_anything_and_still_draws(good: Path) -> None:
-    """A generator that always draws the same would make a shuffle run for ever."""
-    with np.load(good) as found:
-        shape = found["client.generators"].shape
-    for number in (0, 2**64 - 1):
-        run = read(rewritten(good, client__generators=np.full(shape, number, np.uint64)))
-        for client in run.simulation.clients:
-            assert np.unique(client.rng.integers(0, 2**32, 100, np.uint32)).size > 90
 
 
 def test_runs_that_are_killed_go_on_to_the_bit() -> None:

@@ -56,8 +56,8 @@ def test_names_delays_and_costs_may_be_left_out(tmp_path: Path) -> None:
 
 WRONG = [
     # the file
-    (b"", "must have a header and a row for each client"),
-    (b"a,b\n", "must have a header and a row for each client"),
+    (b"", "must have a header and a row below it"),
+    (b"a,b\n", "must have a header and a row below it"),
     (b"\xff\xfe\x00", "must be a CSV file: 'utf-8' codec"),
     (b"a,b\n1,\x00\n", "b in line 2 of"),
     (b'a,b\n1,"2', "must be a CSV file: unexpected end"),

@@ -128,48 +128,6 @@ def test_a_list_is_one_network_and_a_list_of_lists_several(
     assert (row["clients"], row["partition"]) == (8, ["iid", "mild"])
 
 
-@pytest.mark.parametrize(
-    ("line", "sentence"),
-    [
-        ("client = 8", "field of the grid = 'client': .*did you mean 'clients'"),
-        ("[grid]", "field of the grid = 'grid': must be one of"),
-        ("clients = 8,", "grid = .*: must be a TOML file: "),
-        ("clients = []", r"clients = \[\]: must be one value or more"),
-        ("clients = [8, '9']", "clients = '9': must be a whole number"),
-        ("clients = true", "clients = True: must be a whole number"),
-        ("clients = [[8]]", r"clients = \[8\]: must be a whole number"),
-        ("delta = [0, nan]", "delta = nan: must be a finite number"),
-        ("delta = 1979-05-27", "delta = datetime.date.*: must be a finite number"),
-        ("seeds = [1, 2]", r"seeds = \[1, 2\]: must be one value$"),
-        ("seeds = 1e3", "seeds = 1000.0: must be a whole number"),
-        (
-            "seeds = 1_000_000_000_000",
-            "seeds = 1000000000000: must be a whole number from 1 to 10000",
-        ),
-        ("sampler = 'usg'", "sampler = 'usg': .*did you mean 'ugs'"),
-        ("sampler = [{}]", "sampler = {}: must be one of"),
-        ("dataset = ['digits', 'digit']", "dataset = 'digit': .*did you mean 'digits'"),
-        ("data_dir = 3", "data_dir = 3: must be the name of a folder"),
-        ("hidden = 64", "hidden = 64: must be a list of widths, or a list of such lists"),
-        ("hidden = [64, [32]]", "hidden = .*: must be a list of widths"),
-        ("hidden = '64'", "hidden = '64': must be a list of widths"),
-        ("hidden = [[64.5]]", "hidden = 64.5: must be a whole number"),
-    ],
-)
-def test_a_mistake_in_a_grid_is_one_sentence(tmp_path: Path, line: str, sentence: str) -> None:
-    file = tmp_path / "grid.toml"
-    file.write_text(line)
-    with pytest.raises(ValueError, match=sentence):
-        configs(read(file))
-
-
-@pytest.mark.parametrize("content", [b"\xff", b"clients = " + b"[" * 100_000])
-def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "grid.toml").write_bytes(content)
-    with pytest.raises(ValueError, match=r"grid\.toml': must be a TOML file: "):
-        read(tmp_path / "grid.toml")
-
-
 lines = st.builds(
     "{} = {}".format,
     st.sampled_from([*FIELDS, "seeds", "data_dir"]),

@@ -32,39 +32,9 @@ def test_it_is_the_schedule_of_every_epoch(tmp_path: Path, sampler: str) -> None
                 asked[row["step"], client, row["class"] or 0] += row["samples"]
                 assert (row["class"] is None) == (drawn.local_class_counts is None)
         assert (asked == drawn.demands()).all()
-        again = schedule.read(tmp_path / "schedule.csv", known)[sampler, epoch]
-        assert (again.batch_sizes == drawn.batch_sizes).all()
-        assert np.array_equal(again.demands(), drawn.demands())
         if sampler != "centralized":  # whose one client has a name
             logged = read_schedules(tmp_path / "schedule.csv", len(known.delays))[epoch]
             assert (logged == drawn.batch_sizes).all()
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("", "must have the columns sampler, epoch, step, client, class, samples"),
-        ("a,b\n1,2\n", "must have the columns"),
-        ("{}\nugs,0,0,9,,1\n", "client in line 2 of"),
-        ("{}\nugs,0,0,0,x,1\n", "class in line 2 of"),
-        ("{}\nugs,0,-1,0,,1\n", "step in line 2 of"),
-        ("{}\nugs,0,0,0,,1.5\n", "samples in line 2 of"),
-        ("{}\nugs,x,0,0,,1\n", "epoch in line 2 of"),
-        ("{}\nugs,0,0\n", "client in line 2 of"),
-        ("{}\nugs,0,99999999,0,,1\n{0}", None),
-    ],
-)
-def test_what_is_no_schedule_is_one_sentence(
-    tmp_path: Path, text: str, sentence: str | None
-) -> None:
-    (tmp_path / "s.csv").write_text(
-        text.replace("{0}", "").replace("{}", ",".join(schedule.COLUMNS))
-    )
-    (config,) = configs(GIVEN | {"sampler": "ugs", "clients": 7})
-    _, known = scenario(config, dataset_of(config), random_streams(0))
-    with pytest.raises(ValueError, match=sentence or "steps \\* clients") as caught:
-        schedule.read(tmp_path / "s.csv", known)
-    assert "\n" not in str(caught.value)
 
 
 def test_names_of_clients_and_classes_are_kept(tmp_path: Path) -> None:

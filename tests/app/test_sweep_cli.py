@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from rich.progress import Progress
 
-from pslref.app import grids, terminal, workers
+from pslref.app import grids, workers
 from tests.app.conftest import GRID, OPTIONS, contents
 
 TOML = """
@@ -67,9 +66,9 @@ def test_progress_says_how_many_workers_a_scheduler_has(
         yield lambda: ThreadPoolExecutor(1)
 
     shown = io.StringIO()
-    progress = Progress(console=Console(file=shown, force_terminal=True))
+    console = Console(file=shown, force_terminal=True)
     monkeypatch.setattr(workers, "cluster", cluster)
-    monkeypatch.setattr(terminal, "progress", lambda: progress)
+    monkeypatch.setattr("rich.console.Console", lambda **_: console)
     options = ["--sampler", "ugs", "--epochs", "1", "--seeds", "1", "--clients", "5"]
     assert pslref("sweep", *options, "--scheduler", "x", "--out", str(tmp_path))[0] == 0
     assert "runs (workers: 0) " in shown.getvalue()

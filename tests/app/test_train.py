@@ -106,7 +106,7 @@ def test_a_checkpoint_is_never_overwritten_by_another_run(tmp_path: Path) -> Non
     with pytest.raises(ValueError, match="is of a run with seed = 1, not seed = 2"):
         train(replace(ONE, seed=2), checkpoint=tmp_path, resume=True)
     (tmp_path / "checkpoint.npz").write_bytes(before["checkpoint.npz"][:-1])
-    with pytest.raises(ValueError, match=r"checkpoint\.npz is no checkpoint that can be used"):
+    with pytest.raises(ValueError, match=r"checkpoint.npz': must be a checkpoint that can be used"):
         train(ONE, checkpoint=tmp_path, resume=True)
     assert contents(tmp_path) == {"checkpoint.npz": before["checkpoint.npz"][:-1]}
 

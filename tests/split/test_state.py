@@ -165,17 +165,6 @@ def test_samples_of_another_client_are_refused() -> None:
         restore(epoch, arrays)
 
 
-def test_walked_steps_with_negative_counts_are_refused() -> None:
-    """In their sum they are the samples that are used."""
-    epoch, plan = Epoch(a_simulation("clients", 0.0)), next(schedules())
-    walk = epoch.walk(lambda _: plan)
-    next(walk), next(walk)
-    arrays = state(epoch)
-    arrays["walked"]["class_counts"] += np.array([[9, 0, 0], [-9, 0, 0]])
-    with pytest.raises(ValueError, match=r"^walked: must have the 6 samples that are used, by cl"):
-        restore(Epoch(a_simulation("clients", 0.0)), arrays)
-
-
 def test_a_packed_generator_is_its_state_in_three_words() -> None:
     fresh, halfway = np.random.default_rng(5), np.random.default_rng(6)
     halfway.integers(2**32, dtype=np.uint32)  # of 64 bits, half are left over
