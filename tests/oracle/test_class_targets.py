@@ -123,6 +123,7 @@ def test_the_bound_on_stratified_deviation_is_the_proven_one() -> None:
 
 # --- mistakes, and the sentence that names each
 
+
 @pytest.mark.parametrize(("fault", "question", "check", "says"), QUESTIONED)
 def test_a_mistake_is_caught_and_its_sentence_names_it(fault, question, check, says, rng) -> None:
     """Each is far above what the tests can see, so that the seed does not matter."""

@@ -25,6 +25,7 @@ from tests.oracle.faults import ONLY_RANDOM, VECTORS
 
 STEP, SAMPLE = ["split_steps"], ["sample"]
 
+
 def test_at_least_thirty_are_caught_and_twenty_named() -> None:
     assert len(VECTORS) + len(ONLY_RANDOM) >= 30
     assert sum(name is not None for _, name in VECTORS.values()) >= 20
