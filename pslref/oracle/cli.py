@@ -154,8 +154,10 @@ def step(
 
         halves = halves_of(modules)
     results = judge_log(log, halves)
-    code = int(any(result.is_wrong for result in results))
-    return print_results(results, VERDICTS[code], code, json_)
+    wrong = [result.check for result in results if result.is_wrong]
+    code = int(bool(wrong))
+    said = f"{VERDICTS[code]}: the first difference is {wrong[0]}" if wrong else VERDICTS[code]
+    return print_results(results, said, code, json_)
 
 
 @app.command()
