@@ -214,8 +214,8 @@ def _since(start: int) -> str:
 def _in_some(log_e: FloatArray) -> FloatArray:
     """If each epoch breaks the law with some probability: few of them, or many. (R,) -> (2,)"""
     breaking = np.array([[0.5 / len(log_e)], [0.5]])
-    mixed: FloatArray = np.logaddexp(np.log1p(-breaking), np.log(breaking) + log_e)
-    return mixed.sum(axis=1)
+    mixed = np.logaddexp(np.log1p(-breaking), np.log(breaking) + log_e)
+    return np.asarray(mixed.sum(axis=1))
 
 
 def _gains(stakes: FloatArray | float, score: Score) -> FloatArray:

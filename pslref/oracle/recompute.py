@@ -24,16 +24,9 @@ from pslref.oracle.result import Result
 MOST_BYTES = 2**30
 # What a step is computed from, by the first letters of its name.
 GIVEN = (
-    "x",
-    "smashed",
-    "labels",
-    "batch_sizes",
-    "learning_rate",
-    "momentum",
-    "weight_decay",
-    "cut",
+    *("x", "smashed", "labels", "batch_sizes", "learning_rate", "momentum", "weight_decay", "cut"),
+    *("client_before", "server_before", "client_velocity", "server_velocity"),
 )
-GIVEN += ("client_before", "server_before", "client_velocity", "server_velocity")
 SIDES = {"client": "summed_gradients", "server": "server_gradients"}  # what updates each
 
 

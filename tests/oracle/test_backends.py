@@ -18,13 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pslref.oracle import CommandBackend, Spec, Unsupported, examine
+from pslref.oracle import CommandBackend, Spec, Unsupported, examine, serve
 from pslref.oracle.backends import Broken, Hung, Refused
 from pslref.oracle.codec import decode, encode
 from pslref.oracle.command import decoded
 from pslref.oracle.compare import divergence
 from pslref.oracle.library import Library
-from pslref.oracle.serve import answer
 from pslref.oracle.vectors import shipped
 from tests.backends.plain import Plain
 
@@ -365,9 +364,9 @@ def test_how_a_backend_may_introduce_itself(
     lax = type("Lax", (), methods | {"spec": spec})()
     if not sentence:
         assert examine(lax, rng, **VECTORS).exit_code == 0
-        assert answer(lax, "hello", {})["outputs"]["name"] == "mine"
+        assert serve.answer(lax, "hello", {})["outputs"]["name"] == "mine"
         return
-    for ask in (lambda: examine(lax, rng, **VECTORS), lambda: answer(lax, "hello", {})):
+    for ask in (lambda: examine(lax, rng, **VECTORS), lambda: serve.answer(lax, "hello", {})):
         with pytest.raises(ValueError, match=sentence):
             ask()
 
