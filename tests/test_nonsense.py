@@ -147,7 +147,6 @@ MISTAKES = [
     ("sweep", "Missing option '--out'"),
     ("data get", "Missing argument '"),
     ("oracle export", "Missing argument '"),
-    ("oracle study", "Missing option '--backend'"),
     ("oracle schedules log.csv --law ugs", "Missing option '--batch-size'"),
     # options of a run that have several values
     ("compare --sampler ''", "sampler = '': must be one of centralized, fls"),
@@ -256,10 +255,6 @@ MISTAKES = [
     ("oracle check --command cat --time-limit x", "time_limit = 'x': must be a number"),
     ("oracle check --command cat --seed -1", "seed = -1: must be a whole number, 0 or more"),
     ("oracle check --command cat --seed x", "seed = 'x': must be a whole number"),
-    ("oracle study --backend nonsense --out s.csv", "backend = 'nonsense': must be package.module"),
-    (f"oracle study --backend {LIBRARY} --runs 0 --out s.csv", "runs = 0: must be a whole number"),
-    (f"oracle study --backend {LIBRARY} --runs 1000000000 --out s.csv", "runs = 1000000000: must"),
-    (f"oracle study --backend {LIBRARY} --out ''", "out = '': must be a path"),
     ("oracle step nowhere", "log = 'nowhere': must be a file that can be read"),
 ]  # fmt: skip
 
@@ -319,7 +314,6 @@ WRITING = {
     "sweep": ["sweep", "--out"],
     "download": ["data", "get", "cifar10", "--data-dir"],
     "export": ["oracle", "export"],
-    "generate": ["oracle", "generate"],
 }  # fmt: skip
 
 
@@ -327,12 +321,7 @@ WRITING = {
 @pytest.mark.parametrize("path", NO_FOLDERS)
 @pytest.mark.parametrize("what", WRITING)
 def test_what_is_no_folder_to_write_to(refused, what: str, path: str) -> None:
-    name = {
-        "checkpoint": "checkpoint",
-        "download": "data_dir",
-        "export": "folder",
-        "generate": "folder",
-    }.get(what, "out")
+    name = {"checkpoint": "checkpoint", "download": "data_dir", "export": "folder"}.get(what, "out")
     assert refused(*WRITING[what], path).startswith(f"{name} = {path!r}"[:80])
 
 
@@ -382,12 +371,6 @@ def test_a_folder_below_a_file_that_will_be_written(
 ) -> None:
     (folder / "link").symlink_to("folder")
     assert sentence in refused("train", *shlex.split(line))
-
-
-@pytest.mark.usefixtures("strange")
-def test_a_folder_in_the_place_of_a_study(refused) -> None:
-    line = ["oracle", "study", "--backend", LIBRARY, "--out", "folder"]
-    assert refused(*line).startswith("out = 'folder': must not be a folder")
 
 
 @pytest.mark.usefixtures("unread")

@@ -69,18 +69,30 @@ class Asked:
     last answer, or None if it gave none.
 
     Raises:
-        ValueError: for another precision.
+        ValueError: for another precision, or no spec.
     """
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
-        name, dtype = backend.spec
+        try:
+            name, dtype = backend.spec
+        except Exception as error:
+            allowed = f"must have a spec, Spec(name, dtype), but {described(error)}"
+            raise check.wrong("backend", type(backend).__name__, allowed) from None
         self.spec = Spec(plain(name), check.one_of("spec.dtype", dtype, ROUNDOFF))
         self.outputs: Values | None = None
 
     def capabilities(self) -> Collection[str]:
-        """What the backend says it has."""
-        return self.backend.capabilities()
+        """What the backend says it has.
+
+        Raises:
+            ValueError: if it says nothing of the kind.
+        """
+        try:
+            return [str(name) for name in self.backend.capabilities()]
+        except Exception as error:
+            allowed = f"must be names of operations, but {described(error)}"
+            raise check.wrong("capabilities", type(self.backend).__name__, allowed) from None
 
     def run(self, op: str, inputs: Values) -> Values:
         """The flat outputs.

@@ -42,24 +42,28 @@ def log(op: str, names: Sequence[str], counts: IntArray, left: IntArray, *urns: 
 
 
 def clients(log: Log, level: float) -> Result:
-    """The mean of a client's counts in all steps, before and after some client has run out."""
-    score, num_clients = log.alone.score, len(log.names)
-    num_bets = 4 * num_clients
-    size = _stake(log.counts[..., 0].size, num_bets, level)
+    """The mean of a client's counts, before and after some client has run out, up to the end."""
+    score, num_clients, starts = log.alone.score, len(log.names), _starts(log)
+    num_bets = 4 * num_clients * len(starts)
+    sizes = [_stake(log.counts[start:, :, 0].size, num_bets, level) for start in starts]
     phases = [phase[..., np.newaxis] for phase in (~log.emptied, log.emptied)]
-    gains = [_gains(way * size, score) for way in (1, -1)]
-    log_e = np.array([[(g * phase).sum(axis=(0, 1)) for g in gains] for phase in phases])
+    log_e = np.empty((len(starts), 2, 2, num_clients))
+    for i, (start, size) in enumerate(zip(starts, sizes, strict=True)):
+        for j, way in enumerate((1, -1)):
+            gains = _gains(way * size, score.since(start))
+            log_e[i, :, j] = [(gains * phase[start:]).sum(axis=(0, 1)) for phase in phases]
 
     def detail(bet: tuple[int, ...]) -> str:
-        phase, _, k = bet
+        i, phase, _, k = bet
         rows = log.emptied == bool(phase)
+        rows[: starts[i]] = False
         return (
             f"{log.names[k]} brings {log.counts[rows, k].sum()} samples to {rows.sum()} steps "
-            f"{'after' if phase else 'before'} one ran out, "
+            f"{'after' if phase else 'before'} one ran out{_since(starts[i])}, "
             f"{log.alone.mean[rows, k].sum():.1f} expected"
         )
 
-    stakes = np.minimum(size, np.minimum(-score.low, score.high))
+    stakes = np.minimum(sizes[0], np.minimum(-score.low, score.high))
     off = [
         [_least(stakes[..., k] * p[..., 0], score.slope[..., k], num_bets, level) for p in phases]
         for k in range(num_clients)
@@ -73,19 +77,32 @@ def clients(log: Log, level: float) -> Result:
 
 
 def spread(log: Log, level: float) -> Result:
-    """The variance of all counts, jointly."""
-    square = log.chained.square
-    size = _stake(log.counts.size, 2, level)
-    log_e = np.array([_gains(way * size, square).sum() for way in (1, -1)])
-    stakes = np.minimum(size, np.minimum(-square.low, square.high))
-    off = _least(stakes, square.slope, 2, level)
+    """The variance of all counts up to the end, jointly; and in some epochs alone."""
+    square, starts = log.chained.square, _starts(log)
+    num_bets = 2 * len(starts) + 2
+    of_one = _stake(log.counts[0].size, num_bets, level)
+    alone = np.array([_gains(way * of_one, square).sum(axis=(1, 2)) for way in (1, -1)])
+    sizes = [_stake(log.counts[start:].size, num_bets, level) for start in starts]
+    log_e = [
+        _gains(way * size, square.since(start)).sum()
+        for start, size in zip(starts, sizes, strict=True)
+        for way in (1, -1)
+    ]
+    log_e += _in_some(np.logaddexp.reduce(alone, axis=0) - math.log(2)).tolist()
+    stakes = np.minimum(sizes[0], np.minimum(-square.low, square.high))
+    off = _least(stakes, square.slope, num_bets, level)
 
-    def detail(_: tuple[int, ...]) -> str:
-        seen = 1 + square.value.sum() / max(square.slope.sum(), 1e-9)
-        return f"the variance of {log.counts.size} counts is about {seen:.2f} of what is expected"
+    def detail(bet: tuple[int, ...]) -> str:
+        i, worst = bet[0] // 2, int(alone.max(axis=0).argmax())
+        part, where = slice(worst, worst + 1), f" in epoch {worst}"
+        if i < len(starts):
+            part, where = slice(starts[i], None), _since(starts[i])
+        seen = 1 + square.value[part].sum() / max(square.slope[part].sum(), 1e-9)
+        size = log.counts[part].size
+        return f"the variance of {size} counts{where} is about {seen:.2f} of what is expected"
 
     detects = f"a variance that is off by {math.ceil(100 * off)} %" if off < 1 else ""
-    return _verdict("spread", log.op, level, log_e, detail, detects)
+    return _verdict("spread", log.op, level, np.array(log_e), detail, detects)
 
 
 def between_epochs(log: Log, level: float) -> Result:
@@ -121,9 +138,7 @@ def repeats(log: Log, level: float) -> Result:
     """Copies of an earlier epoch, as it is or with its steps in another order."""
     log_p = log.chained.log_p.sum(axis=(1, 2))
     epochs, log_orders = len(log_p), math.lgamma(log.counts.shape[1] + 1)
-    # If every epoch, with some probability, copies one of those before it: few copies, or many.
-    copying = np.array([0.5 / epochs, 0.5])
-    log_e, copies, earlier = np.zeros((2, 2)), [0, 0], Counter[Hashable]()
+    log_ratios, copies, earlier = np.zeros((2, epochs)), [0, 0], Counter[Hashable]()
     for r, plan in enumerate(log.counts):
         rows = Counter(row.tobytes() for row in plan)
         log_same = sum(math.lgamma(times + 1) for times in rows.values())
@@ -131,10 +146,11 @@ def repeats(log: Log, level: float) -> Result:
         for kind, (key, log_share) in enumerate(keys.items()):
             found = earlier[key]
             copies[kind] += found > 0
-            log_ratio = math.log(found / r) + log_share - log_p[r] if found else -math.inf
             if r:
-                log_e[kind] += np.logaddexp(np.log1p(-copying), np.log(copying) + log_ratio)
+                log_p_copy = math.log(found / r) + log_share if found else -math.inf
+                log_ratios[kind, r] = log_p_copy - log_p[r]
             earlier[key] += 1
+    log_e = np.array([_in_some(log_ratio) for log_ratio in log_ratios])
 
     def detail(bet: tuple[int, ...]) -> str:
         order = " up to the order of their steps" if bet[0] else ""
@@ -183,6 +199,23 @@ def means(op: str, names: Sequence[str], counts: IntArray, held: IntArray, level
     off = _least(least, np.ones(len(counts)), 2 * mean.size, level)
     detects = f"a mean count in one step that is off by {off:.2f} samples"
     return _verdict("means", op, level, log_e, detail, detects)
+
+
+def _starts(log: Log) -> list[int]:
+    """Bets begin with the first epoch, with half of them, a quarter, ...: a fault may come late."""
+    epochs = len(log.counts)
+    return [epochs - (epochs >> i) for i in range(epochs.bit_length())]
+
+
+def _since(start: int) -> str:
+    return f" from epoch {start} on" if start else ""
+
+
+def _in_some(log_e: FloatArray) -> FloatArray:
+    """If each epoch breaks the law with some probability: few of them, or many. (R,) -> (2,)"""
+    breaking = np.array([[0.5 / len(log_e)], [0.5]])
+    mixed = np.logaddexp(np.log1p(-breaking), np.log(breaking) + log_e)
+    return np.asarray(mixed.sum(axis=1))
 
 
 def _gains(stakes: FloatArray | float, score: Score) -> FloatArray:

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
     from pslref.oracle.result import Result
 
-MOST_RUNS = 100_000
-STUDY = PathOption(Path("study.csv"))
-
 app = typer.Typer(
     invoke_without_command=True,
     help="Is another implementation right? If not, what is wrong with it?",
@@ -154,8 +151,10 @@ def step(
 
         halves = halves_of(modules)
     results = judge_log(log, halves)
-    code = int(any(result.is_wrong for result in results))
-    return print_results(results, VERDICTS[code], code, json_)
+    wrong = [result.check for result in results if result.is_wrong]
+    code = int(bool(wrong))
+    said = f"{VERDICTS[code]}: the first difference is {wrong[0]}" if wrong else VERDICTS[code]
+    return print_results(results, said, code, json_)
 
 
 @app.command()
@@ -170,38 +169,6 @@ def export(
 
     for file in vectors.export(folder):
         print(file)
-
-
-@app.command()
-def generate(
-    folder: Annotated[Path, typer.Argument(help="Where to write them.", parser=path)],
-) -> None:
-    """Make the test vectors anew, and validate them (needs jsonschema).
-
-    Example: pslref oracle generate vectors
-    """
-    from pslref.oracle.generate import generate
-
-    for file in generate(folder):
-        print(file)
-
-
-@app.command()
-def study(
-    backend: Annotated[list[str], option("package.module:factory; repeat it.")],
-    runs: Annotated[int, option("Full checks of each, with seeds 0, 1, ...", of=int)] = 100,
-    out: Annotated[PathOption, option("The CSV file to write.", of=path)] = STUDY,
-) -> int:
-    """Check right implementations many times: is anyone accused, and are p-values uniform?
-
-    Example: pslref oracle study --backend pslref.oracle.library:Library --out study.csv
-    """
-    from pslref.oracle.study import study, summary
-
-    arguments.integer("runs", runs, 1, MOST_RUNS)
-    rows = study(backend, [_generator(seed)[0] for seed in range(runs)], out, print)
-    print("\n".join(summary(rows)))
-    return int(any(row["exit_code"] for row in rows))
 
 
 def _generator(seed: int | None) -> "tuple[np.random.Generator, int]":

@@ -27,11 +27,11 @@ def encode(value: Any) -> Any:
         return value
     if value.dtype.kind not in WIDER:
         raise ValueError(f"holds {value.dtype}, not numbers")
-    if not value.ndim:
-        return value.item()
     dtype = value.dtype.name if value.dtype.name in DTYPES else WIDER[value.dtype.kind]
-    data = value.astype(dtype).ravel().tolist()
-    return {"dtype": dtype, "shape": list(value.shape), "data": data}
+    array = np.asarray(value).astype(dtype)
+    if not array.ndim:
+        return array.item()
+    return {"dtype": dtype, "shape": list(array.shape), "data": array.ravel().tolist()}
 
 
 def decode(value: Any) -> Any:

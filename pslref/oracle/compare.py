@@ -60,7 +60,7 @@ def _difference(right: Array, got: Array, bound: Any) -> str | None:
         index = _first(bad)
         return f"{_at(index)}is {came[index]}: not finite ({bad.sum()} of {bad.size})"
     limit = np.broadcast_to(np.asarray(bound, np.float64), right.shape)
-    off = np.abs(came - right) > limit
+    off = ~(np.abs(came - right) <= limit)  # also where what is expected is no number
     if not off.any():
         return None
     index = _first(off)

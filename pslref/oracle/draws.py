@@ -42,6 +42,10 @@ class Score(NamedTuple):
     high: FloatArray  # the largest stake on it
     slope: FloatArray  # d mean / d ε, where ε is the error that it is to show
 
+    def since(self, start: int) -> "Score":
+        """Of the epochs from this one on."""
+        return Score(*(array[start:] for array in self))
+
 
 class Drawn(NamedTuple):
     """What the urns say of the counts (R, T, K)."""

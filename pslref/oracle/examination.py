@@ -52,7 +52,7 @@ class Examination:
         expected_failures: Mapping[str, str] | None = None,
     ) -> None:
         self.backend = Asked(backend)
-        claimed = set(backend.capabilities())
+        claimed = set(self.backend.capabilities())
         if claimed - OPS.keys():
             allowed = f"must be of {', '.join(OPS)}"
             raise check.wrong("capabilities", sorted(claimed - OPS.keys()), allowed)

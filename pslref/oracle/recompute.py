@@ -22,6 +22,11 @@ from pslref.oracle.operation import ROUNDOFF, Values
 from pslref.oracle.result import Result
 
 MOST_BYTES = 2**30
+# What a step is computed from, by the first letters of its name.
+GIVEN = (
+    *("x", "smashed", "labels", "batch_sizes", "learning_rate", "momentum", "weight_decay", "cut"),
+    *("client_before", "server_before", "client_velocity", "server_velocity"),
+)
 SIDES = {"client": "summed_gradients", "server": "server_gradients"}  # what updates each
 
 
@@ -54,15 +59,26 @@ def judge_log(path: Path, halves: Halves | None = None) -> list[Result]:
     """
     layers, flat = _read(path)
     dtype = check.one_of("dtype", str(flat.pop("dtype", "float32")), ROUNDOFF)
-    steps: dict[str, Values] = {}
-    for name in [name for name in flat if name.startswith("steps.")]:
-        _, t, quantity = name.split(".", 2)
-        steps.setdefault(t, {})[quantity] = flat.pop(name)
+    for name, array in flat.items():
+        if array.dtype.kind not in "iuf":
+            raise check.wrong(f"log {path}", name, f"must hold numbers, not {array.dtype}")
+    common = {name: array for name, array in flat.items() if not name.startswith("steps.")}
+    parts = [name.split(".", 2) for name in flat if name not in common]
+    numbers = sorted({part[1] for part in parts}, key=lambda t: (len(t), t))
+    if numbers != [str(t) for t in range(len(numbers))] or any(len(part) < 3 for part in parts):
+        raise check.wrong(f"log {path}", numbers, "must number its steps 0, 1, 2, ...")
+    steps = {t: _part(flat, f"steps.{t}") for t in numbers}
     results: list[Result] = []
     carried: Values = {}
     rng = np.random.Generator(np.random.PCG64(0))
     for t, logged in (steps or {"0": {}}).items():
-        log = {"momentum": np.zeros(()), "weight_decay": np.zeros(()), **flat, **carried, **logged}
+        log = {
+            "momentum": np.zeros(()),
+            "weight_decay": np.zeros(()),
+            **common,
+            **carried,
+            **logged,
+        }
         try:
             made = _recomputed(log, halves or _of_layers(layers, log), "float64")
             runs = [_recomputed(log, halves or _of_layers(layers, log), "float32")]
@@ -71,16 +87,21 @@ def judge_log(path: Path, halves: Halves | None = None) -> list[Result]:
                 runs.append(_recomputed(moved, halves or _of_layers(layers, log), "float64"))
         except KeyError as error:
             raise check.wrong("log", str(path), f"must hold {error} of step {t}") from None
-        except (TypeError, IndexError, AttributeError) as error:
+        except (TypeError, IndexError, AttributeError, RuntimeError) as error:  # the last: PyTorch
             raise check.wrong("log", str(path), f"must hold arrays that fit: {error}") from None
         bounds = growth.as_bounds(made, growth.measured(made, runs), dtype)
+        shown = common | logged
         for name, right in made.items():
-            if name in logged or (not steps and name in flat):
-                found = divergence({name: right}, {name: log[name]}, bounds)
-                where = f"step {t}, {name}"
-                results.append(Result(where, "step", "wrong" if found else "ok", found or ""))
+            if name in shown:
+                found = divergence({name: right}, {name: log[name]}, bounds) or ""
+                said = found.removeprefix(f"{name}: ")
+                results.append(Result(f"step {t}, {name}", "step", "wrong" if said else "ok", said))
+        for name in shown:
+            if name not in made and not name.startswith(GIVEN):
+                said = "is nothing that a step computes, or not from what this log holds"
+                results.append(Result(f"step {t}, {name}", "step", "noted", said))
         carried = _carried(log, made)
-    if not results:
+    if all(one.verdict == "noted" for one in results):
         raise check.wrong("log", str(path), "must hold a quantity that can be recomputed")
     return results
 
@@ -127,6 +148,9 @@ def _recomputed(log: Values, halves: Halves, dtype: str) -> Values:
         return found
 
     sizes = np.atleast_1d(log.get("batch_sizes", len(log["labels"])))
+    if not len(log["labels"]) or sizes.min() < 0 or sizes.sum() != len(log["labels"]):
+        allowed = f"must be what each client brings of the {len(log['labels'])} samples, at least 1"
+        raise check.wrong("batch_sizes", sizes, allowed)
     ends = np.cumsum(sizes)[:-1]
     sent = []
     if "x" in log:

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from pslref import check
-from pslref.oracle.backends import Backend, Unsupported, described
+from pslref.oracle.backends import Asked, Backend, Unsupported, described
 from pslref.oracle.codec import decode, encode
 
 
@@ -36,7 +36,8 @@ def load(name: str, argument: str = "backend", use: str = "capabilities") -> Any
 def answer(backend: Backend, op: str, inputs: Any) -> dict[str, Any]:
     """What the backend says to one request."""
     if op == "hello":
-        return {"outputs": {**backend.spec._asdict(), "capabilities": [*backend.capabilities()]}}
+        asked = Asked(backend)
+        return {"outputs": {**asked.spec._asdict(), "capabilities": asked.capabilities()}}
     try:
         return {"outputs": encode(backend.run(op, decode(inputs)))}
     except Unsupported as error:

@@ -150,6 +150,11 @@ class PyTorch:
         return {"steps": steps, "logits": logits.numpy()}
 
 
+def float64() -> PyTorch:
+    """For the command line."""
+    return PyTorch("float64")
+
+
 class Flatten(nn.Module):
     """Channels-last, as the weights of the next layer expect."""
 

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pslref.oracle import CommandBackend, Spec, Unsupported, examine
+from pslref.oracle import CommandBackend, Spec, Unsupported, examine, serve
 from pslref.oracle.backends import Broken, Hung, Refused
 from pslref.oracle.codec import decode, encode
 from pslref.oracle.command import decoded
@@ -336,6 +336,39 @@ def exiting() -> Any:
 def test_complex_numbers_do_not_become_real_on_their_way(rng: np.random.Generator) -> None:
     with pytest.raises(ValueError, match="holds complex128, not numbers"):
         encode({"y": np.ones(2) * (1 + 7j)})
+
+
+def test_arrays_of_other_kinds_are_written_as_numbers() -> None:
+    for kind in (np.longdouble, np.float16):
+        assert encode(kind(1.5)) == 1.5
+        assert encode(np.ones(1, kind))["data"] == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("spec", "capabilities", "sentence"),
+    [
+        (("mine", "float64"), lambda: ["linear"], ""),
+        (None, lambda: ["linear"], "backend = 'Lax': must have a spec"),
+        ("mine", lambda: ["linear"], "backend = 'Lax': must have a spec"),
+        (("mine", np.float64), lambda: ["linear"], "spec.dtype = .*: must be one of float32, fl"),
+        (("mine", "float64"), lambda: None, "capabilities = 'Lax': must be names of operations"),
+        (("mine", "float64"), lambda: 1 / 0, "'Lax': must be names .* but ZeroDivisionError"),
+    ],
+)
+def test_how_a_backend_may_introduce_itself(
+    spec: Any, capabilities: Any, sentence: str, rng: np.random.Generator
+) -> None:
+    """The same in process and behind the pipe."""
+    plain = Plain()
+    methods = {"capabilities": lambda self: capabilities(), "run": lambda self, *a: plain.run(*a)}
+    lax = type("Lax", (), methods | {"spec": spec})()
+    if not sentence:
+        assert examine(lax, rng, **VECTORS).exit_code == 0
+        assert serve.answer(lax, "hello", {})["outputs"]["name"] == "mine"
+        return
+    for ask in (lambda: examine(lax, rng, **VECTORS), lambda: serve.answer(lax, "hello", {})):
+        with pytest.raises(ValueError, match=sentence):
+            ask()
 
 
 class Meddling(Plain):

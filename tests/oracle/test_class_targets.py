@@ -12,6 +12,7 @@ from pslref.oracle.randomness import QUESTIONS
 from pslref.oracle.result import Result
 from pslref.sampling import targets
 from tests.backends.plain import Plain
+from tests.oracle.faults import QUESTIONED
 
 COUNTS = np.array([[7, 1, 0], [3, 5, 0], [0, 4, 4], [0, 0, 0], [5, 1, 1]])
 DELAYS = np.array([1.0, 1.5, 9, 2, 4])
@@ -122,39 +123,8 @@ def test_the_bound_on_stratified_deviation_is_the_proven_one() -> None:
 
 # --- mistakes, and the sentence that names each
 
-FAULTS = [
-    (
-        "targets-rounded-each-step",
-        "stratified-slowest-first",
-        "deviation",
-        "epoch 0 has a Δ of 1.42 in step 5, and at most 1.33 if stratified; "
-        "class 3 has 2 of 3 samples, 0.1 expected",
-    ),
-    ("own-mix", "stratified-random", "deviation", " if stratified; class "),
-    ("drawn-with-replacement", "hypergeometric-random", "form", "epoch "),
-    ("class-counts-ignored", "hypergeometric-random", "targets", "epoch 0 brings "),
-    ("fastest-first", "hypergeometric-slowest-first", "slowest_first", ": the fastest come first"),
-    ("slowest-by-number", "stratified-slowest-first", "slowest_first", "from client "),
-    ("same-targets-every-epoch", "stratified-slowest-first", "means", "class "),
-    ("dealt-in-order", "stratified-random", "means", "class "),
-    ("one-offset", "stratified-offsets", "repeats", "mistake: all classes have one offset"),
-    # by the law alone: without a target that was not met, or a bound
-    ("own-mix", "hypergeometric-random", "spread", "the variance of "),
-    ("same-targets-every-epoch", "hypergeometric-slowest-first", "repeats", "498 of 500 epochs"),
-    ("dealt-in-order", "hypergeometric-random", "clients", "class "),
-    # of clients
-    ("class-counts-ignored", "local-class-batches", "owners", "one of class "),
-    ("classes-never-shuffled", "local-class-batches", "clients", "in the order of their numbers"),
-    ("never-shuffled", "local-batches", "seed", "is ignored"),
-    ("rotated", "local-batches", "repeats", " epochs are copies of an earlier one"),
-    ("one-stream-for-all", "local-batches", "pairs_repeats", "copies of an earlier one"),
-    ("reversed-every-other", "local-batches", "between_epochs", "the correlation of counts"),
-    ("unsplit-indices", "local-batches", "owners", "where one of client 0 is due comes sample 1"),
-    ("sampled-with-replacement", "local-batches", "exhaustion", "brings some sample twice"),
-]
 
-
-@pytest.mark.parametrize(("fault", "question", "check", "says"), FAULTS)
+@pytest.mark.parametrize(("fault", "question", "check", "says"), QUESTIONED)
 def test_a_mistake_is_caught_and_its_sentence_names_it(fault, question, check, says, rng) -> None:
     """Each is far above what the tests can see, so that the seed does not matter."""
     results = QUESTIONS[question][1](Plain(fault), rng, 1e-7)

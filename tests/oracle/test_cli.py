@@ -92,24 +92,6 @@ def test_what_a_python_backend_raises_has_its_place(oracle) -> None:
     assert f"raised RuntimeError: no weights ({__file__}, line {line})\n" in out
 
 
-def test_a_study_counts_accusations(oracle, tmp_path: Path) -> None:
-    out_file = tmp_path / "study.csv"
-    for name, verdict in [("few", "0 of 2"), ("few_and_wrong", "2 of 2")]:
-        backend = f"tests.oracle.test_cli:{name}"
-        code, out, _ = oracle("study", "--backend", backend, "--runs", "2", "--out", str(out_file))
-        assert code == (verdict != "0 of 2")
-        assert f"{verdict} full checks accused a right implementation" in out
-    assert out_file.read_text().splitlines()[1] == f"{backend},0,1,all,,"
-
-
-def few():
-    return Plain(only=["linear", "sgd"])
-
-
-def few_and_wrong():
-    return Plain("nesterov", only=["linear", "sgd"])
-
-
 class Untrained(Plain):
     def run(self, op, inputs):
         return self.weights()
@@ -174,7 +156,8 @@ def test_a_step_that_a_system_logged(oracle, tmp_path: Path, rng) -> None:
     assert (code, out.splitlines()[-1]) == (0, "RIGHT")
     code, out, _ = oracle("step", str(tmp_path / "wrong.npz"), "--json")
     wrong = [one["check"] for one in json.loads(out)["results"] if one["verdict"] == "wrong"]
-    assert (code, json.loads(out)["verdict"], wrong) == (1, "WRONG", ["step 1, loss"])
+    assert (code, wrong) == (1, ["step 1, loss"])
+    assert json.loads(out)["verdict"] == "WRONG: the first difference is step 1, loss"
 
 
 def test_export_writes_vectors_and_schema(oracle, tmp_path: Path) -> None:
@@ -183,12 +166,3 @@ def test_export_writes_vectors_and_schema(oracle, tmp_path: Path) -> None:
     assert len(out.splitlines()) == len(vectors.NAMES)
     cases = vectors.read((tmp_path / "new" / "laws.json").read_text(encoding="utf-8"))
     assert [case.id for case in cases] == [case.id for case in vectors.shipped()[-len(cases) :]]
-
-
-def test_vectors_cannot_be_generated_without_jsonschema(
-    pslref, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setitem(sys.modules, "jsonschema", None)
-    code, out, err = pslref("oracle", "generate", str(tmp_path))
-    sentence = "pslref: generating vectors needs jsonschema: pip install jsonschema\n"
-    assert (code, out, err) == (2, "", sentence)

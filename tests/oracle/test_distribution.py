@@ -110,6 +110,24 @@ def test_all_epochs_of_a_log_are_used(rng: np.random.Generator, alpha: float) ->
         assert repeats.detail.startswith(f"{copies} of {len(log)} epochs are copies of an earlier")
 
 
+@pytest.mark.parametrize(
+    ("wrong", "place", "num", "says"),
+    [
+        ("clients_in_order", 120, 1, "counts in epoch 120 is about "),
+        ("proportional_within_each_batch", 120, 1, "counts in epoch 120 is about "),
+        ("every_client_equally_likely", 375, 25, " ran out from epoch "),
+    ],
+)
+def test_what_only_some_of_400_epochs_show_is_seen(
+    wrong: str, place: int, num: int, says: str, rng: np.random.Generator
+) -> None:
+    sizes = [10 * n for n in SIZES]
+    epochs = [ugs(sizes, BATCH, rng).batch_sizes for _ in range(400 - num)]
+    epochs[place:place] = WRONG_UGS[wrong](sizes, BATCH, num, rng)
+    results = judge(epochs, "ugs", sizes, BATCH)
+    assert any(one.verdict == "wrong" and says in one.detail for one in results), results
+
+
 def test_what_is_made_grows_as_the_log_does(rng: np.random.Generator) -> None:
     """Three times the clients and the batch: three times the counts, and not nine."""
     peaks = []

@@ -7,7 +7,6 @@ import pytest
 
 from pslref.oracle import examine
 from pslref.oracle.library import OPS, Library
-from pslref.oracle.study import summary
 from tests.backends.plain import Plain
 
 
@@ -90,14 +89,3 @@ def test_names_that_are_none_are_refused(rng: np.random.Generator) -> None:
         examine(Plain(), rng, tiers=["vector"])
     with pytest.raises(ValueError, match="did you mean 'linear'"):
         examine(Plain(), rng, ops=["liner"])
-
-
-def test_the_summary_of_a_study_sees_small_p_values() -> None:
-    def rows(p_values: list[float]) -> list[dict]:
-        common = {"backend": "b", "exit_code": 0, "check": "c", "test": "t"}
-        return [{**common, "run": run, "p_value": p} for run, p in enumerate(p_values)]
-
-    uniform = [(run + 0.5) / 100 for run in range(100)]
-    assert summary(rows(uniform))[0] == "0 of 100 full checks accused a right implementation"
-    assert " 1 after correction" in summary(rows(uniform))[1]
-    assert "e-" in summary(rows([p / 5 for p in uniform]))[1].split("<=")[1]

@@ -21,123 +21,9 @@ from pslref.oracle.mistakes import Mistake, Naming, known
 from pslref.oracle.training import split_steps
 from pslref.oracle.vectors import shipped
 from tests.backends.plain import Plain
+from tests.oracle.faults import ONLY_RANDOM, VECTORS
 
 STEP, SAMPLE = ["split_steps"], ["sample"]
-
-# fault: (where it is caught, operations to ask, the diagnosis or None)
-VECTORS: dict[str, tuple[str, str | None]] = {
-    # the step
-    "averaged": ("split_steps", "averaged over the participants"),
-    "averaged-over-all": ("split_steps", "averaged over all K clients"),
-    "sum-of-means": ("split_steps", "a mean over its own samples, and these are added up"),
-    "weighted-by-share": ("split_steps", "weighted by b_k / B_t"),
-    "weighted-by-position": ("split_steps", "by position, not by client"),
-    "last-overwrites": ("split_steps", "each overwrites the one before"),
-    "last-left-out": ("split_steps", "the last participant's gradient is left out"),
-    "largest-only": ("split_steps", None),
-    "mean-of-means": ("split_steps", "a mean of the clients' means"),
-    "divided-by-clients": ("split_steps", "divided by the number of participants"),
-    "nominal-batch": ("split_steps", "divided by the size of the largest batch"),
-    "absent-not-updated": ("split_steps", "clients that sat a step out"),
-    "first-half-updated": ("split_steps", "only the first half"),
-    "never-updated": ("split_steps", "client halves are never updated"),
-    "own-gradient": ("split_steps", "right as aggregation-free PSL"),
-    "answers-reversed": ("split_steps", "reverse order of clients"),
-    "answers-shifted": ("split_steps", None),
-    "labels-reversed": ("split_steps", "labels are joined in the reverse"),
-    "client-forward-again": ("split_steps", None),
-    "cut-gradient-after-update": ("split_steps", "at the server's weights after the update"),
-    "fresh-optimizers": ("split_steps", "momentum never acts: optimizers are new in every step"),
-    "fresh-client-optimizers": ("split_steps", "never acts on the client half"),
-    "velocity-averaged": ("split_steps", None),
-    "scalar-sent-back": ("split_steps", "the loss itself is sent back"),
-    "server-in-turn": ("split_steps", "takes clients one after another"),
-    "server-not-updated": ("split_steps", "the server half is never updated"),
-    "array-shared": ("split_steps", "one array of gradients is shared"),
-    "not-zeroed": ("split_steps", "not set to zero between steps on the client half"),
-    "client-decay-lost": ("split_steps", "weight decay is lost on the client half"),
-    "server-decay-lost": ("split_steps", "weight decay is lost on the server half"),
-    "stale-evaluation": ("split_steps", "from before the last update"),
-    "half-not-in-checkpoint": ("split_steps", "as if the checkpoint lacked it"),
-    "clipped": ("split_steps", None),
-    "rate-times-participants": ("split_steps", "is multiplied by the number of participants"),
-    "rate-over-participants": ("split_steps", "is divided by the number of participants"),
-    "decay-per-participant": ("split_steps", "once for each participant"),
-    "velocity-stale": ("split_steps", "goes on with the velocity it had"),
-    "velocity-lost": ("split_steps", "begins with velocity 0"),
-    "lazy-report": ("split_steps", "show what each would use next"),
-    "half-sums": ("split_steps", "summed in half precision"),
-    "smoothed-labels": ("split_steps", "the labels are smoothed by 0.1"),
-    "clipped-norm": ("split_steps", "is clipped to the norm 5"),
-    "micro-batches": ("split_steps", "the means of micro-batches of 16"),
-    "labels-by-name": ("split_steps", "labels are joined in the order of clients' numbers as text"),
-    "epoch-optimizers": ("split_steps", "optimizers are new in every epoch"),
-    # layers, loss, optimizer
-    "no-bias": ("linear", None),
-    "mean-gradients": ("linear", "averaged over the batch"),
-    "bias-gradient-lost": ("linear", None),
-    "half-precision": ("linear", "rounded to half precision"),
-    "padding-at-the-end": ("conv2d", "all of the padding is at the far edges"),
-    "padding-off-by-one": ("conv2d", None),
-    "flipped-kernel": ("conv2d", "the kernel is flipped"),
-    "leaky": ("relu", None),
-    "relu-skipped-in-backward": ("relu", None),
-    "stride-ignored": ("max_pool2d", None),
-    "overlap-overwritten": ("max_pool2d", None),
-    "eps-default": ("group_norm", "eps is 1e-5"),
-    "eps-outside-root": ("group_norm", None),
-    "unbiased-variance": ("group_norm", "over n - 1"),
-    "one-group": ("group_norm", "there is one group"),
-    "norm-as-constant": ("group_norm", None),
-    "batch-statistics": ("group_norm", "those of the batch, not of each sample"),
-    "softmax-twice": ("cross_entropy", "a softmax comes before"),
-    "unstable-softmax": ("cross_entropy", None),
-    "summed-loss": ("cross_entropy", "summed over the batch"),
-    "gradient-not-mean": ("cross_entropy", "lacks the 1/N"),
-    "loss-in-bits": ("cross_entropy", "in bits"),
-    "momentum-lost": ("sgd", "momentum never acts"),
-    "nesterov": ("sgd", "Nesterov"),
-    "dampened": ("sgd", "dampens"),
-    "decay-lost": ("sgd", "weight decay is lost"),
-    "decoupled-decay": ("sgd", "beside the velocity"),
-    # samplers and laws
-    "round-half-up": ("fls", "halves up"),
-    "round-down": ("fpls", "rounded down"),
-    "k-of-holders": ("fls", "K counts only"),
-    "stop-at-first-empty": ("fls", None),
-    "last-batch-dropped": ("ugs_replay", "smaller last batches are dropped"),
-    "remainder-swapped": ("ugs_replay", "the other way"),
-    "short-first": ("ugs_replay", "the smaller batches come first"),
-    "z-plus-one": ("lds_prior", "Z lacks its - 1"),
-    "wrong-sign": ("lds_prior", "wrong sign"),
-    "sample-std": ("lds_prior", "sample standard deviation"),
-    "prior-dropped": ("lds_em", "maximum likelihood"),
-    "alpha-minus-one": ("lds_em", "α - 1"),
-    "no-cap": ("lds_replay", None),
-    "total-variation": ("batch_deviation", "total variation"),
-    "everybody-waits": ("step_times", "sit the step out"),
-    "mean-time": ("step_times", "the mean of the participants'"),
-}
-ONLY_RANDOM = {
-    "one-schedule": "sample",
-    "with-replacement": "sample",
-    "sorted": "sample",
-    "never-the-last": "sample",
-    "stale-shares": "sample",
-    "clients-not-samples": "sample",
-    "half-shuffled": "sample",
-    "delta-ignored": "sample",
-    "no-reestimate": "sample",
-    "never-shuffled": "local_batches",
-    "same-every-epoch": "local_batches",
-    "owners-swapped": "local_batches",
-    "rotated": "local_batches",
-    "one-stream-for-all": "local_batches",
-    "reversed-every-other": "local_batches",
-    "unsplit-indices": "local_batches",
-    "always-the-first": "local_batches",
-    "sampled-with-replacement": "local_batches",
-}
 
 
 def test_at_least_thirty_are_caught_and_twenty_named() -> None:
@@ -186,8 +72,8 @@ def test_the_distribution_catches_what_no_vector_can(fault: str, rng: np.random.
 )
 def test_a_law_alone_catches_it(law: str, fault: str, rng: np.random.Generator) -> None:
     """Without any expected value: the backend disagrees with itself, or with training uncut."""
-    assert STEP_LAWS[law](Asked(Plain(fault)), rng) is not None
-    assert STEP_LAWS[law](Asked(Plain()), rng) is None
+    assert STEP_LAWS[law].broken(Asked(Plain(fault)), rng) is not None
+    assert STEP_LAWS[law].broken(Asked(Plain()), rng) is None
 
 
 @pytest.mark.parametrize("law", STEP_LAWS)
@@ -201,7 +87,7 @@ def test_a_law_sees_an_error_of_a_billionth(law: str, rng: np.random.Generator) 
                         w *= 1 + 1e-9 * rng.standard_normal(w.shape)
             return out
 
-    assert STEP_LAWS[law](Asked(Noisy()), rng) is not None
+    assert STEP_LAWS[law].broken(Asked(Noisy()), rng) is not None
 
 
 KNOWN = [(op, mistake) for op in OPS for mistake in known(op)]

@@ -16,12 +16,12 @@ from pslref.oracle.backends import Asked
 from pslref.oracle.checks import ask_vector, bounds_of
 from pslref.oracle.codec import encode
 from pslref.oracle.compare import field, flatten
-from pslref.oracle.generate import generate
 from pslref.oracle.library import OPS, Library
 from pslref.oracle.networks import make_network
 from pslref.oracle.operation import GROUPS, ROUNDOFF, Values
 from pslref.oracle.vectors import Case
 from tests.backends.plain import Plain
+from tools.vectors import generate
 
 CASES = vectors.shipped()
 BY_ID = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)

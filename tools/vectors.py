@@ -1,14 +1,18 @@
-"""The generator of the test vectors: from cases.toml, and from what the library makes of it."""
+"""Makes the test vectors: from cases.toml, and from what the library makes of it, as a release.
+
+python -m tools.vectors FOLDER; it needs jsonschema.
+"""
 
 import json
 import re
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 
-from pslref import check
 from pslref.check import Array
 from pslref.oracle import growth
 from pslref.oracle.codec import encode
@@ -23,15 +27,7 @@ ATTEMPTS = 1000
 
 
 def generate(folder: Path) -> list[Path]:
-    """Write all files of vectors as a release; each is validated first.
-
-    Raises:
-        ValueError: without jsonschema.
-        jsonschema.ValidationError: if a file does not fit the schema.
-    """
-    check.installed("jsonschema", "generating vectors")
-    import jsonschema
-
+    """Write all files of vectors as a release; each is validated first."""
     rules, texts = jsonschema.Draft202012Validator(schema()), {}
     for group in GROUPS:
         rows = [(op, row) for op, rows in sources()["cases"].items() for row in rows]
@@ -133,3 +129,7 @@ def _drawn(rng: np.random.Generator, text: str) -> Array:
 
 def _compact(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+if __name__ == "__main__":
+    generate(Path(sys.argv[1]))
