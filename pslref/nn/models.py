@@ -72,7 +72,7 @@ def resnet(
     num_classes: int,
     rng: Generator,
     blocks: Sequence[int] = (1, 1, 1),
-    width: int = 16,
+    width: int = 8,
     dtype: DTypeLike = np.float64,
 ) -> Network:
     """A 3×3 convolution, norm and ReLU; stages of residual blocks; the mean over pixels; Linear.

@@ -36,15 +36,17 @@ class _Norm(Layer):
         groups = self._groups(x)
         mean = self._mean(groups)
         centred = groups - mean
-        variance = self._mean(centred**2)
+        variance = self._mean(np.square(centred))
         y, z, scale = self._normalized(x, centred, variance)
         return y, (z, scale, mean, variance)
 
     def input_gradient(self, dy: Array, cache: Kept) -> Array:
         """dx = (dz - mean(dz) - z · mean(z dz)) / √(var + eps), where dz = w dy. [derived]"""
-        z, scale = self._groups(cache[0]), cache[1]
+        z = self._groups(cache[0])
         dz = self._groups(dy * self.parameters["weight"])
-        dx: Array = scale * (dz - self._mean(dz) - z * self._mean(z * dz))
+        dx = dz - self._mean(dz)
+        dx -= z * self._mean(z * dz)
+        dx *= cache[1]
         return dx.astype(dy.dtype, copy=False).reshape(dy.shape)
 
     def parameter_gradients(self, dy: Array, cache: Kept) -> dict[str, Array]:
@@ -52,10 +54,13 @@ class _Norm(Layer):
         return {"weight": summed(cache[0] * dy, (0, 1, 2)), "bias": summed(dy, (0, 1, 2))}
 
     def _normalized(self, x: Array, centred: Array, variance: Array) -> tuple[Array, Array, Array]:
-        """y, z, and 1 / √(var + eps)."""
+        """y, z, and 1 / √(var + eps), from x - mean, which is changed."""
         scale = 1 / np.sqrt(variance + self.eps)
-        z = (centred * scale).astype(x.dtype, copy=False).reshape(x.shape)
-        return z * self.parameters["weight"] + self.parameters["bias"], z, scale
+        centred *= scale
+        z = centred.astype(x.dtype, copy=False).reshape(x.shape)
+        y = z * self.parameters["weight"]
+        y += self.parameters["bias"]
+        return y, z, scale
 
     def _groups(self, x: Array) -> Array:
         """(N, H, W, C) as (N, H, W, G, C / G)."""
