@@ -94,7 +94,8 @@ def resnet(
     if check.integers("input_shape", input_shape, ndim=1, low=1).size != 3:
         raise check.wrong("input_shape", input_shape, "must be (H, W, C)")
     counts = check.integers("blocks", blocks, ndim=1, low=1).tolist()
-    if check.integer("width", width, 2) % 2:
+    check.integer("sum of blocks", sum(counts), 1, 1000)
+    if check.integer("width", width, 2, 100_000) % 2:
         raise check.wrong("width", width, "must be even")
     conv = partial(Conv2d, rng=rng, dtype=dtype)
 
