@@ -53,15 +53,9 @@ class Network:
     def backward(
         self, dy: ArrayLike, cache: list[Cache], input_gradient: bool = True
     ) -> tuple[Any, dict[str, Array]]:
-        """The gradients with respect to x and to the parameters, from dy in the shape of y.
+        """dx and the parameters' gradients by names, from dy, as of a layer, and the caches.
 
-        Args:
-            dy: gradient of the loss with respect to y, as `Layer.backward` takes it.
-            cache: what `forward` returned.
-            input_gradient: False if dx is not wanted; this saves much of the first layer's work.
-
-        Returns:
-            dx, an array or, if it is not wanted, None; the gradients by names, as `parameters()`.
+        Without `input_gradient` dx is None, which saves much of the first layer's work.
         """
         trained = [i for i, layer in enumerate(self.layers) if layer.parameters]
         lowest = 0 if input_gradient else min(trained, default=len(self.layers))
@@ -75,9 +69,9 @@ class Network:
     def cut(self, at: int) -> tuple["Network", "Network"]:
         """The client half, layers[:at], and the server half, layers[at:]; they share the arrays."""
         at = check.integer("cut", at, 1, len(self.layers) - 1)
-        pooling = [i for i, layer in enumerate(self.layers) if layer.statistics]
-        if min(pooling, default=at) < at:
-            allowed = f"must be at most {pooling[0]}: BatchNorm needs the server's pooled batch"
+        most = min((i for i, layer in enumerate(self.layers) if layer.statistics), default=at)
+        if at > most:
+            allowed = f"must be at most {most}: BatchNorm needs the server's pooled batch"
             raise check.wrong("cut", at, allowed)
         return Network(self.layers[:at], self.first), Network(self.layers[at:], self.first + at)
 

@@ -13,15 +13,13 @@ Kept = tuple[Array, Array, Array, Array]  # z, 1 / √(var + eps), mean, var
 
 
 class _Norm(Layer):
-    """Sets of numbers, brought to mean 0 and variance 1, then scaled and shifted by channel.
-
-    z = (x - mean) / √(var + eps), with the population variance; y = w z + b. "weight" (C,) starts
-    at 1, "bias" (C,) at 0. In between, what depends on mean and variance is float64.
-    """
+    """Sets of numbers, brought to mean 0 and variance 1, then scaled and shifted by channel."""
 
     axes: tuple[int, ...]  # of (N, H, W, G, C / G), along which the numbers of a set lie
 
-    def __init__(self, num_groups: int, num_channels: int, eps: float, dtype: DTypeLike) -> None:
+    def __init__(
+        self, num_groups: int, num_channels: int, eps: float = 1e-5, dtype: DTypeLike = np.float64
+    ) -> None:
         channels = check.integer("num_channels", num_channels, 1, check.MOST_NUMBERS)
         self.num_groups = check.integer("num_groups", num_groups, 1, channels)
         if channels % self.num_groups:
@@ -90,11 +88,6 @@ class GroupNorm(_Norm):
     """
 
     axes = (1, 2, 4)
-
-    def __init__(
-        self, num_groups: int, num_channels: int, eps: float = 1e-5, dtype: DTypeLike = np.float64
-    ) -> None:
-        super().__init__(num_groups, num_channels, eps, dtype)
 
 
 class BatchNorm2d(_Norm):
