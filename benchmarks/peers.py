@@ -7,11 +7,34 @@ import numpy as np
 import torch
 from torch import nn
 
-from pslref.nn import Conv2d, Flatten, Linear, MaxPool2d, Network, ReLU
+from pslref.nn import (
+    AvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    Flatten,
+    GroupNorm,
+    Linear,
+    MaxPool2d,
+    Network,
+    ReLU,
+    Residual,
+)
 
 torch.set_num_threads(1)
 
 Batch = Sequence[tuple[int, torch.Tensor]]  # client, and the indices of its samples
+
+
+class Added(nn.Module):
+    """Two ways from x, of which one may be empty, added up."""
+
+    def __init__(self, branch: list[nn.Module], shortcut: list[nn.Module]) -> None:
+        super().__init__()
+        self.branch, self.shortcut = nn.Sequential(*branch), nn.Sequential(*shortcut)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Their sum."""
+        return self.branch(x) + self.shortcut(x)
 
 
 def modules(net: Network) -> list[nn.Module]:
@@ -32,8 +55,22 @@ def modules(net: Network) -> list[nn.Module]:
                 # These rows are an image's numbers, (H, W, C) here and (C, H, W) there.
                 weight = weight.reshape(-1, channels, columns).swapaxes(0, 1).reshape(rows, -1)
             weight = weight.T
+        elif isinstance(layer, Residual):
+            made.append(Added(modules(layer.branch), modules(layer.shortcut)))
+            channels = [*layer.parameters.values()][-1].size
+            continue
+        elif isinstance(layer, GroupNorm | BatchNorm2d):
+            weight = layer.parameters["weight"]
+            if isinstance(layer, GroupNorm):
+                module = nn.GroupNorm(layer.num_groups, weight.size, layer.eps)
+            else:
+                module = nn.BatchNorm2d(weight.size, layer.eps, layer.momentum)
+                for name, running in layer.statistics.items():
+                    setattr(module, name, torch.tensor(running.astype(weight.dtype)))
         elif isinstance(layer, MaxPool2d):
             module = nn.MaxPool2d(layer.kernel, layer.stride)
+        elif isinstance(layer, AvgPool2d):
+            module = nn.AdaptiveAvgPool2d(1)
         else:
             module = {ReLU: nn.ReLU, Flatten: nn.Flatten}[type(layer)]()
         if layer.parameters:

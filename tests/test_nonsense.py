@@ -269,6 +269,7 @@ AGAINST_DATA = [
     ("compare --batch-size 1443", "batch_size = 1443: must be a whole number from 1 to 1442"),
     ("compare --cut 9", "cut = 9: must be a whole number from 1 to 3"),
     ("compare --model cnn --cut 8", "cut = 8: must be a whole number from 1 to 7"),
+    ("compare --model resnet --cut 6", "cut = 6: must be at most 5: BatchNorm needs the server's"),
     ("compare --partition severe --clients 1", "clients = 1: must be 5 or more, if severe"),
     ("compare --partition mild --clients 1", "clients = 1: must be 2 or more, if mild"),
     ("train --sampler lds --delta 700", "delta = 700.0: times the largest z-score"),

@@ -131,9 +131,10 @@ def test_what_is_no_npz_is_one_sentence(pslref, tmp_path: Path, content: bytes) 
     assert "must be an .npz file of arrays: " in err
 
 
-def test_a_cnn_needs_images(pslref, tmp_path: Path, rng) -> None:
-    _, _, err = pslref("train", "--model", "cnn", "--dataset", saved(tmp_path, **arrays(rng)))
-    assert "model = 'cnn': must be mlp for samples of shape (13,)" in err
+@pytest.mark.parametrize("model", ["cnn", "resnet"])
+def test_other_networks_than_mlp_need_images(model: str, pslref, tmp_path: Path, rng) -> None:
+    _, _, err = pslref("train", "--model", model, "--dataset", saved(tmp_path, **arrays(rng)))
+    assert f"model = {model!r}: must be mlp for samples of shape (13,)" in err
 
 
 @pytest.mark.parametrize(

@@ -212,6 +212,17 @@ def rows() -> Iterator[Row]:
         {"num_groups": [*LARGE, 2, 4], "num_channels": LARGE, "eps": [*POSITIVE, 1e-320]}
         | {"dtype": DTYPE},
     )
+    yield Row(
+        nn.BatchNorm2d,
+        {"num_channels": 3, "eps": 1e-5, "momentum": 0.1, "dtype": "float64"},
+        {"num_channels": LARGE, "eps": [*POSITIVE, 1e-320], "momentum": SHARE, "dtype": DTYPE},
+    )
+    no_layers = [None, 3, "x", [3], [None]]
+    yield Row(
+        nn.Residual,
+        {"branch": [nn.ReLU()], "shortcut": []},
+        {"branch": no_layers, "shortcut": no_layers},
+    )
     descent = {"learning_rate": POSITIVE, "momentum": SHARE, "weight_decay": REAL}
     yield Row(nn.SGD, {"learning_rate": 0.1}, descent)
     widths = [*WHOLE_NUMBERS, [], [1], [0, 1], [10**12, 3]]
@@ -224,9 +235,15 @@ def rows() -> Iterator[Row]:
         {"input_shape": shapes, "num_classes": LARGE, "channels": channels} | made[1],
     )
     yield Row(
+        nn.resnet,
+        {"input_shape": (4, 4, 1), "num_classes": 2, "blocks": (1, 1), "width": 2} | made[0],
+        {"input_shape": [*shapes[:6], shapes[-1]], "num_classes": LARGE, "blocks": channels}
+        | {"width": [*LARGE, 1, 3]} | made[1],
+    )  # fmt: skip
+    yield Row(
         nn.Network,
         {"layers": [nn.ReLU()], "first": 0},
-        {"layers": [None, 3, "x", [3], [None]], "first": NATURAL},
+        {"layers": no_layers, "first": NATURAL},
     )
     yield Row(mlp().cut, {"at": 1}, {"at": [*COUNT, 4, HUGE]}, "cut")
     logits = [
@@ -255,6 +272,8 @@ def rows() -> Iterator[Row]:
         (nn.Linear(4, 2, rng()), np.ones((1, 4)), flat),
         (mlp(), X, flat),
         (nn.GroupNorm(1, 1), X, IMAGES),
+        (nn.BatchNorm2d(1), X, IMAGES),
+        (nn.Residual([nn.Flatten()], [nn.Flatten()]), X, [None, 3, "x", [1, 2], object()]),
         (nn.Conv2d(1, 1, 2, rng=rng()), X, IMAGES),
         (nn.MaxPool2d(2), X, IMAGES),
         (nn.AvgPool2d(2), X, IMAGES),
@@ -422,6 +441,7 @@ TABLE = [
 ]
 # Where a sentence speaks of something else than the argument that is wrong, and why.
 ALSO = {
+    **dict.fromkeys(("branch", "shortcut"), "layers"),
     "at": "cut", "schedule": r"class_counts\.shape", "class_counts": "weights",
     "marked": "population", "draws": "population",
     "in_features": r"weight\.shape", "out_features": r"weight\.shape", "kernel": r"weight\.shape",

@@ -114,12 +114,16 @@ class Config:
         "Dirichlet sampling); targets and stratified (class targets: the class mix of each batch "
         "drawn as by ugs, or the same in all).",
     )
-    model: str = _choice("mlp", ["mlp", "cnn"], "mlp or cnn.")
+    model: str = _choice("mlp", ["mlp", "cnn", "resnet"], "mlp, cnn or resnet.")
     hidden: tuple[int, ...] = _field(
         (64,), "Widths of the MLP's hidden layers, separated by commas.", _widths, int
     )
     cut: int = _whole(
-        3, 1, None, "Layers in the client half; 3 is Flatten, Linear, ReLU or Conv, ReLU, pool."
+        3,
+        1,
+        None,
+        "Layers in the client half; 3 is Flatten, Linear, ReLU or Conv, ReLU, pool; 5 is a "
+        "resnet's up to its second stage, as in the paper.",
     )
     learning_rate: float = _real(0.5, 0, math.inf, "Learning rate of SGD.", low_open=True)
     momentum: float = _real(0.0, 0, 1, "Momentum of SGD.")

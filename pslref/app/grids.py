@@ -94,7 +94,7 @@ def _values(name: str, given: Any) -> list[Any]:
 
 def unheeded(config: Config) -> tuple[str, ...]:
     """The fields that a run does not heed."""
-    of_model = ("hidden",) if config.model == "cnn" else ()
+    of_model = () if config.model == "mlp" else ("hidden",)
     of_dataset = ("files",) if config.dataset == "digits" or is_own(config.dataset) else ()
     of_partition = () if config.partition.startswith("dirichlet") else ("least",)
     of_owners = ("clients",) if config.partition == "owners" else ()

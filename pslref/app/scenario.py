@@ -132,11 +132,12 @@ def network(
 ) -> nn.Network:
     """The uncut network that the config asks for, for samples of a shape."""
     dtype = np.dtype(config.dtype)
-    if config.model == "cnn":
+    if config.model != "mlp":
         if len(input_shape) != 3:
-            allowed = f"must be mlp for samples of shape {tuple(input_shape)}: a CNN takes images"
+            allowed = f"must be mlp for samples of shape {tuple(input_shape)}: others take images"
             raise check.wrong("model", config.model, allowed)
-        return nn.cnn(input_shape, num_classes, rng=rng, dtype=dtype)
+        of_images = nn.cnn if config.model == "cnn" else nn.resnet
+        return of_images(input_shape, num_classes, rng=rng, dtype=dtype)
     widths = [int(np.prod(input_shape)), *config.hidden, num_classes]
     return nn.mlp(widths, rng=rng, dtype=dtype)
 

@@ -34,7 +34,7 @@ def train(
         every: write it after every so many steps instead.
         resume: go on from the checkpoint if there is one; without it, an existing one is an error.
         out: a folder for results.csv, epochs.csv, steps.csv, config.json and, of the trained whole,
-            weights.npz; written at the end.
+            weights.npz, with running statistics; written at the end.
         after_step: called after every step with the run and the epochs done, such as 1.25.
         stop: asked after every step; if true, the checkpoint is written and the run is left.
 
@@ -69,7 +69,8 @@ def train(
                 break
     if out is not None and run.finished:
         write(out, asdict(config), made_by(config), results_of(run))
-        files.write_npz(out / "weights.npz", run.simulation.net.parameters())
+        net = run.simulation.net
+        files.write_npz(out / "weights.npz", net.parameters() | net.statistics())
     return run
 
 

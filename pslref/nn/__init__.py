@@ -11,8 +11,11 @@ from pslref.nn.layers import ReLU as ReLU
 from pslref.nn.loss import cross_entropy as cross_entropy
 from pslref.nn.models import cnn as cnn
 from pslref.nn.models import mlp as mlp
+from pslref.nn.models import resnet as resnet
 from pslref.nn.network import Network as Network
+from pslref.nn.norm import BatchNorm2d as BatchNorm2d
 from pslref.nn.norm import GroupNorm as GroupNorm
+from pslref.nn.residual import Residual as Residual
 from pslref.nn.sgd import SGD as SGD
 from pslref.nn.windows import AvgPool2d as AvgPool2d
 from pslref.nn.windows import MaxPool2d as MaxPool2d

@@ -1,9 +1,9 @@
 """The layers, forward and backward side by side (docs/method.md, section 7).
 
 A layer maps a batch x to y = f(x; θ). Its backward pass takes dy, the gradient of the loss with
-respect to y, and gives those with respect to x and to θ. A layer treats the samples of a batch
-independently and remembers none of them: what the backward pass needs is the cache that `forward`
-returns. The layers of images, which are indexed (N, H, W, C), are in `windows` and `norm`.
+respect to y, and gives those with respect to x and to θ. It remembers no samples: what the backward
+pass needs is the cache that `forward` returns. All but BatchNorm2d treat the samples of a batch
+independently. The layers of images, which are indexed (N, H, W, C), are in `windows` and `norm`.
 """
 
 from abc import ABC, abstractmethod
@@ -41,6 +41,7 @@ class Layer(ABC):
 
     def __init__(self, **parameters: Array) -> None:
         self.parameters = parameters
+        self.statistics: dict[str, Array] = {}  # running ones, of what `commit` was given
 
     @property
     def dtype(self) -> np.dtype[Any] | None:
@@ -63,8 +64,19 @@ class Layer(ABC):
 
     def backward(self, dy: ArrayLike, cache: Cache) -> tuple[Array, dict[str, Array]]:
         """dx, and each parameter's gradient, summed over the batch; dy is cast as y was."""
-        dy = cache.checked(dy)
-        return self.input_gradient(dy, cache.kept), self.parameter_gradients(dy, cache.kept)
+        return self.gradients(cache.checked(dy), cache.kept)
+
+    def evaluate(self, x: ArrayLike) -> Array:
+        """y with the running statistics in place of the batch's, if there are any."""
+        return self.forward(x)[0]
+
+    def commit(self, cache: Any) -> None:  # noqa: B027
+        """Take the statistics of the batch into the running ones, if there are any."""
+
+    def gradients(self, dy: Array, cache: Any, of_x: bool = True) -> tuple[Any, dict[str, Array]]:
+        """What `backward` returns; dx is None if it is not wanted."""
+        grads = self.parameter_gradients(dy, cache)
+        return self.input_gradient(dy, cache) if of_x else None, grads
 
     @abstractmethod
     def output(self, x: Array) -> tuple[Array, Any]:

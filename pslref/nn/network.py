@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
+from functools import reduce
 from typing import Any
 
 from pslref import check
@@ -28,6 +29,10 @@ class Network:
         """The layers' own arrays, by "{index}.{name}"; a half uses the names of the whole."""
         return self._named([layer.parameters for layer in self.layers])
 
+    def statistics(self) -> dict[str, Array]:
+        """The running statistics of the layers that have any, by names of the same kind."""
+        return self._named([layer.statistics for layer in self.layers])
+
     def forward(self, x: ArrayLike) -> tuple[Array, list[Cache]]:
         """y for x, (N, ...) both, and the layers' caches; x as `Layer.forward` takes it."""
         y, caches = check.floats("x", x), []
@@ -36,32 +41,38 @@ class Network:
             caches.append(cache)
         return y, caches
 
+    def evaluate(self, x: ArrayLike) -> Array:
+        """y for x, each layer's as `Layer.evaluate` says: a sample's does not depend on others."""
+        return reduce(lambda y, layer: layer.evaluate(y), self.layers, check.floats("x", x))
+
+    def commit(self, cache: list[Cache]) -> None:
+        """Take a batch into the running statistics, from what `forward` returned."""
+        for layer, of_layer in zip(self.layers, cache, strict=True):
+            layer.commit(of_layer.kept)
+
     def backward(
         self, dy: ArrayLike, cache: list[Cache], input_gradient: bool = True
     ) -> tuple[Any, dict[str, Array]]:
-        """The gradients with respect to x and to the parameters, from dy in the shape of y.
+        """dx and the parameters' gradients by names, from dy, as of a layer, and the caches.
 
-        Args:
-            dy: gradient of the loss with respect to y, as `Layer.backward` takes it.
-            cache: what `forward` returned.
-            input_gradient: False if dx is not wanted; this saves much of the first layer's work.
-
-        Returns:
-            dx, an array or, if it is not wanted, None; the gradients by names, as `parameters()`.
+        Without `input_gradient` dx is None, which saves much of the first layer's work.
         """
         trained = [i for i, layer in enumerate(self.layers) if layer.parameters]
         lowest = 0 if input_gradient else min(trained, default=len(self.layers))
         grads: list[dict[str, Array]] = [{} for _ in self.layers]
         gradient = cache[-1].checked(dy)  # the layers' own formulas follow
         for i in reversed(range(lowest, len(self.layers))):
-            grads[i] = self.layers[i].parameter_gradients(gradient, cache[i].kept)
-            if input_gradient or i > lowest:
-                gradient = self.layers[i].input_gradient(gradient, cache[i].kept)
+            of_x = input_gradient or i > lowest
+            gradient, grads[i] = self.layers[i].gradients(gradient, cache[i].kept, of_x)
         return gradient if input_gradient else None, self._named(grads)
 
     def cut(self, at: int) -> tuple["Network", "Network"]:
         """The client half, layers[:at], and the server half, layers[at:]; they share the arrays."""
         at = check.integer("cut", at, 1, len(self.layers) - 1)
+        most = min((i for i, layer in enumerate(self.layers) if layer.statistics), default=at)
+        if at > most:
+            allowed = f"must be at most {most}: BatchNorm needs the server's pooled batch"
+            raise check.wrong("cut", at, allowed)
         return Network(self.layers[:at], self.first), Network(self.layers[at:], self.first + at)
 
     def copy(self) -> "Network":

@@ -1,14 +1,78 @@
-"""GroupNorm, which treats each sample on its own (docs/method.md, section 7)."""
+"""GroupNorm, which treats each sample on its own, and BatchNorm2d (docs/method.md, section 7)."""
+
+from typing import Any
 
 import numpy as np
 
 from pslref import check
-from pslref.check import Array, DTypeLike
+from pslref.check import Array, ArrayLike, DTypeLike
 from pslref.nn.layers import Layer, summed
 from pslref.nn.windows import check_images
 
+Kept = tuple[Array, Array, Array, Array]  # z, 1 / √(var + eps), mean, var
 
-class GroupNorm(Layer):
+
+class _Norm(Layer):
+    """Sets of numbers, brought to mean 0 and variance 1, then scaled and shifted by channel."""
+
+    axes: tuple[int, ...]  # of (N, H, W, G, C / G), along which the numbers of a set lie
+
+    def __init__(
+        self, num_groups: int, num_channels: int, eps: float = 1e-5, dtype: DTypeLike = np.float64
+    ) -> None:
+        channels = check.integer("num_channels", num_channels, 1, check.MOST_NUMBERS)
+        self.num_groups = check.integer("num_groups", num_groups, 1, channels)
+        if channels % self.num_groups:
+            raise check.wrong("num_groups", num_groups, f"must divide num_channels = {channels}")
+        weight = np.ones(channels, check.float_dtype("dtype", dtype))
+        limits = np.finfo(weight.dtype)
+        self.eps = check.real("eps", eps, float(limits.tiny), float(limits.max))
+        super().__init__(weight=weight, bias=np.zeros(channels, dtype))
+
+    def output(self, x: Array) -> tuple[Array, Kept]:
+        """y, in the shape of x; the cache is z, 1 / √(var + eps), mean and variance."""
+        groups = self._groups(x)
+        mean = self._mean(groups)
+        centred = groups - mean
+        variance = self._mean(np.square(centred))
+        y, z, scale = self._normalized(x, centred, variance)
+        return y, (z, scale, mean, variance)
+
+    def input_gradient(self, dy: Array, cache: Kept) -> Array:
+        """dx = (dz - mean(dz) - z · mean(z dz)) / √(var + eps), where dz = w dy. [derived]"""
+        z = self._groups(cache[0])
+        dz = self._groups(dy * self.parameters["weight"])
+        dx = dz - self._mean(dz)
+        dx -= z * self._mean(z * dz)
+        dx *= cache[1]
+        return dx.astype(dy.dtype, copy=False).reshape(dy.shape)
+
+    def parameter_gradients(self, dy: Array, cache: Kept) -> dict[str, Array]:
+        """dw = Σ z dy, db = Σ dy, over samples and pixels."""
+        return {"weight": summed(cache[0] * dy, (0, 1, 2)), "bias": summed(dy, (0, 1, 2))}
+
+    def _normalized(self, x: Array, centred: Array, variance: Array) -> tuple[Array, Array, Array]:
+        """y, z, and 1 / √(var + eps), from x - mean, which is changed."""
+        scale = 1 / np.sqrt(variance + self.eps)
+        centred *= scale
+        z = centred.astype(x.dtype, copy=False).reshape(x.shape)
+        y = z * self.parameters["weight"]
+        y += self.parameters["bias"]
+        return y, z, scale
+
+    def _groups(self, x: Array) -> Array:
+        """(N, H, W, C) as (N, H, W, G, C / G)."""
+        channels = self.parameters["weight"].size
+        check_images(x, 1, channels)
+        return x.reshape(*x.shape[:3], self.num_groups, channels // self.num_groups)
+
+    def _mean(self, groups: Array) -> Array:
+        """The mean of each set, float64, 1 along its axes."""
+        mean: Array = groups.mean(axis=self.axes, dtype=np.float64, keepdims=True)
+        return mean
+
+
+class GroupNorm(_Norm):
     """Each sample's groups of channels, brought to mean 0 and variance 1, then scaled and shifted.
 
     z = (x - mean) / √(var + eps), over the H · W · C / G numbers of a group; y = w z + b, with w
@@ -23,45 +87,59 @@ class GroupNorm(Layer):
             depends on mean and variance is float64.
     """
 
+    axes = (1, 2, 4)
+
+
+class BatchNorm2d(_Norm):
+    """Each channel of a batch, brought to mean 0 and variance 1, then scaled and shifted.
+
+    z = (x - mean) / √(var + eps), over the N · H · W numbers of a channel; y = w z + b. So the
+    samples of a batch depend on each other: it stands in the server half, which sees the whole
+    pooled batch. `forward` takes mean and variance of the batch, `evaluate` the running ones. These
+    change in `commit` alone, once for a step that is taken: s ← (1 - momentum) s + momentum · (the
+    batch's mean, and its unbiased variance, Σ (x - mean)² / (n - 1)). [paper] (method.md 7)
+
+    Args:
+        num_channels: C of x, (N, H, W, C); N · H · W must be 2 or more, but for `evaluate`.
+        eps: added to the variance; a normal number of `dtype`.
+        momentum: 0 to 1: what a batch counts for.
+        dtype: as for GroupNorm. The statistics, "running_mean" (C,), from 0, and "running_var"
+            (C,), from 1, are float64.
+    """
+
+    axes = (0, 1, 2)
+
     def __init__(
-        self, num_groups: int, num_channels: int, eps: float = 1e-5, dtype: DTypeLike = np.float64
+        self,
+        num_channels: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        dtype: DTypeLike = np.float64,
     ) -> None:
-        channels = check.integer("num_channels", num_channels, 1, check.MOST_NUMBERS)
-        self.num_groups = check.integer("num_groups", num_groups, 1, channels)
-        if channels % self.num_groups:
-            raise check.wrong("num_groups", num_groups, f"must divide num_channels = {channels}")
-        weight = np.ones(channels, check.float_dtype("dtype", dtype))
-        limits = np.finfo(weight.dtype)
-        self.eps = check.real("eps", eps, float(limits.tiny), float(limits.max))
-        super().__init__(weight=weight, bias=np.zeros(channels, dtype))
+        super().__init__(num_channels, num_channels, eps, dtype)
+        self.momentum = check.real("momentum", momentum, 0, 1)
+        self.statistics = {
+            "running_mean": np.zeros(num_channels),
+            "running_var": np.ones(num_channels),
+        }
 
-    def output(self, x: Array) -> tuple[Array, tuple[Array, Array]]:
-        """y, in the shape of x; the cache is z and 1 / √(var + eps)."""
-        weight, bias = self.parameters["weight"], self.parameters["bias"]
-        check_images(x, 1, len(weight))
-        groups = self._groups(x)
-        centred = groups - _group_mean(groups)
-        scale = 1 / np.sqrt(_group_mean(centred**2) + self.eps)
-        z = (centred * scale).astype(x.dtype, copy=False).reshape(x.shape)
-        return z * weight + bias, (z, scale)
+    def output(self, x: Array) -> tuple[Array, Kept]:
+        """y, in the shape of x; the cache is as that of any norm."""
+        if x.size <= self.num_groups:
+            allowed = "must have more than one number of a channel: they have no variance"
+            raise check.wrong("x.shape", x.shape, allowed)
+        return super().output(x)
 
-    def input_gradient(self, dy: Array, cache: tuple[Array, Array]) -> Array:
-        """dx = (dz - mean(dz) - z · mean(z dz)) / √(var + eps), where dz = w dy. [derived]"""
-        z, scale = self._groups(cache[0]), cache[1]
-        dz = self._groups(dy * self.parameters["weight"])
-        dx: Array = scale * (dz - _group_mean(dz) - z * _group_mean(z * dz))
-        return dx.astype(dy.dtype, copy=False).reshape(dy.shape)
+    def evaluate(self, x: ArrayLike) -> Array:
+        """y with the running mean and variance."""
+        x = check.floats("x", x, self.dtype)
+        mean, variance = (s[:, np.newaxis] for s in self.statistics.values())
+        return self._normalized(x, self._groups(x) - mean, variance)[0]
 
-    def parameter_gradients(self, dy: Array, cache: tuple[Array, Array]) -> dict[str, Array]:
-        """dw = Σ z dy, db = Σ dy, over samples and pixels."""
-        return {"weight": summed(cache[0] * dy, (0, 1, 2)), "bias": summed(dy, (0, 1, 2))}
-
-    def _groups(self, x: Array) -> Array:
-        """(N, H, W, C) as (N, H, W, G, C / G)."""
-        return x.reshape(*x.shape[:3], self.num_groups, x.shape[3] // self.num_groups)
-
-
-def _group_mean(groups: Array) -> Array:
-    """The mean over pixels and channels of a group: (N, 1, 1, G, 1) float64."""
-    mean: Array = groups.mean(axis=(1, 2, 4), dtype=np.float64, keepdims=True)
-    return mean
+    def commit(self, cache: Any) -> None:
+        """Take the batch's mean and unbiased variance into the running ones."""
+        z, _, mean, variance = cache
+        count = z.size // z.shape[-1]
+        batch = {"running_mean": mean, "running_var": variance * (count / (count - 1))}
+        for name, running in self.statistics.items():
+            running += self.momentum * (batch[name].ravel() - running)

@@ -36,9 +36,9 @@ class Server:
         """The mean loss over all B_t samples, and to each client its rows of the gradient."""
         activations = np.concatenate([message.activations for message in smashed])
         labels = np.concatenate([message.labels for message in smashed])
-        logits, cache = self.network.forward(activations)
+        logits, self.cache = self.network.forward(activations)
         loss, gradient = cross_entropy(logits, labels)
-        at_cut, self.gradients = self.network.backward(gradient, cache)
+        at_cut, self.gradients = self.network.backward(gradient, self.cache)
         ends = np.cumsum([message.labels.size for message in smashed])
         rows = np.split(at_cut, ends[:-1])
         return loss, [
@@ -47,6 +47,7 @@ class Server:
 
     def update(self, total: dict[str, Array]) -> None:
         """Commit the step: apply Σ_k g_k to the client half, the last gradients to its own."""
+        self.network.commit(self.cache)
         self.optimizer.update(self.net.parameters(), total | self.gradients)
 
 

@@ -162,7 +162,7 @@ class Simulation:
         images, labels = _labelled(x, y, self.x.dtype)
         right = 0
         for i in range(0, labels.size, EVALUATION_ROWS):
-            logits = self.net.forward(images[i : i + EVALUATION_ROWS])[0]
+            logits = self.net.evaluate(images[i : i + EVALUATION_ROWS])
             largest = float(logits.max(axis=1).sum())
             check_finite("sum of all images' largest logits", largest, self.server)
             right += int(np.sum(logits.argmax(axis=1) == labels[i : i + EVALUATION_ROWS]))
@@ -188,7 +188,7 @@ def _checked(
     check.kind("partition", partition, Partition)
     dtype = next((w.dtype for w in net.parameters().values()), np.dtype(np.float64))
     images, labels = _labelled(x, y, dtype)
-    num_classes = net.forward(images[:1])[0].shape[1]
+    num_classes = net.evaluate(images[:1]).shape[1]
     if labels.max() >= num_classes:
         raise check.wrong("y", y, f"must be labels from 0 to {num_classes - 1}")
     held = partition.class_counts.sum(axis=0)

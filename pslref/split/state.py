@@ -18,10 +18,11 @@ def state(epoch: Epoch) -> dict[str, Array]:
 
     Returns:
         Fresh arrays. "weights.NAME" for every parameter of the whole network, and with momentum
-        "velocity.NAME". "client.generators", as `packed`. "client.left", (N,): client after
-        client its unused samples in their order, then -1 for every used one. "walked": a row for
-        every step of the current epoch; "planned_for" and "planned_at": what could be reached
-        when its last plan was made, and after how many steps that was; "next_step": of the run.
+        "velocity.NAME"; "statistics.NAME" for every running one of the layers.
+        "client.generators", as `packed`. "client.left", (N,): client after client its unused
+        samples in their order, then -1 for every used one. "walked": a row for every step of the
+        current epoch; "planned_for" and "planned_at": what could be reached when its last plan was
+        made, and after how many steps that was; "next_step": of the run.
     """
     arrays: dict[str, Array] = {}
     simulation = epoch.simulation
@@ -31,6 +32,8 @@ def state(epoch: Epoch) -> dict[str, Array]:
         if optimizer.momentum:
             zero = np.zeros_like(weights)
             arrays[f"velocity.{name}"] = optimizer.velocity.get(name, zero).copy()
+    for name, running in simulation.net.statistics().items():
+        arrays[f"statistics.{name}"] = running.copy()
     arrays["client.generators"] = packed([client.rng for client in simulation.clients])
     left = arrays["client.left"] = np.full(simulation.y.size, USED, np.int64)
     for client, places in _places(simulation, left):
@@ -58,6 +61,8 @@ def restore(epoch: Epoch, arrays: Mapping[str, Array]) -> None:
         weights[...] = arrays[f"weights.{name}"]
         if optimizer.momentum:
             optimizer.velocity[name] = arrays[f"velocity.{name}"].copy()
+    for name, running in simulation.net.statistics().items():
+        running[...] = arrays[f"statistics.{name}"]
     unpack([client.rng for client in simulation.clients], arrays["client.generators"])
     for client, places in _places(simulation, arrays["client.left"]):
         client.left = places[places != USED]

@@ -77,8 +77,9 @@ def test_so_does_a_run_that_loses_clients(sampler: str, tmp_path: Path) -> None:
     assert everything(run) == everything(whole)
 
 
-def test_float32_and_convolutions_go_on_to_the_bit_too(tmp_path: Path) -> None:
-    config = replace(CONFIG, model="cnn", dtype="float32", partition="iid", batch_size=8)
+@pytest.mark.parametrize("model", ["cnn", "resnet"])
+def test_float32_and_networks_of_images_go_on_to_the_bit_too(model: str, tmp_path: Path) -> None:
+    config = replace(CONFIG, model=model, dtype="float32", partition="iid", batch_size=8)
     whole, run = started(config, images(4, 4)), started(config, images(4, 4))
     for _ in whole.steps():
         pass

@@ -84,8 +84,9 @@ def test_a_run_heeds_what_it_is_said_to_heed_and_nothing_else(sampler: str) -> N
     assert found == OTHERS.keys() - UNHEEDED[sampler]
 
 
-def test_a_cnn_has_no_hidden_layers_to_choose() -> None:
-    found = configs({"model": "cnn", "hidden": [[8], [9]], "sampler": "ugs", "seeds": 1})
+@pytest.mark.parametrize("model", ["cnn", "resnet"])
+def test_a_network_of_images_has_no_hidden_layers_to_choose(model: str) -> None:
+    found = configs({"model": model, "hidden": [[8], [9]], "sampler": "ugs", "seeds": 1})
     assert [labels(config)["hidden"] for config in found] == [None]
 
 

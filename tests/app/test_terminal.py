@@ -333,3 +333,26 @@ def test_a_table_is_no_wider_than_it_must_be(capsys: pytest.CaptureFixture[str])
     terminal.print_table([row, row | {"sampler": "targets", "steps": "1200000"}])
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
     assert lines == ["sampler   steps", "ugs           5", "targets 1200000"]
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({}, "1 1 None"),
+        ({"OPENBLAS_NUM_THREADS": "2"}, "2 None None"),
+        ({"OMP_NUM_THREADS": "2"}, "None None 2"),
+    ],
+)
+def test_one_blas_thread_unless_the_user_has_said_how_many(given: dict, found: str) -> None:
+    """NumPy reads it as it is imported: not before the command is begun."""
+    names = "'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS', 'OMP_NUM_THREADS'"
+    code = f"""if True:
+        import atexit, os, sys
+        from pslref.__main__ import main
+        assert "numpy" not in sys.modules
+        atexit.register(lambda: print(*map(os.environ.get, ({names}))))
+        sys.argv = ["pslref", "--version"]
+        main()"""
+    others = {name: text for name, text in os.environ.items() if "_NUM_THREADS" not in name}
+    ran = subprocess.run([sys.executable, "-c", code], env=others | given, stdout=subprocess.PIPE)
+    assert ran.stdout.decode().splitlines()[-1] == found

@@ -24,9 +24,11 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-@pytest.mark.parametrize("faults", [0.0, 0.5])
-def test_train_does_what_compare_does_and_keeps_the_weights(faults: float, tmp_path: Path) -> None:
-    config = replace(ONE, faults=faults)
+@pytest.mark.parametrize(("faults", "model"), [(0.0, "mlp"), (0.5, "mlp"), (0.0, "resnet")])
+def test_train_does_what_compare_does_and_keeps_the_weights(
+    faults: float, model: str, tmp_path: Path
+) -> None:
+    config = replace(ONE, faults=faults, model=model, epochs=1 + (model == "mlp"))
     compared = compare([config])
     run = train(config, out=tmp_path)
     assert results_of(run) == compared
@@ -37,11 +39,11 @@ def test_train_does_what_compare_does_and_keeps_the_weights(faults: float, tmp_p
     asked = json.loads((tmp_path / "config.json").read_text())
     assert asked.items() >= (asdict(config) | {"hidden": [8]}).items()
     dataset = data.load("digits")
-    net = network(ONE, (8, 8, 1), 10, np.random.default_rng(0))
+    net = network(config, (8, 8, 1), 10, np.random.default_rng(0))
     with np.load(tmp_path / "weights.npz", allow_pickle=False) as weights:
-        for name, array in net.parameters().items():
+        for name, array in (net.parameters() | net.statistics()).items():
             array[...] = weights[name]
-    right = net.forward(dataset.x_test)[0].argmax(axis=1) == dataset.y_test
+    right = net.evaluate(dataset.x_test).argmax(axis=1) == dataset.y_test
     assert right.mean() == pytest.approx(compared.runs[0]["test_accuracy"])
 
 

@@ -80,9 +80,9 @@ class PaddedDown(Conv2d):
 class ConstantScale(GroupNorm):
     """Takes the standard deviation for a constant."""
 
-    def input_gradient(self, dy: Array, cache: tuple[Array, Array]) -> Array:
-        z, scale = cache
-        return super().input_gradient(dy, (np.zeros_like(z), scale))
+    def input_gradient(self, dy: Array, cache: tuple[Array, ...]) -> Array:
+        z, *others = cache
+        return super().input_gradient(dy, (np.zeros_like(z), *others))
 
 
 class MaxToAll(MaxPool2d):

@@ -16,10 +16,12 @@ from pslref.nn import (
     Linear,
     Network,
     ReLU,
+    Residual,
     cnn,
     cross_entropy,
     gradient_errors,
     mlp,
+    resnet,
 )
 
 
@@ -73,6 +75,29 @@ def test_mlp_is_flatten_then_linear_with_relu_between(rng: np.random.Generator) 
     assert {v.dtype.name for v in net.parameters().values()} == {"float32"}
     assert len(mlp([64, 32, 10], rng).layers) == 4
     assert net.forward(np.zeros((2, 8, 8, 1)))[0].shape == (2, 10)
+
+
+def test_resnet_is_the_papers(rng: np.random.Generator) -> None:
+    """Its ResNet-18: shapes of all weights, where the norms change, and where it may be cut."""
+    net = resnet((5, 4, 3), 10, rng, (2, 2, 2, 2), 64, dtype="float32")
+    stem, blocks = [Conv2d, GroupNorm, ReLU], 8 * [Residual, ReLU]
+    assert kinds(net) == [*stem, *blocks, AvgPool2d, Flatten, Linear]
+    shapes = {name: array.shape for name, array in net.parameters().items()}
+    assert shapes["0.weight"] == (3, 3, 3, 64)
+    assert net.layers[1].num_groups == 32
+    for stage, (first, second) in enumerate(((3, 5), (7, 9), (11, 13), (15, 17))):
+        outputs = 64 * 2**stage
+        inputs = outputs // 2 if stage else outputs
+        assert shapes[f"{first}.branch.0.weight"] == (3, 3, inputs, outputs)
+        assert shapes[f"{second}.branch.3.weight"] == (3, 3, outputs, outputs)
+        assert (f"{first}.shortcut.0.weight" in shapes) == (stage > 0)
+        assert f"{second}.shortcut.0.weight" not in shapes
+    assert {name.partition(".")[0] for name in net.statistics()} == {*map(str, range(7, 18, 2))}
+    assert len(shapes) == 2 * (20 + 20 + 1)
+    assert net.evaluate(np.zeros((2, 5, 4, 3))).shape == (2, 10)
+    assert net.cut(7)[0].evaluate(np.zeros((2, 5, 4, 3))).shape == (2, 5, 4, 64)
+    with pytest.raises(ValueError, match=r"^cut = 8: must be at most 7: BatchNorm needs "):
+        net.cut(8)
 
 
 def test_float32_starts_at_the_same_weights_as_float64() -> None:
@@ -140,13 +165,18 @@ def test_without_dx_the_gradients_are_the_same_and_the_work_is_saved(
 
 
 def test_a_copy_has_arrays_of_its_own(rng: np.random.Generator) -> None:
-    net = cnn((8, 8, 1), 4, rng).cut(3)[1]
-    copied = net.copy()
-    before = {name: array.copy() for name, array in net.parameters().items()}
-    assert copied.parameters().keys() == before.keys()
-    for array in copied.parameters().values():
+    def arrays(net: Network) -> dict[str, Array]:
+        return net.parameters() | net.statistics()
+
+    net = resnet((8, 8, 1), 4, rng).cut(3)[1]
+    copied, x = net.copy(), rng.standard_normal((2, 8, 8, 8))
+    before, y = {name: array.copy() for name, array in arrays(net).items()}, net.evaluate(x)
+    assert arrays(copied).keys() == before.keys()
+    for array in arrays(copied).values():
         array += 1
-    assert all((array == before[name]).all() for name, array in net.parameters().items())
+    assert all((array == before[name]).all() for name, array in arrays(net).items())
+    assert (net.evaluate(x) == y).all()
+    assert (copied.evaluate(x) != y).any()
 
 
 def last_loss(net: Network, x: Array, labels: Array, optimizer: SGD, steps: int) -> float:

@@ -6,10 +6,11 @@ from copy import deepcopy
 import numpy as np
 import pytest
 
-from pslref.nn import mlp
+from pslref.nn import mlp, resnet
 from pslref.partition import Partition
 from pslref.sampling import Schedule, targets, ugs
-from pslref.split import Epoch, Outage, Simulation, packed, restore, state, unpack
+from pslref.split import Aborted, Epoch, Outage, Simulation, packed, restore, state, unpack
+from tests.small import SHAPE, setting, small
 
 CLASSES = 3
 COUNTS = np.array([[3, 0, 2], [0, 0, 0], [1, 6, 1]])
@@ -33,6 +34,43 @@ def another(execution: str, momentum: float) -> Simulation:
     for array in simulation.net.parameters().values():
         array += 1
     return simulation
+
+
+@pytest.mark.parametrize("execution", ["clients", "pooled"])
+def test_running_statistics_are_state(execution: str, rng: np.random.Generator) -> None:
+    """Evaluation and the commit of a step need them; a step that is not taken leaves them."""
+
+    def a_resnet() -> Simulation:
+        return small(
+            np.random.default_rng(0),
+            net=resnet(SHAPE, CLASSES, np.random.default_rng(1), (1, 1), 2),
+            x=x,
+            y=y,
+            partition=part,
+            execution=execution,
+        )
+
+    x, y, part = setting(rng, SHAPE)
+    one, other = a_resnet(), a_resnet()
+    begun, taken_up = Epoch(one), Epoch(other)
+    plan = ugs(part.sizes, 7, rng)
+    walk = begun.walk(lambda _: plan)
+    for _ in range(3):
+        next(walk)
+    before = everything(begun)
+    assert {name for name in before if name.startswith("statistics.")} == {
+        f"statistics.{name}" for name in one.net.statistics()
+    }
+    one.evaluate(x, y)
+    with pytest.raises(Aborted):
+        one.step(np.minimum(one.unused.sum(axis=1), 1), lost=np.flatnonzero(part.sizes))
+    assert everything(begun) == before
+    restore(taken_up, state(begun))
+    for epoch in (begun, taken_up):
+        list(epoch.walk(lambda _: plan))
+    assert everything(begun) == everything(taken_up) != before
+    logits = [simulation.net.evaluate(x).tobytes() for simulation in (one, other)]
+    assert logits[0] == logits[1]
 
 
 def everything(epoch: Epoch) -> dict[str, bytes]:

@@ -8,10 +8,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pslref.nn import AvgPool2d, Conv2d, Flatten, GroupNorm, Linear, MaxPool2d, Network, ReLU, cnn
+from pslref.nn import (
+    AvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    Flatten,
+    GroupNorm,
+    Layer,
+    Linear,
+    MaxPool2d,
+    Network,
+    ReLU,
+    Residual,
+    cnn,
+    resnet,
+)
 from pslref.partition import Partition, iid
 from pslref.sampling import Schedule, fls, fpls, lds, slowest_first, targets, ugs
-from pslref.split import Aborted, Diverged, Simulation
+from pslref.split import Aborted, Diverged, Simulation, SmashedBatch
+from pslref.split.server import Server
 from tests.small import (
     CLASSES,
     SGD,
@@ -57,6 +72,28 @@ def networks(draw: st.DrawFn) -> tuple[Network, tuple[int, int, int]]:
     return Network(layers), shape
 
 
+@st.composite
+def residual_networks(draw: st.DrawFn) -> tuple[Network, tuple[int, int, int]]:
+    """GroupNorm, with or without residual blocks; then BatchNorm, alone or in blocks; and logits.
+
+    The last images have two pixels or more, so that a batch of one has a variance.
+    """
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    shape = (draw(st.integers(3, 6)), draw(st.integers(3, 6)), draw(st.integers(1, 2)))
+    width, blocks = draw(st.sampled_from([2, 4])), draw(st.sampled_from([(1, 1), (2, 1), (1, 2)]))
+    layers = resnet(shape, CLASSES, rng, blocks, width).layers
+    channels = layers[-5].parameters["branch.4.bias"].size
+    momentum, place = draw(st.sampled_from([0.1, 1.0])), draw(st.sampled_from([-3, -4]))
+    layers[place:place] = [
+        BatchNorm2d(channels, momentum=momentum),
+        Conv2d(channels, channels, 1, rng=rng),
+    ]
+    for layer in layers:
+        for array in layer.parameters.values():
+            array += 0.3 * rng.standard_normal(array.shape)
+    return Network(layers), shape
+
+
 def steps_for(sizes: np.ndarray, rng: np.random.Generator, num_steps: int) -> np.ndarray:
     """Random batch sizes with zeros, single participants and uneven shares."""
     rows, left = [], sizes.copy()
@@ -75,22 +112,135 @@ def steps_for(sizes: np.ndarray, rng: np.random.Generator, num_steps: int) -> np
 def test_five_steps_equal_five_centralized_ones_at_every_cut(execution, drawn, seed) -> None:
     net, shape = drawn
     for cut in range(1, len(net.layers)):
-        rng = np.random.default_rng(seed)
-        x, y, part = setting(rng, shape)
-        simulation = Simulation(net, cut, x, y, part, rng=rng, execution=execution, **SGD)
-        centralized = Centralized(net)
-        for row in steps_for(part.sizes, rng, 5):
-            loss = simulation.step(row)
-            batch = simulation.last_batch
-            assert batch.size == row.sum()
-            assert loss == pytest.approx(centralized.step(x[batch], y[batch]), rel=1e-10)
-        assert_equal(simulation.net.parameters(), centralized.net.parameters())
-        client_half, server_half = centralized.net.cut(cut)
-        assert_equal(simulation.server_network.parameters(), server_half.parameters())
-        for half in simulation.client_networks:
-            assert_equal(half.parameters(), client_half.parameters())
-            for name, value in simulation.client_networks[0].parameters().items():
-                assert (half.parameters()[name] == value).all()
+        assert_five_steps_equal_centralized_ones(net, net, shape, cut, execution, seed)
+
+
+def assert_five_steps_equal_centralized_ones(net, whole, shape, cut, execution, seed) -> None:
+    """Of split learning with `net`, and of SGD on `whole`."""
+    rng = np.random.default_rng(seed)
+    x, y, part = setting(rng, shape)
+    simulation = Simulation(net, cut, x, y, part, rng=rng, execution=execution, **SGD)
+    centralized = Centralized(whole)
+    for row in steps_for(part.sizes, rng, 5):
+        loss = simulation.step(row)
+        batch = simulation.last_batch
+        assert batch.size == row.sum()
+        assert loss == pytest.approx(centralized.step(x[batch], y[batch]), rel=1e-10)
+    assert_equal(simulation.net.parameters(), centralized.net.parameters())
+    assert_equal(simulation.net.statistics(), centralized.net.statistics())
+    assert simulation.evaluate(x, y) == np.mean(centralized.net.evaluate(x).argmax(axis=1) == y)
+    client_half, server_half = centralized.net.cut(cut)
+    assert_equal(simulation.server_network.parameters(), server_half.parameters())
+    for half in simulation.client_networks:
+        assert_equal(half.parameters(), client_half.parameters())
+        for name, value in simulation.client_networks[0].parameters().items():
+            assert (half.parameters()[name] == value).all()
+
+
+@pytest.mark.parametrize("execution", BOTH)
+@settings(max_examples=15)
+@given(residual_networks(), st.integers(0, 2**32))
+def test_so_do_steps_with_batch_norm_in_the_server_half(execution, drawn, seed) -> None:
+    """Running statistics included, and residual blocks in both halves: at every cut there is."""
+    net, shape = drawn
+    first = next(i for i, layer in enumerate(net.layers) if layer.statistics)
+    for cut in range(1, first + 1):
+        assert_five_steps_equal_centralized_ones(net, net, shape, cut, execution, seed)
+    for cut in range(first + 1, len(net.layers)):
+        with pytest.raises(ValueError, match=f"^cut = {cut}: must be at most {first}: BatchNorm"):
+            net.cut(cut)
+
+
+class RunningInTraining(BatchNorm2d):
+    """Takes the running statistics where the batch's are due."""
+
+    def output(self, x):
+        _, (z, scale, mean, variance) = super().output(x)
+        running_mean, running_var = (s[:, np.newaxis] for s in self.statistics.values())
+        y, z, scale = self._normalized(x, self._groups(x) - running_mean, running_var)
+        return y, (z, scale, mean, variance)
+
+
+class BiasedVariance(BatchNorm2d):
+    """Takes the population variance into the running one."""
+
+    def commit(self, cache):
+        z, scale, mean, variance = cache
+        count = z.size // z.shape[-1]
+        super().commit((z, scale, mean, variance * ((count - 1) / count)))
+
+
+class BranchAlone(Residual):
+    """Loses the shortcut."""
+
+    def output(self, x):
+        y, cache = super().output(x)
+        return y - self.shortcut.forward(x)[0], cache
+
+
+def every(layers, kind: type[Layer], wrong: type[Layer]) -> None:
+    """Make all layers of a kind, also within others, layers of a wrong kind."""
+    for layer in layers:
+        if isinstance(layer, Residual):
+            every([*layer.branch.layers, *layer.shortcut.layers], kind, wrong)
+        if isinstance(layer, kind):
+            layer.__class__ = wrong
+
+
+def once_per_client(server: Server, smashed: list[SmashedBatch]) -> object:
+    for message in smashed:
+        server.network.commit(server.network.forward(message.activations)[1])
+    return taken(server, smashed)
+
+
+taken = Server.step
+WRONG = {
+    "evaluation statistics": lambda net, _: every(net.layers, BatchNorm2d, RunningInTraining),
+    "biased running variance": lambda net, _: every(net.layers, BatchNorm2d, BiasedVariance),
+    "no shortcut": lambda net, _: every(net.layers, Residual, BranchAlone),
+    "last ReLU of a block lost": lambda net, _: net.layers.__setitem__(4, MaxPool2d(1)),
+    "once per client": lambda _, patch: patch.setattr(Server, "step", once_per_client),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+def test_they_do_not_in_a_wrong_version(wrong, rng, monkeypatch) -> None:
+    right = resnet(SHAPE, CLASSES, rng, (1, 1), 4)
+    assert_five_steps_equal_centralized_ones(right, right, SHAPE, 5, "clients", 0)
+    wrong(net := right.copy(), monkeypatch)
+    with pytest.raises(AssertionError):
+        assert_five_steps_equal_centralized_ones(net, right, SHAPE, 5, "clients", 0)
+
+
+@pytest.mark.parametrize("execution", BOTH)
+def test_a_residual_network_equals_pytorchs(execution: str, rng: np.random.Generator) -> None:
+    """Weights, running statistics and what they say of other images."""
+    torch = pytest.importorskip("torch")
+    from benchmarks.peers import modules
+
+    x, y, part = setting(rng, SHAPE)
+    net = resnet(SHAPE, CLASSES, rng, (1, 2, 1), 4)
+    theirs = torch.nn.Sequential(*modules(net))
+    images, labels = torch.tensor(x.transpose(0, 3, 1, 2)), torch.tensor(y)
+    rate, *others = SGD.values()
+    optimizer = torch.optim.SGD(theirs.parameters(), rate, *others[:1], weight_decay=others[1])
+    simulation = Simulation(net, 5, x, y, part, rng=rng, execution=execution, **SGD)
+    for row in steps_for(part.sizes, rng, 5):
+        loss = simulation.step(row)
+        batch = simulation.last_batch
+        optimizer.zero_grad()
+        expected = torch.nn.functional.cross_entropy(theirs(images[batch]), labels[batch])
+        expected.backward()
+        optimizer.step()
+        assert loss == pytest.approx(expected.item(), rel=1e-10)
+    found = theirs.state_dict()
+    for ours in (simulation.net.parameters(), simulation.net.statistics()):
+        for name, array in ours.items():
+            value = found[name].numpy()
+            value = value.transpose({4: (2, 3, 1, 0), 2: (1, 0)}.get(value.ndim, (0,)))
+            np.testing.assert_allclose(array, value, rtol=1e-10, atol=1e-12)
+    logits = theirs.eval()(images).detach().numpy()
+    np.testing.assert_allclose(simulation.net.evaluate(x), logits, rtol=1e-10, atol=1e-12)
 
 
 def test_the_invariant_against_pytorch(rng: np.random.Generator) -> None:
