@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from pslref.app import cli_plan, grids, printed, terminal
-from pslref.app.config import SAMPLERS, Config
+from pslref.app.config import SAMPLERS, Config, time_unit
 from pslref.app.options import (
     MODEL,
     SCHEDULE,
@@ -88,7 +88,7 @@ def compare(
     empty = max(row["empty_clients"] for row in rows)
     if empty:
         print(f"Up to {empty:.0f} clients hold no samples.")
-    print(printed.PER_EPOCH)
+    print(printed.PER_EPOCH.format(time_unit(str(grids.described(configs)["links"]))))
     if loses_clients:
         print("Unreachable: samples, per epoch, that lost clients did not get to use.")
     else:

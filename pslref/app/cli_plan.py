@@ -12,7 +12,9 @@ from pslref.app import grids, printed, terminal
 from pslref.app.config import SAMPLERS, Config
 from pslref.app.options import (
     MODEL,
+    NETWORK,
     SCHEDULE,
+    TRAINING,
     Figures,
     Given,
     Json,
@@ -28,17 +30,24 @@ TableFile = Annotated[
     PathOption | None,
     option(
         "CSV file of your own clients, a row each: client, delay, sample_cost (all optional), and "
-        "a column of sample counts for each class. In place of drawn ones.",
+        "a column of sample counts for each class. In place of delay and sample_cost it may have "
+        "latency (seconds there and back), flops (a second), uplink and downlink (bytes a second): "
+        "times are then in seconds, of the network and the cut. In place of drawn clients.",
         "--table",
         of=path,
     ),
 ]
+InputShape = Annotated[
+    str | None,
+    option("With --table, what the network takes, such as 28,28,1: for bytes and for links."),
+]
 
 
-@command(app, *SCHEDULE, "epochs", several=("sampler",), epochs=1)
+@command(app, *SCHEDULE, *NETWORK, "epochs", several=("sampler",), epochs=1)
 def schedule(
     given: Given,
     table: TableFile = None,
+    input_shape: InputShape = None,
     json_: Json = False,
     out: Annotated[PathOption | None, option("Folder for schedule.csv.", of=path)] = None,
 ) -> None:
@@ -52,7 +61,8 @@ def schedule(
     from pslref import files
     from pslref.app import clients, schedule
 
-    known = clients.of_table(table, given)
+    known = clients.of_table(table, given, input_shape)
+    clients.refuse_network(given, known, input_shape)
     rows = schedule.schedules(configs, known, out=out)
     if json_:
         terminal.print_json(config=clients.described_with(configs, known), schedule=rows)
@@ -60,10 +70,11 @@ def schedule(
         files.csv_lines(sys.stdout, rows)
 
 
-@command(app, *SCHEDULE, several=("sampler",), sampler=SAMPLERS[1:])
+@command(app, *SCHEDULE, *NETWORK, several=("sampler",), sampler=SAMPLERS[1:])
 def deviation(
     given: Given,
     table: TableFile = None,
+    input_shape: InputShape = None,
     json_: Json = False,
     out: Out = None,
     figures: Figures = "png",
@@ -75,7 +86,8 @@ def deviation(
     configs = grids.configs({"seeds": 1} | given)
     from pslref.app import clients, deviation
 
-    known = clients.of_table(table, given)
+    known = clients.of_table(table, given, input_shape)
+    clients.refuse_network(given, known, input_shape)
     steps, rows = deviation.deviation(configs, known, out=out, figures=figures)
     if json_:
         described = clients.described_with(configs, known)
@@ -98,9 +110,10 @@ def deviation(
 def plan(
     given: Given,
     table: TableFile = None,
-    input_shape: Annotated[
-        str | None,
-        option("With --table, what the network takes, such as 28,28,1: for the megabytes."),
+    input_shape: InputShape = None,
+    server_flops: Annotated[
+        float | None,
+        option("With links in --table, operations of the server in a second.", of=float),
     ] = None,
     max_deviation: Annotated[
         float | None,
@@ -113,7 +126,7 @@ def plan(
 ) -> None:
     """Epoch time against batch deviation when some clients are slow, beside the least time.
 
-    Several samplers, batch sizes, δ, c, slacks and assignments are tried at once.
+    Several samplers, batch sizes, cuts, δ, c, slacks and assignments are tried at once.
 
     Example: pslref plan --table hospitals.csv --batch-size 64,128 --delta 0,1,2 --out results
     """
@@ -122,7 +135,8 @@ def plan(
     configs = grids.configs(given | {"sampler": with_ugs})
     from pslref.app import clients, plan
 
-    known = clients.of_table(table, given, input_shape)
+    known = clients.of_table(table, given, input_shape, server_flops)
+    clients.refuse(given, () if accuracy else TRAINING, "without accuracy: nothing is trained")
     with terminal.progress() as progress:
         advance = partial(progress.advance, progress.add_task("schedules", total=len(configs)))
         every = plan.plan(
@@ -132,12 +146,13 @@ def plan(
     if json_:
         terminal.print_json(config=clients.described_with(configs, known), results=rows)
         return
-    terminal.print_table(map(printed.plan, rows))
+    cuts = ["cut"] if len({row["cut"] for row in rows}) > 1 else []
+    terminal.print_table(printed.plan(row, cuts) for row in rows)
     print(f"{printed.EXPECTED} All are means over {rows[0]['seeds']} seeds.")
     if sentence := printed.rounded_up(rows):
         print(sentence)
-    print(printed.time_unit(rows[0]))
-    print(printed.recommendation(plan.recommended(rows, allowed), allowed))
+    print(printed.time_unit(rows[0], clients.time_unit_of(configs[0].links, known)))
+    print(printed.recommendation(plan.recommended(rows, allowed), allowed, cuts))
     terminal.print_written(out, f"plan.{figures}, plan.csv, config.json")
 
 

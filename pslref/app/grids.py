@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pslref import check, files
-from pslref.app.config import SAMPLERS, Config
+from pslref.app.config import DRAWN_TIMES, SAMPLERS, Config
 from pslref.datafiles import is_own
 
 Row = dict[str, Any]
@@ -23,11 +23,11 @@ DEFAULTS: Row = {each.name: each.default for each in fields(Config)} | {"seeds":
 # Who holds which samples, and who is slow.
 DRAWN = (
     *("dataset", "data_dir", "files", "partition", "least", "clients"),
-    *("fraction", "slowdown", "jitter", "sample_cost"),
+    *("fraction", "slowdown", "jitter", "sample_cost", "links"),
 )
 
 # What a plan compares.
-SETTINGS = ("sampler", "batch_size", "delta", "concentration", "slack", "assign")
+SETTINGS = ("sampler", "batch_size", "cut", "delta", "concentration", "slack", "assign")
 
 # Fields that a run does not heed. Runs that differ in nothing else are one run.
 LDS, TARGETS = ("delta", "concentration"), ("slack", "assign")
@@ -39,6 +39,7 @@ CLIENTS = (
     "slowdown",
     "jitter",
     "sample_cost",
+    "links",
     "faults",
 )
 UNHEEDED = {
@@ -113,7 +114,8 @@ def unheeded(config: Config) -> tuple[str, ...]:
     of_dataset = ("files",) if config.dataset == "digits" or is_own(config.dataset) else ()
     of_partition = () if config.partition.startswith("dirichlet") else ("least",)
     of_owners = ("clients",) if config.partition == "owners" else ()
-    return UNHEEDED[config.sampler] + of_model + of_dataset + of_partition + of_owners
+    of_links = () if config.links == "none" else DRAWN_TIMES
+    return UNHEEDED[config.sampler] + of_model + of_dataset + of_partition + of_owners + of_links
 
 
 def labels(config: Config) -> Row:

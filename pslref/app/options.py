@@ -125,8 +125,7 @@ SCHEDULE = (
     *(*DRAWN, "batch_size", "sampler", "remainder"),
     *("delta", "concentration", "slack", "assign", "seed"),
 )
-MODEL = (
-    *("model", "hidden", "cut", "learning_rate", "momentum", "weight_decay"),
-    *("epochs", "dtype", "execution"),
-)
+NETWORK = ("model", "hidden", "cut", "dtype")
+TRAINING = ("learning_rate", "momentum", "weight_decay", "epochs", "execution")
+MODEL = (*NETWORK, *TRAINING)
 Given = dict[str, Any]

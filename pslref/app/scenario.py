@@ -1,7 +1,7 @@
 """What a config means: its data, its clients, its network, and the schedules of its sampler."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from pslref.check import Array, FloatArray, IntArray
 from pslref.data import Dataset
 from pslref.partition import Partition
 from pslref.sampling import Schedule, Steps
-from pslref.split import straggler_delays
+from pslref.split import Links, client_costs, draw_links, server_cost, straggler_delays
+from pslref.split.clock import SERVER_FLOPS
 
 TARGETS = ("targets", "stratified")
 PRESETS = {"mild": "extended:5:3", "severe": "extended:2:3"}  # the paper's two splits
@@ -51,6 +52,9 @@ class Clients:
         names: what each client is called.
         classes: what each class is called.
         input_shape: of one of their samples; None if it is not known.
+        links: from which a network's delays and costs follow (`clocked`), or None.
+        server_flops: what the server does in a second; it takes no time if that is None.
+        server_cost: what a sample adds to every step there.
     """
 
     class_counts: IntArray
@@ -59,6 +63,15 @@ class Clients:
     names: Sequence[object]
     classes: Sequence[object]
     input_shape: tuple[int, ...] | None = None
+    links: Links | None = None
+    server_flops: float | None = None
+    server_cost: float = 0.0
+
+    def times(self) -> dict[str, FloatArray]:
+        """What is known of each client's speed, by the names of a table's columns."""
+        if self.links is None:
+            return {"delay": self.delays, "sample_cost": self.sample_costs}
+        return self.links._asdict()
 
     def pooled(self) -> "Clients":
         """One client that holds everything, and is never waited for."""
@@ -74,14 +87,29 @@ def scenario(
     k, m = part.class_counts.shape
     delays = straggler_delays(k, streams["delays"], config.fraction, config.slowdown, config.jitter)
     costs = config.sample_cost * delays
+    links = None if config.links == "none" else draw_links(config.links, k, streams["delays"])
     shape = dataset.x_train.shape[1:]
     names: Sequence[object] = range(k)
     if config.partition == "owners" and dataset.owners is not None:
         names = np.unique(dataset.owners).tolist()
-    clients = Clients(part.class_counts, delays, costs, names, range(m), shape)
+    clients = Clients(part.class_counts, delays, costs, names, range(m), shape, links, SERVER_FLOPS)
     if config.sampler == "centralized":
         return Partition([np.arange(dataset.y_train.size)], dataset.y_train), clients.pooled()
-    return part, clients
+    return part, clocked(clients, config)
+
+
+def clocked(clients: Clients, config: Config) -> Clients:
+    """These clients with the times, in seconds, that their links give the config's network."""
+    if clients.links is None:
+        return clients
+    if clients.input_shape is None:
+        allowed = "must be given, such as 28,28,1: times from links depend on the network"
+        raise check.wrong("input_shape", None, allowed)
+    shape, weights = clients.input_shape, np.random.default_rng(0)  # which do not matter
+    cut = network(config, shape, len(clients.classes), weights), config.cut, shape
+    delays, costs = client_costs(*cut, **clients.links._asdict())
+    of_server = server_cost(*cut, clients.server_flops) if clients.server_flops else 0.0
+    return replace(clients, delays=delays, sample_costs=costs, server_cost=of_server)
 
 
 def partition_of(

@@ -1,10 +1,12 @@
 """GroupNorm, which treats each sample on its own (docs/method.md, section 7)."""
 
+from math import prod
+
 import numpy as np
 
 from pslref import check
 from pslref.check import Array, DTypeLike
-from pslref.nn.layers import Layer, summed
+from pslref.nn.layers import Flops, Layer, summed
 from pslref.nn.windows import check_images
 
 
@@ -55,6 +57,17 @@ class GroupNorm(Layer):
     def parameter_gradients(self, dy: Array, cache: tuple[Array, Array]) -> dict[str, Array]:
         """dw = Σ z dy, db = Σ dy, over samples and pixels."""
         return {"weight": summed(cache[0] * dy, (0, 1, 2)), "bias": summed(dy, (0, 1, 2))}
+
+    def flops(self, x: tuple[int, ...], y: tuple[int, ...]) -> Flops:
+        """7, 8 and 3 for each number, and for each group 5 in the output and 2 in dx.
+
+        The output has an addition for the mean, x - mean, a square and an addition for the
+        variance, and z, w z and + b; dx has w dy, an addition for its mean, two for that of z dz,
+        and the four signs of its formula; the parameters have z dy and two additions. Of a group
+        there are two means, + eps, a root and 1 / root; and the two means of dx.
+        """
+        numbers, groups = prod(x), self.num_groups
+        return 7 * numbers + 5 * groups, 8 * numbers + 2 * groups, 3 * numbers
 
     def _groups(self, x: Array) -> Array:
         """(N, H, W, C) as (N, H, W, G, C / G)."""

@@ -1,6 +1,7 @@
 """The protocol: clients, a server, and what crosses the wire (docs/method.md, section 1)."""
 
 from pslref.split.client import Client
+from pslref.split.clock import SCENARIOS, Links, client_costs, draw_links, sample_flops, server_cost
 from pslref.split.epoch import Epoch, EpochRecord, Plan
 from pslref.split.faults import Outage, draw_outages
 from pslref.split.local import local_batches
@@ -19,6 +20,7 @@ from pslref.split.timing import (
 from pslref.split.traffic import Traffic, traffic
 
 __all__ = [
+    "SCENARIOS",
     "Aborted",
     "Client",
     "ClientGradient",
@@ -27,6 +29,7 @@ __all__ = [
     "Diverged",
     "Epoch",
     "EpochRecord",
+    "Links",
     "Outage",
     "Plan",
     "Server",
@@ -34,12 +37,16 @@ __all__ = [
     "SmashedBatch",
     "Step",
     "Traffic",
+    "client_costs",
+    "draw_links",
     "draw_outages",
     "epoch_time",
     "epoch_time_bound",
     "local_batches",
     "packed",
     "restore",
+    "sample_flops",
+    "server_cost",
     "state",
     "step_time",
     "step_times",

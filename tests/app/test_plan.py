@@ -17,6 +17,7 @@ from pslref.app.scenario import dataset_of, draw_schedule, random_streams, scena
 from tests.drawn import assert_same, table
 
 PLAN = {"clients": 16, "sampler": SAMPLERS[1:], "seeds": 1}
+UNIT = "delays of the fastest possible client"
 UGS_AND_TARGETS = PLAN | {"sampler": ["ugs", "targets"], "assign": "random"}
 
 
@@ -40,7 +41,7 @@ def test_a_plan_saves_time_and_its_table_and_picture_hold_it(
     assert {path.name for path in tmp_path.iterdir()} == {"config.json", "plan.csv", "plan.png"}
     written = table(tmp_path / "plan.csv")
     assert written == rows
-    assert_same(pictures["plan.png"], plots.plan(planned(written)).figure)
+    assert_same(pictures["plan.png"], plots.plan(planned(written), UNIT).figure)
 
 
 def test_a_plan_trains_when_asked() -> None:
@@ -107,13 +108,14 @@ def a_row(**changed: object) -> Row:
     """One of a plan."""
     settings = ("delta", "concentration", "slack", "assign", "test_accuracy")
     row = dict.fromkeys(settings) | dict.fromkeys(NUMBERS, 1.0) | {"sampler": "ugs", "seed": 0}
-    return row | {"batch_size": 64, "largest_batch": 1, "pareto": True} | changed
+    return row | {"batch_size": 64, "cut": 3, "largest_batch": 1, "pareto": True} | changed
 
 
 def test_only_seeds_are_averaged() -> None:
     """Schedules that differ in one option alone have a row each."""
     same = {"sampler": "lds", "delta": 1.0, "concentration": 1.0, "slack": 0.0, "assign": "random"}
     others = {"sampler": "ugs", "delta": 2.0, "concentration": 0.1, "slack": 1.0, "assign": "x"}
+    others["cut"] = 1
     every = [{}, {"batch_size": 8}, *({name: value} for name, value in others.items())]
     rows = [a_row(**same | other, epoch_time=i) for i, other in enumerate(every)]
     later = [row | {"seed": 1, "epoch_time": row["epoch_time"] + 4} for row in rows]
@@ -128,20 +130,28 @@ def test_only_seeds_are_averaged() -> None:
     }
 
 
-@given(st.lists(st.tuples(*3 * [st.integers(1, 4)]), min_size=1, max_size=12, unique=True))
-def test_nobody_better_are_those_that_no_other_of_the_batch_size_dominates(points: list) -> None:
+@given(
+    st.lists(st.tuples(*4 * [st.integers(1, 3)]), min_size=1, max_size=12, unique=True),
+    st.booleans(),
+)
+def test_nobody_better_are_those_that_no_other_of_the_batch_size_dominates(
+    points: list, sent: bool
+) -> None:
+    """In time, largest deviation and, if they are known, megabytes."""
     rows = [
         a_row(batch_size=size, epoch_time=time, max_deviation=largest, slack=i)
-        for i, (size, time, largest) in enumerate(points)
+        | {"megabytes": megabytes if sent else None}
+        for i, (size, time, largest, megabytes) in enumerate(points)
     ]
+    costs = [point if sent else point[:3] for point in points]
     beaten = {
-        (size, time, largest)
-        for size, time, largest in points
-        for other_size, other_time, other in points
-        if other_size == size
-        if (other_time < time and other <= largest) or (other_time <= time and other < largest)
+        mine
+        for mine in costs
+        for other in costs
+        if other[0] == mine[0] and other != mine
+        if all(theirs <= own for theirs, own in zip(other[1:], mine[1:], strict=True))
     }
-    assert [row["pareto"] for row in planned(rows)] == [point not in beaten for point in points]
+    assert [row["pareto"] for row in planned(rows)] == [point not in beaten for point in costs]
 
 
 def test_two_that_are_equal_do_not_beat_each_other() -> None:
@@ -179,6 +189,9 @@ def test_of_two_that_are_as_fast_the_one_of_less_deviation_is_recommended() -> N
     found = planned([a_row(high_deviation=1.0), fast, even])
     assert recommended(found)["sampler"] == "stratified"
     assert [row["pareto"] for row in found] == [False, False, True]
+    fewer_bytes = planned([a_row(high_deviation=1.0), fast | {"megabytes": 0.5}, even])
+    assert [row["pareto"] for row in fewer_bytes] == [False, True, True]
+    assert recommended(fewer_bytes)["sampler"] == "stratified"
 
 
 def test_where_nobody_is_ever_waited_for_nothing_is_saved(tmp_path: Path) -> None:
