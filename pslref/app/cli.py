@@ -70,7 +70,7 @@ def compare(
     """
     # Seed by seed: what is written meanwhile has all samplers.
     configs = sorted(grids.configs(given), key=lambda config: config.seed)
-    from pslref.app import compare
+    from pslref.app import compare, scenario
 
     with terminal.progress() as progress:
         total = sum(config.epochs for config in configs)
@@ -79,7 +79,11 @@ def compare(
             configs, target=target, out=out, figures=figures, after_epoch=advance
         )
     if json_:
-        terminal.print_json(config=grids.described(configs), results=results.runs)
+        terminal.print_json(
+            config=grids.described(configs),
+            results=results.runs,
+            made_by=scenario.made_by(configs[0]),
+        )
         return
     rows = compare.summarized(results)
     loses_clients = compare.loses_clients(configs)
@@ -127,7 +131,7 @@ def train(
     Example: pslref train --sampler lds --clients 16 --checkpoint run --out results
     """
     config = Config(**given)
-    from pslref.app import compare, train
+    from pslref.app import compare, scenario, train
 
     with terminal.progress() as progress, terminal.stop_signals() as received:
         task = progress.add_task("training", total=config.epochs)
@@ -150,7 +154,12 @@ def train(
         raise terminal.Stopped(received[0], checkpoint is not None, resume)
     results = train.results_of(run)
     if json_:
-        terminal.print_json(config=asdict(config), results=results.runs, epochs=results.epochs)
+        terminal.print_json(
+            config=asdict(config),
+            results=results.runs,
+            epochs=results.epochs,
+            made_by=scenario.made_by(config),
+        )
         return
     terminal.print_table(map(printed.trained, compare.summarized(results)))
     print(printed.MEASURED)
@@ -182,7 +191,7 @@ def sweep(
     Example: pslref sweep --partition iid,severe --clients 16,64 --jobs 2 --out results
     """
     configs = grids.configs((grids.read(grid) if grid else {}) | given)
-    from pslref.app import sweep, workers
+    from pslref.app import scenario, sweep, workers
 
     with terminal.progress() as progress:
         show = partial(progress.update, progress.add_task("runs", total=len(configs)))
@@ -191,7 +200,9 @@ def sweep(
             rows = sweep.sweep(configs, out, executor, lambda: show(advance=1), figures)
     failed = [row["error"] for row in rows if row["error"]]
     if json_:
-        terminal.print_json(config=grids.described(configs), results=rows)
+        terminal.print_json(
+            config=grids.described(configs), results=rows, made_by=scenario.made_by(configs[0])
+        )
     else:
         varying = grids.varying(configs)
         terminal.print_table(printed.trained(row, varying) for row in sweep.summarized(rows))

@@ -59,13 +59,17 @@ def schedule(
     """
     configs = grids.configs({"sampler": "ugs", "seeds": 1} | given)
     from pslref import files
-    from pslref.app import clients, schedule
+    from pslref.app import clients, scenario, schedule
 
     known = clients.of_table(table, given, input_shape)
     clients.refuse_network(given, known, input_shape)
     rows = schedule.schedules(configs, known, out=out)
     if json_:
-        terminal.print_json(config=clients.described_with(configs, known), schedule=rows)
+        terminal.print_json(
+            config=clients.described_with(configs, known),
+            schedule=rows,
+            made_by=scenario.made_by(configs[0]),
+        )
     elif out is None:
         files.csv_lines(sys.stdout, rows)
 
@@ -84,14 +88,16 @@ def deviation(
     Example: pslref deviation --partition severe --clients 16 --batch-size 64 --out results
     """
     configs = grids.configs({"seeds": 1} | given)
-    from pslref.app import clients, deviation
+    from pslref.app import clients, deviation, scenario
 
     known = clients.of_table(table, given, input_shape)
     clients.refuse_network(given, known, input_shape)
     steps, rows = deviation.deviation(configs, known, out=out, figures=figures)
     if json_:
         described = clients.described_with(configs, known)
-        terminal.print_json(config=described, summary=rows, steps=steps)
+        terminal.print_json(
+            config=described, summary=rows, steps=steps, made_by=scenario.made_by(configs[0])
+        )
         return
     terminal.print_table(map(printed.deviation, rows))
     print(printed.EXPECTED)
@@ -133,7 +139,7 @@ def plan(
     allowed = None if max_deviation is None else check.real("max_deviation", max_deviation, 0, 2)
     with_ugs = tuple(dict.fromkeys(("ugs", *given["sampler"])))
     configs = grids.configs(given | {"sampler": with_ugs})
-    from pslref.app import clients, plan
+    from pslref.app import clients, plan, scenario
 
     known = clients.of_table(table, given, input_shape, server_flops)
     clients.refuse(given, () if accuracy else TRAINING, "without accuracy: nothing is trained")
@@ -144,7 +150,11 @@ def plan(
         )
     rows = plan.planned(every)
     if json_:
-        terminal.print_json(config=clients.described_with(configs, known), results=rows)
+        terminal.print_json(
+            config=clients.described_with(configs, known),
+            results=rows,
+            made_by=scenario.made_by(configs[0]),
+        )
         return
     cuts = ["cut"] if len({row["cut"] for row in rows}) > 1 else []
     terminal.print_table(printed.plan(row, cuts) for row in rows)
@@ -170,11 +180,13 @@ def clients(
     Example: pslref clients --partition severe --clients 16 --out drawn
     """
     config = Config(**given)
-    from pslref.app import clients
+    from pslref.app import clients, scenario
 
     known = clients.drawn(config, out=out, figures=figures)
     if json_:
-        terminal.print_json(config=asdict(config), clients=clients.rows(known))
+        terminal.print_json(
+            config=asdict(config), clients=clients.rows(known), made_by=scenario.made_by(config)
+        )
         return
     terminal.print_table(printed.clients(known))
     terminal.print_written(out, f"clients.{figures}, clients.csv, config.json")

@@ -69,6 +69,9 @@ def command(
         def run(**others: Any) -> None:
             given = {name: others.pop(name) for name in names}
             given = {name: value for name, value in given.items() if value is not None}
+            if given.get("partition") in ("owners", ["owners"]) and "clients" in given:
+                allowed = "must not be given with partition = 'owners': the data file says it"
+                raise check.wrong("clients", given["clients"], allowed)
             lists = {name: tuple(value) for name, value in given.items() if type(value) is list}
             function(defaults | given | lists, **others)
 

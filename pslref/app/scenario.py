@@ -83,19 +83,22 @@ def scenario(
     config: Config, dataset: Dataset, streams: dict[str, np.random.Generator]
 ) -> tuple[Partition, Clients]:
     """Who holds which samples, and what is known of them; centralized, one client holds all."""
-    part = partition_of(config, dataset.y_train, streams["partition"], dataset.owners)
-    k, m = part.class_counts.shape
-    delays = straggler_delays(k, streams["delays"], config.fraction, config.slowdown, config.jitter)
-    costs = config.sample_cost * delays
-    links = None if config.links == "none" else draw_links(config.links, k, streams["delays"])
     shape = dataset.x_train.shape[1:]
-    names: Sequence[object] = range(k)
-    if config.partition == "owners" and dataset.owners is not None:
-        names = np.unique(dataset.owners).tolist()
-    clients = Clients(part.class_counts, delays, costs, names, range(m), shape, links, SERVER_FLOPS)
+    names: Sequence[object]
     if config.sampler == "centralized":
-        return Partition([np.arange(dataset.y_train.size)], dataset.y_train), clients.pooled()
-    return part, clocked(clients, config)
+        part = Partition([np.arange(dataset.y_train.size)], dataset.y_train)
+        delays, links, names = np.zeros(1), None, ["all"]
+    else:
+        part = partition_of(config, dataset.y_train, streams["partition"], dataset.owners)
+        k, rng = part.num_clients, streams["delays"]
+        delays = straggler_delays(k, rng, config.fraction, config.slowdown, config.jitter)
+        links = None if config.links == "none" else draw_links(config.links, k, rng)
+        owners = dataset.owners if config.partition == "owners" else None
+        names = range(k) if owners is None else np.unique(owners).tolist()
+    counts, costs = part.class_counts, config.sample_cost * delays
+    classes = range(counts.shape[1])
+    known = Clients(counts, delays, costs, names, classes, shape, links, SERVER_FLOPS)
+    return part, clocked(known, config)
 
 
 def clocked(clients: Clients, config: Config) -> Clients:
@@ -140,7 +143,11 @@ def _partition(
         return partition.dirichlet(y, k, float(numbers[0]), rng, config.least)
     if kind == "shards":
         return partition.shards(y, k, int(numbers[0]), rng)
-    classes, least = int(numbers[0]), -(-(int(y.max()) + 1) // max(int(numbers[0]), 1))
+    classes, there_are = int(numbers[0]), int(y.max()) + 1
+    if classes > there_are and name in PRESETS:
+        allowed = f"must be another: each client holds {classes} of the classes, of {there_are}"
+        raise check.wrong("partition", name, allowed)
+    least = -(-there_are // max(classes, 1))
     if k < least:
         why = f"each client holds {classes} of the classes, and none may be left over"
         raise check.wrong("clients", k, f"must be {least} or more, if {name}: {why}")

@@ -1,3 +1,4 @@
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -209,3 +210,37 @@ def test_a_table_has_no_samples_to_train_with_and_centralized_no_time(pslref, tm
     for wrong in (["--accuracy"], ["--sampler", "lds,centralized"], ["--input-shape", "0,28"]):
         code, out, err = pslref(*given, *wrong)
         assert (code, out, err.count("\n")) == (2, "", 1)
+
+
+def test_a_plan_says_of_the_example_in_method_md_what_is_computed_there_by_hand(pslref) -> None:
+    links = Path(__file__).parents[2] / "docs" / "examples" / "links.csv"
+    network = ["--input-shape", "4", "--hidden", "3", "--server-flops", "380"]
+    given = ["--table", str(links), *network, "--batch-size", "5", "--sampler", "fls"]
+    found = json.loads(pslref("plan", *given, "--json")[1])["results"]
+    (fls,) = (row for row in found if row["sampler"] == "fls")
+    assert fls["epoch_time"] == pytest.approx(4.925)
+    assert fls["megabytes"] == pytest.approx(2368e-6)
+    assert fls["participants"] == pytest.approx(8 / 3)
+    out = pslref("plan", *given)[1]
+    assert "Times are in seconds." in out
+    assert " 4.9 " in next(line for line in out.splitlines() if line.startswith("fls"))
+
+
+def test_several_cuts_are_compared_and_the_best_is_named(pslref) -> None:
+    """At cut 1 no weights cross, and the server does all the work; from cut 2 on, weights do."""
+    given = ["--links", "mobile", "--clients", "8", "--sampler", "stratified", "--seeds", "1"]
+    found = json.loads(pslref("plan", *given, "--cut", "1,2,3", "--json")[1])
+    assert found["config"]["cut"] == [1, 2, 3]
+    rows = found["results"]
+    assert [(row["sampler"], row["cut"]) for row in rows] == [
+        (sampler, cut) for cut in (1, 2, 3) for sampler in ("ugs", "stratified")
+    ]
+    for row in rows:
+        same = (other for other in rows if other["cut"] == row["cut"])
+        of_ugs = next(other["epoch_time"] for other in same if other["sampler"] == "ugs")
+        assert row["time_saved"] == 1 - row["epoch_time"] / of_ugs
+        assert row["epoch_time"] >= row["least_time"]
+    best = min(rows, key=lambda row: row["epoch_time"])
+    out = pslref("plan", *given, "--cut", "1,2,3")[1]
+    assert f"with B = 64 and cut = {best['cut']}. Its epoch" in " ".join(out.split())
+    assert "less than ugs with the same B and cut" in " ".join(out.split())
