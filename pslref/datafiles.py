@@ -17,6 +17,7 @@ from pslref.check import Array, DTypeLike, IntArray
 Raw = tuple[Array, IntArray, Array, IntArray, Array | None]
 
 MOST_VALUE = 1e150  # whose square is finite
+MOST_CLASSES = 100_000
 OWN, OWNERS = ("x_train", "y_train", "x_test", "y_test"), "owners_train"
 FASHION_FILES = {  # shape, published md5
     "train-images-idx3-ubyte.gz": ((60_000, 28, 28), "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
@@ -154,6 +155,10 @@ def read_own(name: str) -> Raw:
     y_train, y_test = (check.integers(name, found[name], ndim=1) for name in ("y_train", "y_test"))
     if not (x_train.size and x_test.size and y_train.size and y_test.size):
         raise check.wrong("dataset", str(path), "must have samples to train and to test with")
+    for name, labels in (("y_train", y_train), ("y_test", y_test)):
+        if labels.max() >= MOST_CLASSES:
+            allowed = f"must be labels below {MOST_CLASSES}: there is a class for each up to it"
+            raise check.wrong(f"largest of {name} in {path}", int(labels.max()), allowed)
     owners = found.get(OWNERS)
     if owners is not None and (owners.shape != y_train.shape or owners.dtype.kind not in "iuU"):
         allowed = "must be a whole number or a name for each training sample"

@@ -1,5 +1,6 @@
 """Data of somebody's own, from an .npz file: used as they are, or refused in one sentence."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,33 @@ def test_what_was_made_from_another_file_is_not_gone_on_with(pslref, tmp_path: P
         assert "is of dataset = " in err
 
 
+def test_data_of_one_class_are_dealt_out_or_refused_in_a_sentence(pslref, tmp_path, rng) -> None:
+    given = arrays(rng) | {"y_train": np.zeros(N, int), "y_test": np.zeros(TEST, int)}
+    command = ["compare", "--dataset", saved(tmp_path, **given), "--seeds", "1", "--epochs", "1"]
+    assert pslref(*command, "--partition", "iid", "--clients", "3", "--batch-size", "30")[0] == 0
+    code, _, err = pslref(*command)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "partition = 'severe': must be another: each client holds 2 of the classes, of 1" in err
+
+
+def test_json_has_the_digest_of_own_data(pslref, tmp_path: Path, rng: np.random.Generator) -> None:
+    file = saved(tmp_path, **arrays(rng))
+    digest = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    for command in ("clients", "schedule", "deviation", "plan"):
+        given = ["--dataset", file, "--partition", "iid", "--clients", "3"]
+        given += [] if command == "clients" else ["--batch-size", "30"]
+        found = json.loads(pslref(command, *given, "--json")[1])
+        assert found["made_by"]["dataset"] == digest
+
+
+def test_clients_are_not_numbered_where_the_data_say_whose_they_are(pslref, tmp_path, rng) -> None:
+    given = ["--dataset", saved(tmp_path, **arrays(rng)), "--partition", "owners", "--clients", "5"]
+    for command in ("clients", "plan", "train", "compare"):
+        code, _, err = pslref(command, *given)
+        assert (code, err.count("\n")) == (2, 1)
+        assert "clients = 5: must not be given with partition = 'owners'" in err
+
+
 def test_the_library_compares_on_a_data_set_of_any_arrays(rng: np.random.Generator) -> None:
     given = arrays(rng)
     owners = given.pop("owners_train")
@@ -99,6 +127,8 @@ WRONG = [
     ({"x_train": np.zeros((N - 1, 13))}, "must be as many"),
     ({"x_train": np.full((N, 13), np.nan)}, "must be finite numbers, below 1e+150"),
     ({"x_test": np.full((TEST, 13), 1e308)}, "x_test of "),
+    ({"y_test": np.full(TEST, 10**9)}, "largest of y_test in "),
+    ({"y_train": np.full(N, 100_000)}, " = 100000: must be labels below 100000"),
     ({"owners_train": np.zeros(N)}, "owners_train of "),
     ({"x_train": np.zeros((N, 13), complex)}, "x_train = "),
     ({"x_train": np.array([["a"] * 13] * N)}, "x_train = "),

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from pslref.app import cli_plan, grids, printed, terminal
-from pslref.app.config import SAMPLERS, Config
+from pslref.app.config import SAMPLERS, Config, time_unit
 from pslref.app.options import (
     MODEL,
     SCHEDULE,
@@ -69,14 +69,18 @@ def compare(
     """
     # Seed by seed: what is written meanwhile has all samplers.
     configs = sorted(grids.configs(given), key=lambda config: config.seed)
-    from pslref.app import compare
+    from pslref.app import compare, scenario
 
     with terminal.progress("training", sum(config.epochs for config in configs)) as advance:
         results = compare.compare(
             configs, target=target, out=out, figures=figures, after_epoch=advance
         )
     if json_:
-        terminal.print_json(config=grids.described(configs), results=results.runs)
+        terminal.print_json(
+            config=grids.described(configs),
+            results=results.runs,
+            made_by=scenario.made_by(configs[0]),
+        )
         return
     rows = compare.summarized(results)
     loses_clients = compare.loses_clients(configs)
@@ -85,7 +89,7 @@ def compare(
     empty = max(row["empty_clients"] for row in rows)
     if empty:
         print(f"Up to {empty:.0f} clients hold no samples.")
-    print(printed.PER_EPOCH)
+    print(printed.PER_EPOCH.format(time_unit(str(grids.described(configs)["links"]))))
     if loses_clients:
         print("Unreachable: samples, per epoch, that lost clients did not get to use.")
     else:
@@ -124,7 +128,7 @@ def train(
     Example: pslref train --sampler lds --clients 16 --checkpoint run --out results
     """
     config = Config(**given)
-    from pslref.app import compare, train
+    from pslref.app import compare, scenario, train
 
     bar = terminal.progress("training", config.epochs)
     with bar as advance, terminal.stop_signals() as received:
@@ -147,7 +151,12 @@ def train(
         raise terminal.Stopped(received[0], checkpoint is not None, resume)
     results = train.results_of(run)
     if json_:
-        terminal.print_json(config=asdict(config), results=results.runs, epochs=results.epochs)
+        terminal.print_json(
+            config=asdict(config),
+            results=results.runs,
+            epochs=results.epochs,
+            made_by=scenario.made_by(config),
+        )
         return
     terminal.print_table(map(printed.trained, compare.summarized(results)))
     print(printed.MEASURED)
@@ -179,7 +188,7 @@ def sweep(
     Example: pslref sweep --partition iid,severe --clients 16,64 --jobs 2 --out results
     """
     configs = grids.configs((grids.read(grid) if grid else {}) | given)
-    from pslref.app import sweep, workers
+    from pslref.app import scenario, sweep, workers
 
     with terminal.progress("runs", len(configs)) as show:
         place = workers.processes(jobs) if scheduler is None else workers.cluster(scheduler, show)
@@ -187,7 +196,9 @@ def sweep(
             rows = sweep.sweep(configs, out, executor, show, figures)
     failed = [row["error"] for row in rows if row["error"]]
     if json_:
-        terminal.print_json(config=grids.described(configs), results=rows)
+        terminal.print_json(
+            config=grids.described(configs), results=rows, made_by=scenario.made_by(configs[0])
+        )
     else:
         varying = grids.varying(configs)
         terminal.print_table(printed.trained(row, varying) for row in sweep.summarized(rows))

@@ -11,7 +11,9 @@ from pslref.app import grids, printed, terminal
 from pslref.app.config import SAMPLERS, Config
 from pslref.app.options import (
     MODEL,
+    NETWORK,
     SCHEDULE,
+    TRAINING,
     Figures,
     Given,
     Json,
@@ -27,17 +29,24 @@ TableFile = Annotated[
     PathOption | None,
     option(
         "CSV file of your own clients, a row each: client, delay, sample_cost (all optional), and "
-        "a column of sample counts for each class. In place of drawn ones.",
+        "a column of sample counts for each class. In place of delay and sample_cost it may have "
+        "latency (seconds there and back), flops (a second), uplink and downlink (bytes a second): "
+        "times are then in seconds, of the network and the cut. In place of drawn clients.",
         "--table",
         of=path,
     ),
 ]
+InputShape = Annotated[
+    str | None,
+    option("With --table, what the network takes, such as 28,28,1: for bytes and for links."),
+]
 
 
-@command(app, *SCHEDULE, "epochs", several=("sampler",), epochs=1)
+@command(app, *SCHEDULE, *NETWORK, "epochs", several=("sampler",), epochs=1)
 def schedule(
     given: Given,
     table: TableFile = None,
+    input_shape: InputShape = None,
     json_: Json = False,
     out: Annotated[PathOption | None, option("Folder for schedule.csv.", of=path)] = None,
 ) -> None:
@@ -49,20 +58,26 @@ def schedule(
     """
     configs = grids.configs({"sampler": "ugs", "seeds": 1} | given)
     from pslref import files
-    from pslref.app import clients, schedule
+    from pslref.app import clients, scenario, schedule
 
-    known = clients.of_table(table, given)
+    known = clients.of_table(table, given, input_shape)
+    clients.refuse_network(given, known, input_shape)
     rows = schedule.schedules(configs, known, out=out)
     if json_:
-        terminal.print_json(config=clients.described_with(configs, known), schedule=rows)
+        terminal.print_json(
+            config=clients.described_with(configs, known),
+            schedule=rows,
+            made_by=scenario.made_by(configs[0]),
+        )
     elif out is None:
         files.csv_lines(sys.stdout, rows)
 
 
-@command(app, *SCHEDULE, several=("sampler",), sampler=SAMPLERS[1:])
+@command(app, *SCHEDULE, *NETWORK, several=("sampler",), sampler=SAMPLERS[1:])
 def deviation(
     given: Given,
     table: TableFile = None,
+    input_shape: InputShape = None,
     json_: Json = False,
     out: Out = None,
     figures: Figures = "png",
@@ -72,13 +87,16 @@ def deviation(
     Example: pslref deviation --partition severe --clients 16 --batch-size 64 --out results
     """
     configs = grids.configs({"seeds": 1} | given)
-    from pslref.app import clients, deviation
+    from pslref.app import clients, deviation, scenario
 
-    known = clients.of_table(table, given)
+    known = clients.of_table(table, given, input_shape)
+    clients.refuse_network(given, known, input_shape)
     steps, rows = deviation.deviation(configs, known, out=out, figures=figures)
     if json_:
         described = clients.described_with(configs, known)
-        terminal.print_json(config=described, summary=rows, steps=steps)
+        terminal.print_json(
+            config=described, summary=rows, steps=steps, made_by=scenario.made_by(configs[0])
+        )
         return
     terminal.print_table(map(printed.deviation, rows))
     print(printed.EXPECTED)
@@ -97,9 +115,10 @@ def deviation(
 def plan(
     given: Given,
     table: TableFile = None,
-    input_shape: Annotated[
-        str | None,
-        option("With --table, what the network takes, such as 28,28,1: for the megabytes."),
+    input_shape: InputShape = None,
+    server_flops: Annotated[
+        float | None,
+        option("With links in --table, operations of the server in a second.", of=float),
     ] = None,
     max_deviation: Annotated[
         float | None,
@@ -112,30 +131,36 @@ def plan(
 ) -> None:
     """Epoch time against batch deviation when some clients are slow, beside the least time.
 
-    Several samplers, batch sizes, δ, c, slacks and assignments are tried at once.
+    Several samplers, batch sizes, cuts, δ, c, slacks and assignments are tried at once.
 
     Example: pslref plan --table hospitals.csv --batch-size 64,128 --delta 0,1,2 --out results
     """
     allowed = None if max_deviation is None else check.real("max_deviation", max_deviation, 0, 2)
     with_ugs = tuple(dict.fromkeys(("ugs", *given["sampler"])))
     configs = grids.configs(given | {"sampler": with_ugs})
-    from pslref.app import clients, plan
+    from pslref.app import clients, plan, scenario
 
-    known = clients.of_table(table, given, input_shape)
+    known = clients.of_table(table, given, input_shape, server_flops)
+    clients.refuse(given, () if accuracy else TRAINING, "without accuracy: nothing is trained")
     with terminal.progress("schedules", len(configs)) as advance:
         every = plan.plan(
             configs, known, accuracy=accuracy, out=out, figures=figures, after_row=advance
         )
     rows = plan.planned(every)
     if json_:
-        terminal.print_json(config=clients.described_with(configs, known), results=rows)
+        terminal.print_json(
+            config=clients.described_with(configs, known),
+            results=rows,
+            made_by=scenario.made_by(configs[0]),
+        )
         return
-    terminal.print_table(map(printed.plan, rows))
+    cuts = ["cut"] if len({row["cut"] for row in rows}) > 1 else []
+    terminal.print_table(printed.plan(row, cuts) for row in rows)
     print(f"{printed.EXPECTED} All are means over {rows[0]['seeds']} seeds.")
     if sentence := printed.rounded_up(rows):
         print(sentence)
-    print(printed.time_unit(rows[0]))
-    print(printed.recommendation(plan.recommended(rows, allowed), allowed))
+    print(printed.time_unit(rows[0], clients.time_unit_of(configs[0].links, known)))
+    print(printed.recommendation(plan.recommended(rows, allowed), allowed, cuts))
     terminal.print_written(out, f"plan.{figures}, plan.csv, config.json")
 
 
@@ -153,11 +178,13 @@ def clients(
     Example: pslref clients --partition severe --clients 16 --out drawn
     """
     config = Config(**given)
-    from pslref.app import clients
+    from pslref.app import clients, scenario
 
     known = clients.drawn(config, out=out, figures=figures)
     if json_:
-        terminal.print_json(config=asdict(config), clients=clients.rows(known))
+        terminal.print_json(
+            config=asdict(config), clients=clients.rows(known), made_by=scenario.made_by(config)
+        )
         return
     terminal.print_table(printed.clients(known))
     terminal.print_written(out, f"clients.{figures}, clients.csv, config.json")

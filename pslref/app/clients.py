@@ -1,24 +1,25 @@
 """The clients of a plan: drawn as for a run, or read from a table of somebody's own."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from math import prod
 from pathlib import Path
 
 import numpy as np
 
 from pslref import check, csvfiles, files
-from pslref.app.config import Config
+from pslref.app.config import Config, time_unit
 from pslref.app.grids import DRAWN, Row, described
-from pslref.app.options import numbers
-from pslref.app.scenario import Clients, dataset_of, made_by, random_streams, scenario
+from pslref.app.options import NETWORK, numbers
+from pslref.app.scenario import Clients, clocked, dataset_of, made_by, random_streams, scenario
+from pslref.split import Links
 
 MOST_BYTES = 2**28  # of the file
-MOST_TIME = 1e9
-# Options that change nothing where nothing is trained, and where no network is known.
-TRAINED = ("learning_rate", "momentum", "weight_decay", "execution")
-NETWORK = ("model", "hidden", "cut")
-OPTIONAL = ("client", "delay", "sample_cost")
+# The columns of times, in one unit, and in their place those of links; each with its range.
+TIMES = {"delay": (0.0, 1e9), "sample_cost": (0.0, 1e9)}
+RATE = (1.0, 1e30)  # a second
+LINKS = {"latency": (0.0, 1e9), "flops": RATE, "uplink": RATE, "downlink": RATE}
+OPTIONAL = ("client", *TIMES, *LINKS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,24 +32,45 @@ class Table:
 
 
 def of_table(
-    path: Path | None, given: Mapping[str, object], input_shape: str | None = None
+    path: Path | None,
+    given: Mapping[str, object],
+    input_shape: str | None = None,
+    server_flops: float | None = None,
 ) -> Table | None:
-    """The table of a command, if it has one; options that say what it says are refused."""
+    """The table of a command, if it has one; options that change nothing beside it are refused."""
     shape = None if input_shape is None else tuple(numbers("input_shape", input_shape, int))
     if shape is not None and not (min(shape) > 0 and prod(shape) <= check.MOST_NUMBERS):
         allowed = f"must be whole numbers from 1 on, with a product of at most {check.MOST_NUMBERS}"
         raise check.wrong("input_shape", input_shape, allowed)
+    if server_flops is not None:
+        check.real("server_flops", server_flops, 1)
     if path is None:
-        if shape is not None:
-            raise check.wrong("input_shape", input_shape, "must not be given without table")
+        for name, value in (("input_shape", shape), ("server_flops", server_flops)):
+            refuse({} if value is None else {name: value}, [name], "without table")
         return None
-    unheeded = (*DRAWN, *TRAINED, *(NETWORK if shape is None else ()))
-    for name in unheeded:
+    beside = f"beside table = {str(path)!r}"
+    refuse(given, DRAWN, f"{beside}, which says it")
+    refuse(given, NETWORK if shape is None else (), f"{beside} without input_shape")
+    table = read(path, shape)
+    if server_flops is not None and table.clients.links is None:
+        refuse({"server_flops": server_flops}, ["server_flops"], f"{beside}, which has no links")
+    return replace(table, clients=replace(table.clients, server_flops=server_flops))
+
+
+def refuse(given: Mapping[str, object], names: Iterable[str], where: str) -> None:
+    """Refuse options that change nothing."""
+    for name in names:
         if name in given:
-            says = "which says it" if name in DRAWN else "where it changes nothing"
-            allowed = f"must not be given beside table = {str(path)!r}, {says}"
-            raise check.wrong(name, given[name], allowed)
-    return read(path, shape)
+            raise check.wrong(name, given[name], f"must not be given {where}")
+
+
+def refuse_network(
+    given: Mapping[str, object], table: Table | None, input_shape: str | None
+) -> None:
+    """Refuse what describes a network, if no times depend on it."""
+    if time_unit_of(str(given.get("links", "none")), table) != "seconds":
+        shape = {} if input_shape is None else {"input_shape": input_shape}
+        refuse({**given, **shape}, (*NETWORK, *shape), "without links: no time depends on it")
 
 
 def read(path: Path, input_shape: tuple[int, ...] | None = None) -> Table:
@@ -57,13 +79,16 @@ def read(path: Path, input_shape: tuple[int, ...] | None = None) -> Table:
     Its columns, in any order: `client`, a name; `delay`, what a step takes the client, and
     `sample_cost`, what each of its samples adds, both in one unit of time; and for every class a
     column named after it, how many samples of it the client holds. The first three may be left out:
-    then clients are called 0, 1, ..., all delays are 1, and all costs 0.
+    then clients are called 0, 1, ..., all delays are 1, and all costs 0. In place of delay and
+    sample_cost there may be `latency` (seconds there and back), `flops` (a second), `uplink` and
+    `downlink` (bytes a second), all four, from which a network's times in seconds follow.
 
     Args:
         path: the file.
         input_shape: of the samples, for which a table has no room.
     """
     table = csvfiles.read("table", path, MOST_BYTES)
+    _check_header(path, list(table.columns))
     classes = [name for name in table.columns if name not in OPTIONAL]
     if not classes:
         allowed = "must have a column for at least one class"
@@ -71,15 +96,35 @@ def read(path: Path, input_shape: tuple[int, ...] | None = None) -> Table:
     counts = np.array([table.numbers(name, int, 0, check.MOST_SAMPLES) for name in classes]).T
     names = table.columns.get("client", [*map(str, range(len(counts)))])
     check.each_once(f"client in {path}", names)
-    delays, costs = (
-        np.array(table.numbers(name, float, 0, MOST_TIME), np.float64)
+    timed = {
+        name: np.array(table.numbers(name, float, *limits), np.float64)
+        for name, limits in (TIMES | LINKS).items()
         if name in table.columns
-        else np.full(len(counts), default)
+    }
+    links = Links(*(timed.pop(name) for name in LINKS)) if "latency" in timed else None
+    delays, costs = (
+        timed.get(name, np.full(len(counts), default))
         for name, default in (("delay", 1.0), ("sample_cost", 0.0))
     )
     counts = check.class_counts(f"samples in {path}", counts)
-    clients = Clients(counts, delays, costs, names, classes, input_shape)
+    clients = Clients(counts, delays, costs, names, classes, input_shape, links)
     return Table(path, clients, table.sha256)
+
+
+def _check_header(path: Path, header: list[str]) -> None:
+    what = f"header of {path}"
+    for separator in (";", "\t"):
+        if len(header) == 1 and separator in header[0]:
+            allowed = f"must have commas between its columns, as all rows, not {separator!r}"
+            raise check.wrong(what, header[0], allowed)
+    for name in header:
+        meant = name.lower().replace(" ", "_")
+        if meant in OPTIONAL and name != meant:
+            raise check.wrong(f"a column of {path}", name, f"must be written {meant!r}")
+    of_links = [name for name in LINKS if name in header]
+    if of_links and (len(of_links) < len(LINKS) or set(header) & set(TIMES)):
+        allowed = f"must have all of {', '.join(LINKS)}, without delay and sample_cost, or none"
+        raise check.wrong(what, ",".join(header), allowed)
 
 
 def drawn(config: Config, *, out: Path | None = None, figures: str = "png") -> Clients:
@@ -104,17 +149,13 @@ def drawn(config: Config, *, out: Path | None = None, figures: str = "png") -> C
 
 def rows(clients: Clients) -> list[Row]:
     """The rows of a table of these clients."""
-    return [
-        {"client": name, "delay": delay, "sample_cost": cost}
-        | dict(zip(map(str, clients.classes), counts, strict=True))
-        for name, delay, cost, counts in zip(
-            clients.names,
-            clients.delays.tolist(),
-            clients.sample_costs.tolist(),
-            clients.class_counts.tolist(),
-            strict=True,
-        )
-    ]
+    samples = clients.class_counts.T.tolist()
+    columns = {
+        "client": clients.names,
+        **{name: column.tolist() for name, column in clients.times().items()},
+        **dict(zip(map(str, clients.classes), samples, strict=True)),
+    }
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def planned_for(
@@ -127,14 +168,22 @@ def planned_for(
         if dataset is not None:
             _, clients = scenario(config, dataset, streams)
         elif table is not None:
-            clients = table.clients
+            clients = clocked(table.clients, config)
         yield config, clients.pooled() if config.sampler == "centralized" else clients, streams
 
 
 def described_with(configs: Sequence[Config], table: Table | None) -> Row:
     """What was planned, as a row: with a table that, in place of what it says."""
-    row = described(configs)
+    row = described(configs) | {"time_unit": time_unit_of(configs[0].links, table)}
     if table is None:
         return row
     kept = {name: value for name, value in row.items() if name not in DRAWN}
     return {"table": str(table.path), "table_sha256": table.sha256} | kept
+
+
+def time_unit_of(links: str, table: Table | None) -> str:
+    """What the times of a plan are in."""
+    if table is None:
+        return time_unit(links)
+    of_table = table.clients.links
+    return "the unit of the table's delays and costs" if of_table is None else "seconds"

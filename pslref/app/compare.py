@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pslref import check, files
 from pslref.app import printed
-from pslref.app.config import Config
+from pslref.app.config import Config, time_unit
 from pslref.app.grids import Row, described, labels, varying
 from pslref.app.runs import run
 from pslref.app.scenario import dataset_of, made_by, random_streams, scenario
@@ -56,7 +56,7 @@ def compare(
     for config in configs:
         if config.seed == configs[0].seed:  # refuse it before the others are trained
             scenario(config, dataset, random_streams(config.seed))
-    results = Results()
+    results, unit = Results(), time_unit(str(described(configs)["links"]))
     for config in configs:
         try:
             found = run(config, dataset, after_epoch)
@@ -74,7 +74,7 @@ def compare(
         if loses_clients(configs):
             picture = plots.faults(summarized(results))
         else:
-            picture = plots.compare(results.epochs, results.steps)
+            picture = plots.compare(results.epochs, results.steps, unit)
         pictures.save(picture, out / drawn)
     return results
 

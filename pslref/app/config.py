@@ -13,9 +13,16 @@ SAMPLERS = ("centralized", "fls", "fpls", "ugs", "lds", "targets", "stratified")
 
 PARTITIONS = ("iid", "mild", "severe", "extended:C:ALPHA", "dirichlet:ALPHA", "shards:S", "owners")
 EXAMPLES = {"extended": "extended:2:3.0", "dirichlet": "dirichlet:0.3", "shards": "shards:2"}
+LINKS = ("none", "datacentre", "home", "mobile")
+DRAWN_TIMES = ("fraction", "slowdown", "jitter", "sample_cost")  # which links take the place of
 MOST_LAYERS = 1000
 MOST_WIDTH = 100_000
 MOST_WEIGHTS = 2**26  # of all hidden layers: of 512 MiB, and there are copies and gradients
+
+
+def time_unit(links: str) -> str:
+    """What the times of a run are in."""
+    return "delays of the fastest possible client" if links == "none" else "seconds"
 
 
 def _field(
@@ -148,6 +155,14 @@ class Config:
         1e9,
         "What each sample adds to a client's time in a step, in units of the client's delay.",
     )
+    links: str = _choice(
+        "none",
+        LINKS,
+        "Clients of one kind, with times in seconds from their processors and links, in place of "
+        "fraction, slowdown, jitter and sample-cost: datacentre (GPUs, Ethernet of 10 to 100 "
+        "Gbit/s), home (PCs, 12 to 124 Mbit/s up) or mobile (phones and boards, 6 to 21 Mbit/s "
+        "up); the ranges and their sources are in docs/method.md 5.2. Or none.",
+    )
     delta: float = _real(1.0, 0, 1e9, "How strongly LDS reacts to delays, 0 or more.")
     concentration: float = _real(
         1.0,
@@ -181,3 +196,7 @@ class Config:
             raise check.wrong("slack", self.slack, "must be 0 unless assign = 'slowest-first'")
         if self.least > 0 and not self.partition.startswith("dirichlet"):
             raise check.wrong("least", self.least, "must be 0 unless partition = 'dirichlet:ALPHA'")
+        for name in DRAWN_TIMES if self.links != "none" else ():
+            if getattr(self, name) != getattr(Config, name):
+                allowed = f"must not be given beside links = {self.links!r}, which says it"
+                raise check.wrong(name, getattr(self, name), allowed)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pslref import check, files
-from pslref.app.config import SAMPLERS, Config
+from pslref.app.config import DRAWN_TIMES, SAMPLERS, Config
 from pslref.datafiles import is_own
 
 Row = dict[str, Any]
@@ -21,12 +21,15 @@ ONCE = ("data_dir", "seeds", "seed")  # one value in a grid
 DEFAULTS: Row = {each.name: each.default for each in fields(Config)} | {"seeds": SEEDS}
 
 # Who holds which samples, and who is slow.
-CLIENTS = ("partition", "least", "clients", "fraction", "slowdown", "jitter", "sample_cost")
+CLIENTS = (
+    *("partition", "least", "clients"),
+    *("fraction", "slowdown", "jitter", "sample_cost", "links"),
+)
 DRAWN = ("dataset", "data_dir", "files", *CLIENTS)
 
 # What a plan compares.
 LDS, TARGETS = ("delta", "concentration"), ("slack", "assign")
-SETTINGS = ("sampler", "batch_size", *LDS, *TARGETS)
+SETTINGS = ("sampler", "batch_size", "cut", *LDS, *TARGETS)
 
 # Fields that a run does not heed. Runs that differ in nothing else are one run.
 UNHEEDED = {
@@ -98,7 +101,8 @@ def unheeded(config: Config) -> tuple[str, ...]:
     of_dataset = ("files",) if config.dataset == "digits" or is_own(config.dataset) else ()
     of_partition = () if config.partition.startswith("dirichlet") else ("least",)
     of_owners = ("clients",) if config.partition == "owners" else ()
-    return UNHEEDED[config.sampler] + of_model + of_dataset + of_partition + of_owners
+    of_links = () if config.links == "none" else DRAWN_TIMES
+    return UNHEEDED[config.sampler] + of_model + of_dataset + of_partition + of_owners + of_links
 
 
 def labels(config: Config) -> Row:

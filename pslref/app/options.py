@@ -69,6 +69,9 @@ def command(
         def run(**others: Any) -> None:
             given = {name: others.pop(name) for name in names}
             given = {name: value for name, value in given.items() if value is not None}
+            if given.get("partition") in ("owners", ["owners"]) and "clients" in given:
+                allowed = "must not be given with partition = 'owners': the data file says it"
+                raise check.wrong("clients", given["clients"], allowed)
             lists = {name: tuple(value) for name, value in given.items() if type(value) is list}
             function(defaults | given | lists, **others)
 
@@ -122,8 +125,7 @@ Json = Annotated[bool, option("Print one JSON object instead of tables.", "--jso
 Out = Annotated[PathOption | None, option("Folder for CSV, JSON and figures.", of=path)]
 Figures = Annotated[str, option("What the figures in --out are written as: png, pdf or svg.")]
 SCHEDULE = (*DRAWN, "batch_size", "sampler", "remainder", *LDS, *TARGETS, "seed")
-MODEL = (
-    *("model", "hidden", "cut", "learning_rate", "momentum", "weight_decay"),
-    *("epochs", "dtype", "execution"),
-)
+NETWORK = ("model", "hidden", "cut", "dtype")
+TRAINING = ("learning_rate", "momentum", "weight_decay", "epochs", "execution")
+MODEL = (*NETWORK, *TRAINING)
 Given = dict[str, Any]

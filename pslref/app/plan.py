@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from pslref import check, files, theory
-from pslref.app.clients import Table, described_with, planned_for
+from pslref.app.clients import Table, described_with, planned_for, time_unit_of
 from pslref.app.config import Config
 from pslref.app.deviation import OUTSIDE, SIMULATIONS, shape, simulate
 from pslref.app.grids import SETTINGS, Row, labels
@@ -29,6 +29,7 @@ PLANNED = (
     *("mean_deviation", "max_deviation", "tail_deviation", "high_deviation", "largest_batch"),
     *("megabytes", "megabytes_up", "megabytes_down", "stragglers", "test_accuracy"),
 )
+FRONTIER = ("epoch_time", "max_deviation", "megabytes")  # the less of each, the better
 
 
 def plan(
@@ -44,7 +45,7 @@ def plan(
 
     Args:
         configs: what to plan; every seed draws a split, delays and schedules of its own. For each
-            seed and batch size there is one of UGS, with which the others are compared.
+            seed, batch size and cut there is one of UGS, with which the others are compared.
         table: for whom, instead of the clients that the configs draw.
         accuracy: also train with each, as `compare` does; not with a table.
         out: a folder for plan.csv, config.json and plan.png.
@@ -58,9 +59,9 @@ def plan(
         network takes; `mean_deviation` and `tail_deviation` (the last tenth of the steps) of the
         exact expectations; `max_deviation`, the largest Δ of an epoch, in the mean over
         simulations of the clients' shuffles, and `high_deviation`, which it exceeds in 5 % of them;
-        `epoch_time` in units of the fastest possible client's delay; `least_time`, below which no
-        schedule of such batches is; `time_saved` against UGS with the same batch size, as a share
-        of its time; and `test_accuracy` (None unless asked for).
+        `epoch_time` in the unit of `clients.time_unit_of`; `least_time`, below which no schedule of
+        such batches is; `time_saved` against UGS with the same batch size and cut, as a share of
+        its time; and `test_accuracy` (None unless asked for).
     """
     if table is not None and accuracy:
         raise check.wrong("accuracy", accuracy, "must not be given beside table: it has no samples")
@@ -71,33 +72,40 @@ def plan(
     if out is not None:  # it takes long; now, since a matplotlibrc may forbid it
         from pslref.app import pictures, plots
     rows = []
-    least: dict[tuple[int, int], float] = {}
+    least: dict[tuple[int, ...], float] = {}
     for config, clients, streams in planned_for(configs, table):
         label = {name: labels(config)[name] for name in (*SETTINGS, "seed")}
         found = _planned(config, clients, streams, least)
-        found["stragglers"] = None if table else _stragglers(config, len(clients.delays))
+        drawn = table is None and config.links == "none"
+        found["stragglers"] = _stragglers(config, len(clients.delays)) if drawn else None
         trained = run(config, dataset_of(config)).runs[0]["test_accuracy"] if accuracy else None
         rows.append(label | found | {"test_accuracy": trained})
         after_row()
-    ugs = {(r["batch_size"], r["seed"]): r["epoch_time"] for r in rows if r["sampler"] == "ugs"}
+    ugs = {_beside(row): row["epoch_time"] for row in rows if row["sampler"] == "ugs"}
     for row in rows:
-        of_ugs = ugs[row["batch_size"], row["seed"]]
+        of_ugs = ugs[_beside(row)]
         row["time_saved"] = 1 - row["epoch_time"] / of_ugs if of_ugs else 0.0
     if out is not None:
         described = described_with(configs, table) | {"made_by": made_by(configs[0])}
         files.write_json(out / "config.json", described)
         files.write_csv(out / "plan.csv", rows)
-        pictures.save(plots.plan(planned(rows)), out / f"plan.{figures}")
+        picture = plots.plan(planned(rows), time_unit_of(configs[0].links, table))
+        pictures.save(picture, out / f"plan.{figures}")
     return rows
+
+
+def _beside(row: Row) -> tuple[int, ...]:
+    """With which row of UGS one is compared."""
+    return row["batch_size"], row["cut"], row["seed"]
 
 
 def _planned(
     config: Config,
     clients: Clients,
     streams: dict[str, np.random.Generator],
-    least: dict[tuple[int, int], float],
+    least: dict[tuple[int, ...], float],
 ) -> Row:
-    """What one schedule costs; `least` keeps the least times by seed and batch size."""
+    """What one schedule costs; `least` keeps the least times by seed, cut and batch size."""
     schedule = draw_steps(config, clients, streams["schedule"]).kept()
     expected = theory.expected_deviation(schedule, clients.class_counts)
     times = SIMULATIONS if config.sampler == "ugs" else FEW_SIMULATIONS
@@ -105,17 +113,18 @@ def _planned(
     delays, costs = clients.delays, clients.sample_costs
     # FLS and FPLS may round it up, above B.
     largest = max(int(counts.sum()) for _, counts in schedule)
-    place = config.seed, max(largest, config.batch_size)
+    place = config.seed, config.cut, max(largest, config.batch_size)
     if place not in least:
-        least[place] = theory.least_epoch_time(clients.class_counts, place[1], delays, costs)
+        least[place] = theory.least_epoch_time(clients.class_counts, place[2], delays, costs)
+    of_server = float(clients.class_counts.sum() * clients.server_cost)  # for whatever schedule
     return {
         "largest_batch": largest,
         "participants": float(np.mean([who.size for who, _ in schedule])),
         **_megabytes(schedule, config, clients, streams["weights"]),
         **shape(schedule, expected, simulated[:FEW_SIMULATIONS]),
         "high_deviation": float(np.quantile(simulated.max(axis=1), 1 - OUTSIDE)),
-        "epoch_time": epoch_time(schedule, delays, costs),
-        "least_time": least[place],
+        "epoch_time": epoch_time(schedule, delays, costs) + of_server,
+        "least_time": least[place] + of_server,
     }
 
 
@@ -138,8 +147,9 @@ def _stragglers(config: Config, num_clients: int) -> int:
 def planned(rows: Sequence[Row]) -> list[Row]:
     """The rows of `plan`, one for each schedule over its seeds, and who is `pareto`.
 
-    That is a row if no other of the same batch size is as good in epoch time and in max_deviation,
-    and better in one of them, rounding apart. A row with batches above its batch size is none.
+    That is a row if no other of the same batch size is as good in epoch time, in max_deviation and,
+    if they are known, in megabytes, and better in one of them, rounding apart. A row with batches
+    above its batch size is none.
     """
     found = summary(rows, SETTINGS, PLANNED)
     for row in found:
@@ -153,8 +163,8 @@ def planned(rows: Sequence[Row]) -> list[Row]:
 
 
 def _is_better(other: Row, row: Row) -> bool:
-    """Whether another row is as good in both, and better in one."""
-    costs = [(other[name], row[name]) for name in ("epoch_time", "max_deviation")]
+    """Whether another row is as good in all, and better in one."""
+    costs = [(other[name], row[name]) for name in FRONTIER if row[name] is not None]
     as_good = all(theirs <= mine * (1 + 1e-9) for theirs, mine in costs)
     return as_good and any(theirs < mine * (1 - 1e-9) for theirs, mine in costs)
 
@@ -162,8 +172,10 @@ def _is_better(other: Row, row: Row) -> bool:
 def recommended(rows: Sequence[Row], max_deviation: float | None = None) -> Row | None:
     """Of the rows of `planned` that are `pareto`, the fastest whose largest deviation is allowed.
 
+    Of several that are as fast, it is the one of the least deviation.
+
     Args:
-        rows: with one of UGS for each batch size.
+        rows: with one of UGS for each batch size and cut.
         max_deviation: the largest Δ allowed; by default what an epoch of UGS with the same batch
             size exceeds with probability 0.05.
 
@@ -176,4 +188,6 @@ def recommended(rows: Sequence[Row], max_deviation: float | None = None) -> Row 
     allowed = [
         row for row in rows if row["pareto"] and row["max_deviation"] <= most[row["batch_size"]]
     ]
-    return min(allowed, key=lambda row: row["epoch_time"], default=None)
+    fastest = min((row["epoch_time"] for row in allowed), default=0.0)
+    as_fast = [row for row in allowed if row["epoch_time"] <= fastest * (1 + 1e-9)]
+    return min(as_fast, key=lambda row: row["max_deviation"], default=None)

@@ -1,6 +1,6 @@
 """Each picture a function of the numbers it shows: rows of results tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -21,17 +21,19 @@ from pslref.app.pictures import (
 from pslref.app.scenario import Clients
 
 MOST_NAMES = 50  # that have room on an axis
+UNITS = {"latency": "s", "flops": "1/s", "uplink": "bytes/s", "downlink": "bytes/s"}
 BOUNDS = {"serfling": "Serfling, all classes", "l1_bound": "bound on Δ itself"}
 
 
 @own_settings()
-def compare(epochs: Sequence[Row], steps: Sequence[Row]) -> Picture:
+def compare(epochs: Sequence[Row], steps: Sequence[Row], unit: str) -> Picture:
     """Test accuracy over the epochs and over time, and batch deviation over the first epoch.
 
     Args:
         epochs: rows with sampler, seed, epoch, test_accuracy, time_so_far; line and band are the
             mean and the range over the seeds. Over time what is not split has no line.
         steps: rows with sampler, seed, step, deviation; drawn for the first seed.
+        unit: of the times.
 
     Returns:
         The picture; its data are, by sampler, the accuracies (seeds, epochs) and deviations (T,).
@@ -63,7 +65,7 @@ def compare(epochs: Sequence[Row], steps: Sequence[Row]) -> Picture:
         data[sampler] = accuracy, np.array(deviation)
     left.set(xlabel="epoch", ylabel="test accuracy in %, mean and range over seeds")
     left.xaxis.get_major_locator().set_params(integer=True)
-    middle.set(xlabel="time, in delays of the fastest possible client", xlim=(0, None))
+    middle.set(xlabel=f"time, in {unit}", xlim=(0, None))
     right.legend(loc="upper left")
     right.set(xlabel="step of the first epoch, first seed", ylabel="batch deviation Δ", ylim=(0, 2))
     return Picture(figure, data)
@@ -132,16 +134,18 @@ def deviation(steps: Sequence[Row], summary: Sequence[Row]) -> Picture:
 
 @own_settings()
 def clients(known: Clients) -> Picture:
-    """Who holds how many samples of which class, and the size and the delay of each client.
+    """Who holds how many samples of which class, and the size and the speed of each client.
 
     Returns:
-        The picture; its data are (K, M) samples, (K,) sizes and (K,) delays.
+        The picture; its data are (K, M) classes, and (K,) samples and each of `Clients.times`.
     """
     table = known.class_counts.astype(np.float64)
     number, num_classes = table.shape
-    data = {"classes": table, "sizes": table.sum(axis=1), "delays": known.delays}
-    figure = Figure(figsize=(10, max(3.6, 0.16 * min(number, MOST_NAMES))), layout="constrained")
-    left, middle, right = figure.subplots(1, 3, sharey=True, width_ratios=(2, 1, 1))
+    bars = {"samples": table.sum(axis=1)} | known.times()
+    size = (6.5 + 1.75 * len(bars), max(3.6, 0.16 * min(number, MOST_NAMES)))
+    figure = Figure(figsize=size, layout="constrained")
+    ratios = [2] + [1] * len(bars)
+    left, *panels = figure.subplots(1, len(ratios), sharey=True, width_ratios=ratios)
     image = shade(left, table, table.max(), (-0.5, num_classes - 0.5, number - 0.5, -0.5))
     left.set(title="samples of each class", xlabel="class", ylabel="client")
     if num_classes <= MOST_NAMES:
@@ -150,74 +154,78 @@ def clients(known: Clients) -> Picture:
         left.set_yticks(range(number), [str(name) for name in known.names], fontsize="x-small")
     else:
         left.yaxis.get_major_locator().set_params(integer=True)
-    middle.barh(range(number), data["sizes"], color="0.4", height=1 if number > MOST_NAMES else 0.8)
-    middle.set(title="samples")
-    right.barh(range(number), data["delays"], color="0.4", height=1 if number > MOST_NAMES else 0.8)
-    right.set(title="delay in a step")
+    for axes, (name, column) in zip(panels, bars.items(), strict=True):
+        axes.barh(range(number), column, color="0.4", height=1 if number > MOST_NAMES else 0.8)
+        axes.set(title=name.replace("_", " "), xlabel=UNITS.get(name, ""))
     figure.colorbar(image, ax=left, label="samples (0 is white)")
-    return Picture(figure, data)
+    return Picture(figure, {"classes": table} | bars)
 
 
 @own_settings()
-def plan(rows: Sequence[Row]) -> Picture:
-    """The largest expected deviation of an epoch against its time.
+def plan(rows: Sequence[Row], unit: str) -> Picture:
+    """The largest expected deviation of an epoch against its time and, if known, its megabytes.
 
     Args:
         rows: rows of `plan.planned`. LDS is a line through its deltas for each concentration, class
-            targets a line through slacks for each assignment, for each batch size.
+            targets a line through slacks for each assignment, for each batch size and cut.
+        unit: of the times.
 
     Returns:
-        The picture; its data are (time, deviation) of each point, by line.
+        The picture; its data are (time, deviation[, megabytes]) of each point, by line.
     """
-    figure = Figure(figsize=(8, 4.8), layout="constrained")
-    axes = figure.subplots()
+    costs = {"epoch_time": f"epoch time, in {unit}", "megabytes": "megabytes sent in an epoch"}
+    shown = [name for name in costs if rows[0][name] is not None]
+    figure = Figure(figsize=(3 + 5 * len(shown), 4.8), layout="constrained")
+    panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     lines: dict[str, list[Row]] = {}
-    sizes = sorted({row["batch_size"] for row in rows})
+    sizes, cuts = (sorted({row[name] for row in rows}) for name in ("batch_size", "cut"))
+    several = {n: f for n, f, v in (("B", "batch_size", sizes), ("cut", "cut", cuts)) if len(v) > 1}
     for row in rows:
-        lines.setdefault(_line(row, len(sizes) > 1), []).append(row)
-    data, texts = {}, []
-    drawn = dict.fromkeys(STYLES, 0)
+        lines.setdefault(_line(row, several), []).append(row)
+    data, texts, drawn = {}, [], dict.fromkeys(STYLES, 0)
+    columns = [shown[0], "max_deviation", *shown[1:]]
     for name, points in lines.items():
         sampler = points[0]["sampler"]
-        data[name] = np.array([(row["epoch_time"], row["max_deviation"]) for row in points])
+        data[name] = np.array([[row[column] for column in columns] for row in points])
         linestyle = ("-", "--", ":", "-.")[drawn[sampler] % 4]
-        look = {"color": STYLES[sampler]["color"], "marker": MARKERS[sampler]}
-        markersize = 4 + 3 * sizes.index(points[0]["batch_size"])  # larger batches, larger marks
-        axes.plot(*data[name].T, linestyle=linestyle, label=name, markersize=markersize, **look)
+        look = {"color": STYLES[sampler]["color"], "marker": MARKERS[sampler], "label": name}
+        look["markersize"] = 4 + 3 * sizes.index(points[0]["batch_size"])  # of larger batches
+        for axes, x in zip(panels, (0, 2), strict=False):
+            axes.plot(data[name][:, x], data[name][:, 1], linestyle=linestyle, **look)
         drawn[sampler] += 1
-        for row, place in zip(points, data[name], strict=True):
+        for row in points if len(points) > 1 else ():
             setting = ("δ", row["delta"]) if sampler == "lds" else ("slack", row["slack"])
-            texts += [(f"{setting[0]}={setting[1]:g}", tuple(place))] if len(points) > 1 else []
-    best = [(row["epoch_time"], row["max_deviation"]) for row in rows if row["pareto"]]
+            texts.append((f"{setting[0]}={setting[1]:g}", row))
     ring: dict[str, Any] = {"facecolors": "none", "edgecolors": "black", "s": 130}
-    axes.scatter(*np.transpose(best), **ring, label="no other of its B is as good in both")
+    in_all = f"no other of its B is as good in {'both' if len(shown) == 1 else 'all three'}"
+    for axes, cost in zip(panels, shown, strict=True):
+        best = [(row[cost], row["max_deviation"]) for row in rows if row["pareto"]]
+        axes.scatter(*np.transpose(best), **ring, label=in_all)
+        axes.set(xlabel=costs[cost], xlim=(0, 1.05 * axes.get_xlim()[1]))
     for row in rows:
         if row["sampler"] == "ugs":  # whose batches have the size that is asked for
-            of_size = f" with B = {row['batch_size']}" if len(sizes) > 1 else ""
-            label = f"no schedule{of_size} is faster"
-            dots = (0, (1, 1.5 + 2 * sizes.index(row["batch_size"])))
-            axes.axvline(row["least_time"], color="black", linestyle=dots, label=label)
-    axes.set(
-        xlabel="epoch time, in delays of the fastest possible client",
-        ylabel="largest expected batch deviation Δ of an epoch",
-    )
-    axes.set(ylim=(0, 1.1 * axes.get_ylim()[1]), xlim=(0, 1.05 * axes.get_xlim()[1]))
-    names = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
-    axes.legend(names.values(), names, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
-    annotate(figure, axes, texts)
+            which = " and ".join(f"{name} = {row[field]}" for name, field in several.items())
+            label = f"no schedule{which and ' with '}{which} is faster"
+            dots = (0, (1, 1.5 + 2 * (sizes.index(row["batch_size"]) + cuts.index(row["cut"]))))
+            panels[0].axvline(row["least_time"], color="black", linestyle=dots, label=label)
+    top = 1.1 * panels[0].get_ylim()[1]
+    panels[0].set(ylabel="largest expected batch deviation Δ of an epoch", ylim=(0, top))
+    names = dict(zip(*panels[0].get_legend_handles_labels()[::-1], strict=True))
+    aside: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "frameon": False}
+    panels[-1].legend(names.values(), names, **aside)
+    for axes, cost in zip(panels, shown, strict=True):
+        annotate(figure, axes, [(text, (row[cost], row["max_deviation"])) for text, row in texts])
     return Picture(figure, data)
 
 
-def _line(row: Row, with_batch_size: bool) -> str:
-    """The name of the line that a row of a plan is on."""
+def _line(row: Row, several: Mapping[str, str]) -> str:
+    """The name of the line that a row of a plan is on, with the fields that have several values."""
     parts = [row["sampler"]]
     if row["concentration"] is not None:
         parts.append(f"c = {row['concentration']:g}")
     if row["assign"] not in (None, "slowest-first"):
         parts.append(row["assign"])
-    if with_batch_size:
-        parts.append(f"B = {row['batch_size']}")
-    return ", ".join(parts)
+    return ", ".join([*parts, *(f"{name} = {row[field]}" for name, field in several.items())])
 
 
 @own_settings()

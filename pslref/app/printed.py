@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 MEASURED = "Δ is measured: max Δ is the largest of all steps, epochs and seeds."
 PER_EPOCH = (
-    "Steps, time (in delays of the fastest possible client) and MB are per epoch. MB "
-    "count all that crosses, also gradients and weights of the client half."
+    "Steps, time (in {}) and MB are per epoch. MB count all that crosses, also gradients and "
+    "weights of the client half."
 )
 EXPECTED = (
     "Δ is expected, given each schedule: mean Δ and the last tenth exactly; max Δ, the largest of "
@@ -35,12 +35,12 @@ def trained(row: Row, varying: Sequence[str] = ()) -> dict[str, str]:
         "to centralized, 95 %": _interval(row),
         **_deviations(row),
         "steps": _fixed(row["num_steps"], 0),
-        "time": _fixed(row["simulated_time"], 0),
+        "time": _time(row["simulated_time"]),
         "clients a step": "" if row["sampler"] == "centralized" else _fixed(row["participants"], 1),
         "MB up": _fixed(row["megabytes_up"], 1),
         "MB down": _fixed(row["megabytes_down"], 1),
         "unreachable": _fixed(row["unreachable"], 0) if row["faults"] else "",
-        "time to target": _fixed(row.get("time_to_target"), 0),
+        "time to target": _time(row.get("time_to_target")),
         "MB to target": _fixed(row.get("megabytes_to_target"), 1),
     }
 
@@ -67,8 +67,7 @@ def clients(known: "Clients") -> list[dict[str, str]]:
     columns = {
         "samples": known.class_counts.sum(axis=1),
         "classes": (known.class_counts > 0).sum(axis=1),
-        "delay": known.delays,
-        "sample cost": known.sample_costs,
+        **{name.replace("_", " "): column for name, column in known.times().items()},
     }
     names, number = list(known.names), len(known.names)
     if number > MOST_CLIENTS:
@@ -81,17 +80,18 @@ def clients(known: "Clients") -> list[dict[str, str]]:
     ]
 
 
-def plan(row: Row) -> dict[str, str]:
-    """A row of `plan.planned`."""
+def plan(row: Row, varying: Sequence[str] = ()) -> dict[str, str]:
+    """A row of `plan.planned`, with the cut if it varies."""
     return {
         "schedule": schedule_name(row),
         "B": str(row["batch_size"]),
+        **{name: str(row[name]) for name in varying},
         **_deviations(row),
         "last tenth": _fixed(row["tail_deviation"], DIGITS),
         "steps": _fixed(row["num_steps"], 0),
         "clients a step": _fixed(row["participants"], 1),
         "epoch time": _mean_and_std(row, "epoch_time", 1, _digits(row["epoch_time"])),
-        "least": _fixed(row["least_time"], _digits(row["least_time"])),
+        "least": _time(row["least_time"]),
         "MB": _fixed(row["megabytes"], 1),
         "time saved": f"{100 * row['time_saved']:.0f} %",
         "accuracy %": _mean_and_std(row, "test_accuracy", 100, 1),
@@ -99,26 +99,33 @@ def plan(row: Row) -> dict[str, str]:
     }
 
 
-def time_unit(row: Row) -> str:
-    """What the times of a plan are in: those of a table count no stragglers."""
-    if row["stragglers"] is None:
-        return "Times are in the unit of the table's delays and costs."
-    slow = f"Of the clients {row['stragglers']:.1f} are stragglers."
-    return f"{slow} Times are in delays of the fastest possible client."
+def time_unit(row: Row, unit: str) -> str:
+    """What the times of a plan are in, and how many stragglers were drawn, if any are."""
+    number = row["stragglers"]
+    slow = "" if number is None else f"Of the clients {number:.1f} are stragglers. "
+    return f"{slow}Times are in {unit}."
 
 
-def recommendation(row: Row | None, max_deviation: float | None) -> str:
+def recommendation(
+    row: Row | None, max_deviation: float | None, varying: Sequence[str] = ()
+) -> str:
     """One sentence about the row of `plan.recommended`."""
     limit = "what an epoch of ugs stays within in 95 of 100 cases"
     limit = limit if max_deviation is None else f"{max_deviation:g}"
     if row is None:
         return f"No schedule's largest Δ is at most {limit}."
-    time, least, saved = row["epoch_time"], row["least_time"], 100 * row["time_saved"]
-    more = f"{100 * (time / least - 1):.0f} % more than the least of any schedule" if least else ""
+    least, saved = row["least_time"], 100 * row["time_saved"]
+    of_cut = "".join(f" and {name} = {row[name]}" for name in varying)
+    more = (
+        f"{100 * (row['epoch_time'] / least - 1):.0f} % more than the least of any schedule"
+        if least
+        else ""
+    )
     return (
         f"The fastest whose largest Δ is at most {limit}: {schedule_name(row)} with "
-        f"B = {row['batch_size']}. Its epoch takes {time:.{_digits(time)}f}: {saved:.0f} % less "
-        f"than ugs with the same B{more and ', and '}{more}."
+        f"B = {row['batch_size']}{of_cut}. Its epoch takes {_time(row['epoch_time'])}: "
+        f"{saved:.0f} % less than ugs with the same B{' and cut' if varying else ''}"
+        f"{more and ', and '}{more}."
     )
 
 
@@ -141,6 +148,10 @@ def _deviations(row: Row) -> dict[str, str]:
 
 def _fixed(number: float | None, digits: int) -> str:
     return "" if number is None else f"{number:.{digits}f}"
+
+
+def _time(number: float | None) -> str:
+    return _fixed(number, _digits(number or 0))
 
 
 def _percent(share: float) -> str:

@@ -98,11 +98,11 @@ class Run:
         Raises:
             Diverged: with the epoch, the step and its loss; the steps before it are committed.
         """
-        delays, costs = self.clients.delays, self.clients.sample_costs
+        times = self.clients.delays, self.clients.sample_costs, self.clients.server_cost
         while not self.finished:
             try:
                 for counts in self.epoch.walk(self.plan):
-                    self.step_times.append(step_time(counts, delays, costs))
+                    self.step_times.append(step_time(counts, *times))
                     done = 1 - self.simulation.num_unused / len(self.dataset.y_train)
                     if done < 1:
                         yield len(self.records) + done

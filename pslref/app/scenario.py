@@ -1,7 +1,7 @@
 """What a config means: its data, its clients, its network, and the schedules of its sampler."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from pslref.check import Array, FloatArray, IntArray
 from pslref.data import Dataset
 from pslref.partition import Partition
 from pslref.sampling import Schedule, Steps
-from pslref.split import straggler_delays
+from pslref.split import Links, client_costs, draw_links, server_cost, straggler_delays
+from pslref.split.clock import SERVER_FLOPS
 
 FIXED, TARGETS = ("fls", "fpls"), ("targets", "stratified")
 # What draws the schedule of an epoch, at once and step by step.
@@ -59,6 +60,9 @@ class Clients:
         names: what each client is called.
         classes: what each class is called.
         input_shape: of one of their samples; None if it is not known.
+        links: from which a network's delays and costs follow (`clocked`), or None.
+        server_flops: what the server does in a second; it takes no time if that is None.
+        server_cost: what a sample adds to every step there.
     """
 
     class_counts: IntArray
@@ -67,6 +71,15 @@ class Clients:
     names: Sequence[object]
     classes: Sequence[object]
     input_shape: tuple[int, ...] | None = None
+    links: Links | None = None
+    server_flops: float | None = None
+    server_cost: float = 0.0
+
+    def times(self) -> dict[str, FloatArray]:
+        """What is known of each client's speed, by the names of a table's columns."""
+        if self.links is None:
+            return {"delay": self.delays, "sample_cost": self.sample_costs}
+        return self.links._asdict()
 
     def pooled(self) -> "Clients":
         """One client that holds everything, and is never waited for."""
@@ -78,18 +91,36 @@ def scenario(
     config: Config, dataset: Dataset, streams: dict[str, np.random.Generator]
 ) -> tuple[Partition, Clients]:
     """Who holds which samples, and what is known of them; centralized, one client holds all."""
-    part = partition_of(config, dataset.y_train, streams["partition"], dataset.owners)
-    k, m = part.class_counts.shape
-    delays = straggler_delays(k, streams["delays"], config.fraction, config.slowdown, config.jitter)
-    costs = config.sample_cost * delays
     shape = dataset.x_train.shape[1:]
-    names: Sequence[object] = range(k)
-    if config.partition == "owners" and dataset.owners is not None:
-        names = np.unique(dataset.owners).tolist()
-    clients = Clients(part.class_counts, delays, costs, names, range(m), shape)
+    names: Sequence[object]
     if config.sampler == "centralized":
-        return Partition([np.arange(dataset.y_train.size)], dataset.y_train), clients.pooled()
-    return part, clients
+        part = Partition([np.arange(dataset.y_train.size)], dataset.y_train)
+        delays, links, names = np.zeros(1), None, ["all"]
+    else:
+        part = partition_of(config, dataset.y_train, streams["partition"], dataset.owners)
+        k, rng = part.num_clients, streams["delays"]
+        delays = straggler_delays(k, rng, config.fraction, config.slowdown, config.jitter)
+        links = None if config.links == "none" else draw_links(config.links, k, rng)
+        owners = dataset.owners if config.partition == "owners" else None
+        names = range(k) if owners is None else np.unique(owners).tolist()
+    counts, costs = part.class_counts, config.sample_cost * delays
+    classes = range(counts.shape[1])
+    known = Clients(counts, delays, costs, names, classes, shape, links, SERVER_FLOPS)
+    return part, clocked(known, config)
+
+
+def clocked(clients: Clients, config: Config) -> Clients:
+    """These clients with the times, in seconds, that their links give the config's network."""
+    if clients.links is None:
+        return clients
+    if clients.input_shape is None:
+        allowed = "must be given, such as 28,28,1: times from links depend on the network"
+        raise check.wrong("input_shape", None, allowed)
+    shape, weights = clients.input_shape, np.random.default_rng(0)  # which do not matter
+    cut = network(config, shape, len(clients.classes), weights), config.cut, shape
+    delays, costs = client_costs(*cut, **clients.links._asdict())
+    of_server = server_cost(*cut, clients.server_flops) if clients.server_flops else 0.0
+    return replace(clients, delays=delays, sample_costs=costs, server_cost=of_server)
 
 
 def partition_of(
@@ -120,7 +151,11 @@ def _partition(
         return partition.dirichlet(y, k, float(numbers[0]), rng, config.least)
     if kind == "shards":
         return partition.shards(y, k, int(numbers[0]), rng)
-    classes, least = int(numbers[0]), -(-(int(y.max()) + 1) // max(int(numbers[0]), 1))
+    classes, there_are = int(numbers[0]), int(y.max()) + 1
+    if classes > there_are and name in PRESETS:
+        allowed = f"must be another: each client holds {classes} of the classes, of {there_are}"
+        raise check.wrong("partition", name, allowed)
+    least = -(-there_are // max(classes, 1))
     if k < least:
         why = f"each client holds {classes} of the classes, and none may be left over"
         raise check.wrong("clients", k, f"must be {least} or more, if {name}: {why}")

@@ -111,7 +111,7 @@ def print_json(**found: object) -> None:
     """Print one JSON object, with what made it; NaN is not JSON, and an error."""
     from pslref.versions import MADE_BY
 
-    print(json.dumps(found | {"made_by": MADE_BY}, indent=2, allow_nan=False))
+    print(json.dumps({"made_by": MADE_BY} | found, indent=2, allow_nan=False))
 
 
 def print_versions() -> None:

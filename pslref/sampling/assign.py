@@ -8,6 +8,7 @@ from pslref.check import FloatArray, IntArray
 from pslref.sampling.schedule import Walk, tallied
 
 AT_ONCE = 2**20  # cells of steps, clients and classes
+AHEAD = 64  # clients among whom the next of a line is chosen, so that time grows with K, not K²
 
 
 def random_lines(class_counts: IntArray, rng: np.random.Generator) -> Iterator[IntArray]:
@@ -16,10 +17,28 @@ def random_lines(class_counts: IntArray, rng: np.random.Generator) -> Iterator[I
     return (rng.permutation(np.repeat(clients, n_m)) for n_m in class_counts.T)
 
 
-def slowest_first_lines(class_counts: IntArray, delays: FloatArray) -> Iterator[IntArray]:
-    """For each class its holders, once for each sample, slowest to fastest; ties by number."""
-    order = np.argsort(-delays, kind="stable")
+def lines_in(order: IntArray, class_counts: IntArray) -> Iterator[IntArray]:
+    """For each class its holders, once for each sample, in this order of the clients."""
     return (np.repeat(order, n_m[order]) for n_m in class_counts.T)
+
+
+def slowest_first_order(class_counts: IntArray, delays: FloatArray) -> IntArray:
+    """Clients from slowest to fastest; of those as slow, such that they bring classes together.
+
+    A client brings a class while its part of that class's line is dealt out. So next is, of the
+    first `AHEAD` by number, the one whose latest part would begin first: then the lines are used up
+    evenly, and fewer clients serve a step. (method.md 3.4)
+    """
+    order = np.argsort(-delays, kind="stable")
+    held, shares = class_counts > 0, class_counts / np.maximum(class_counts.sum(axis=0), 1)
+    used = np.zeros(class_counts.shape[1])  # of each line
+    for first in range(len(order)):
+        tied = order[first : first + AHEAD]
+        tied = tied[delays[tied] == delays[order[first]]]
+        place = first + int(np.argmin((used * held[tied]).max(axis=1)))
+        order[first : place + 1] = np.roll(order[first : place + 1], 1)
+        used += shares[order[first]]
+    return order
 
 
 def slowest_first_within_classes(
@@ -30,7 +49,8 @@ def slowest_first_within_classes(
     For every d, no assignment of these targets is sooner done with the clients of delay d or more,
     and yet it need not give the shortest epoch. [derived] (method.md 3.4)
     """
-    return dealt(class_targets, len(delays), slowest_first_lines(class_counts, delays))
+    order = np.argsort(-delays, kind="stable")
+    return dealt(class_targets, len(delays), lines_in(order, class_counts))
 
 
 def dealt(class_targets: IntArray, num_clients: int, lines: Iterable[IntArray]) -> IntArray:

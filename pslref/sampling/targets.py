@@ -21,8 +21,9 @@ from pslref.sampling.assign import (
     balanced_steps,
     dealt,
     dealt_steps,
+    lines_in,
     random_lines,
-    slowest_first_lines,
+    slowest_first_order,
 )
 from pslref.sampling.schedule import Schedule, tallied
 from pslref.sampling.slack import parts
@@ -67,7 +68,7 @@ def targets(
         batch_size: the global batch size B, 1 ≤ B ≤ N.
         rng: the source of randomness.
         delays: (K,) delay d_k of each client per step, finite, 0 or more, in any unit; only
-            assign="random" needs none. Of equally slow clients the first comes first.
+            assign="random" needs none. Of equally slow clients few serve a step.
         sample_costs: (K,) or one for all, s_k per sample in the unit of the delays, 0 or more;
             for assign="balanced", which takes delays of None as 0.
         draw: "hypergeometric" or "stratified".
@@ -169,7 +170,7 @@ class Asked:
         """For each class the line of its holders, one place for each sample."""
         if self.assign == "random":
             return random_lines(self.counts, self.rng)
-        return slowest_first_lines(self.counts, self.delays)
+        return lines_in(slowest_first_order(self.counts, self.delays), self.counts)
 
 
 def shuffled(class_totals: IntArray, rng: np.random.Generator) -> IntArray:

@@ -42,16 +42,18 @@ def step_times(
     delays: ArrayLike,
     sample_costs: ArrayLike = 0.0,
     server_time: float = 0.0,
+    server_sample_cost: float = 0.0,
 ) -> FloatArray:
     """A step takes as long as its slowest participant: max over b_tk > 0 of (d_k + b_tk · s_k).
 
-    To this the server's time is added. [reading] (method.md 5)
+    To this the server's time is added, a constant and B_t times a cost. [reading] (method.md 5)
 
     Args:
         schedule: who takes part in which step.
         delays: (K,) d_k per step (link and wake-up), finite, 0 or more, in any unit of time.
         sample_costs: (K,) or one for all, s_k per sample, in the same unit.
         server_time: per step, in the same unit.
+        server_sample_cost: per sample of the global batch, in the same unit.
 
     Returns:
         (T,) the time of each step.
@@ -61,14 +63,21 @@ def step_times(
     d = check.per_client("delays", delays, schedule.num_clients)
     s = check.per_client("sample_costs", sample_costs, schedule.num_clients)
     server = check.real("server_time", server_time, 0)
-    slowest = [(d[k] + b * s[k]).max(initial=0.0) for k, b in schedule.steps()]
-    return np.array(slowest, np.float64) + server
+    cost = check.real("server_sample_cost", server_sample_cost, 0)
+    times = [(d[k] + b * s[k]).max(initial=0.0) + b.sum() * cost for k, b in schedule.steps()]
+    return np.array(times, np.float64) + server
 
 
-def step_time(counts: IntArray, delays: FloatArray, sample_costs: FloatArray) -> float:
-    """max over b_tk > 0 of (d_k + b_tk · s_k), for one step's (K,) local batch sizes b_tk."""
+def step_time(
+    counts: IntArray,
+    delays: FloatArray,
+    sample_costs: FloatArray,
+    server_sample_cost: float = 0.0,
+) -> float:
+    """One of `step_times`, for one step's (K,) local batch sizes b_tk."""
     k = np.flatnonzero(counts)
-    return float((delays[k] + counts[k] * sample_costs[k]).max(initial=0.0))
+    slowest = (delays[k] + counts[k] * sample_costs[k]).max(initial=0.0)
+    return float(slowest + counts.sum() * server_sample_cost)
 
 
 def epoch_time(
@@ -76,9 +85,11 @@ def epoch_time(
     delays: ArrayLike,
     sample_costs: ArrayLike = 0.0,
     server_time: float = 0.0,
+    server_sample_cost: float = 0.0,
 ) -> float:
     """The sum of `step_times` over the epoch; arguments, unit and errors are the same."""
-    return float(step_times(schedule, delays, sample_costs, server_time).sum())
+    times = step_times(schedule, delays, sample_costs, server_time, server_sample_cost)
+    return float(times.sum())
 
 
 def epoch_time_bound(sizes: ArrayLike, delays: ArrayLike, batch_size: int) -> float:

@@ -6,10 +6,12 @@ from typing import NamedTuple
 import numpy as np
 
 from pslref import check
-from pslref.check import IntArray
+from pslref.check import Array, IntArray
 from pslref.nn import Network
 from pslref.sampling import Schedule, Steps
 from pslref.split.messages import ClientHalf
+
+LABEL = np.dtype(np.int64).itemsize  # bytes
 
 
 class Traffic(NamedTuple):
@@ -53,15 +55,20 @@ def traffic(
     """
     if not isinstance(schedule, Steps):
         check.kind("schedule", schedule, Schedule)
+    half, _, activations = halves(net, cut, input_shape)
+    of_half = ClientHalf(half.parameters()).nbytes
+    steps = [(counts.sum(), len(clients)) for clients, counts in schedule.steps()]
+    samples, participants = np.array(steps, np.int64).reshape(-1, 2).T
+    at_cut, of_labels = samples * activations.nbytes, samples * LABEL
+    return Traffic(at_cut, of_labels, at_cut, participants * of_half, participants * of_half)
+
+
+def halves(net: Network, cut: int, input_shape: Sequence[int]) -> tuple[Network, Network, Array]:
+    """Both halves, and the activations at the cut of one sample of zeros, (1, ...)."""
     check.kind("net", net, Network)
-    half, _ = net.cut(cut)
+    client, server = net.cut(cut)
     shape = check.integers("input_shape", input_shape, ndim=1, low=1).tolist()
     if not shape:
         raise check.wrong("input_shape", input_shape, "must have at least one axis")
     dtype = next((w.dtype for w in net.parameters().values()), np.dtype(np.float64))
-    activations, _ = half.forward(np.zeros((1, *shape), dtype))
-    of_half = ClientHalf(half.parameters()).nbytes
-    steps = [(counts.sum(), len(clients)) for clients, counts in schedule.steps()]
-    samples, participants = np.array(steps, np.int64).reshape(-1, 2).T
-    at_cut, of_labels = samples * activations.nbytes, samples * np.dtype(np.int64).itemsize
-    return Traffic(at_cut, of_labels, at_cut, participants * of_half, participants * of_half)
+    return client, server, client.forward(np.zeros((1, *shape), dtype))[0]

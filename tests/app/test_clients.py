@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from pslref.app import clients
 from pslref.app.config import Config
 from pslref.app.scenario import Clients, dataset_of, random_streams, scenario
+from pslref.split.clock import SERVER_FLOPS
 
 ROOT = Path(__file__).parents[2]
 GOOD = "client,delay,sample_cost,cat,dog\nana,1.5,0.25,3,0\nbo,0,0,0,4\n"
@@ -64,7 +65,18 @@ WRONG = [
     (b'a,b\n1,"2"3\n', "must be a CSV file: "),
     # the header
     (b"client\nana\n", "must have a column for at least one class"),
-    (b"client;a;b\nana;1;2\n", "client;a;b in line 2 of {} = 'ana;1;2': must be a whole number"),
+    (b"client;a;b\nana;1;2\n", "header of {} = 'client;a;b': must have commas between its columns"),
+    (b"client\ta\nana\t1\n", "must have commas between its columns, as all rows, not '\\t'"),
+    (b"Client,a\nana,1\n", "a column of {} = 'Client': must be written 'client'"),
+    (b"DELAY,a\n1,1\n", "a column of {} = 'DELAY': must be written 'delay'"),
+    (b"Sample cost,a\n1,1\n", "a column of {} = 'Sample cost': must be written 'sample_cost'"),
+    (b"latency,a\n1,1\n", "must have all of latency, flops, uplink, downlink, without delay"),
+    (b"latency,flops,uplink,a\n1,1,1,1\n", "header of {} = 'latency,flops,uplink,a': must have"),
+    (b"downlink,delay,a\n1,1,1\n", "must have all of latency, flops, uplink, downlink, without"),
+    (b"latency,flops,uplink,downlink,delay,a\n1,1,1,1,1,1\n", "without delay and sample_cost, or"),
+    (b"latency,flops,uplink,downlink,sample_cost,a\n1,1,1,1,1,1\n", "without delay and sample_c"),
+    (b"latency,flops,uplink,downlink\n1,1,1,1\n", "must have a column for at least one class"),
+    (b"latency,FLOPS,uplink,downlink,a\n1,1,1,1,1\n", "= 'FLOPS': must be written 'flops'"),
     (b"a,a\n1,2\n", "a column of {} = 'a': must have a name, and each another"),
     (b"a, a\n1,2\n", "a column of {} = 'a': must have a name, and each another"),
     (b"a,\n1,2\n", "a column of {} = '': must have a name"),
@@ -80,8 +92,10 @@ WRONG = [
     (b"a,b\n0,0\n0,0\n", "samples in {} summed over classes"),
     (b"a,b\n2000000000,2000000000\n", "samples in {} = "),
 ]
+LINKED = {"latency": "0", "flops": "1", "uplink": "1e9", "downlink": "2.5"}
 COUNTS = ["", "-1", "1.5", "1.0", "1e3", "x", "nan", "inf", "0x10", "1,5", "None", "1 2", "10" * 9]
-TIMES = ["", "-1", "x", "nan", "inf", "-inf", "1e400", "None", "1 2", "0x1p3", "1e10", "-1e-300"]
+TIMES = ["", "-1", "x", "nan", "inf", "-inf", "1e400", "None", "1 2", "0x1p3", "1e40", "-1e-300"]
+RATES = [*TIMES, "0", "0.99"]
 
 
 def sentence(folder: Path, text: str | bytes) -> str:
@@ -99,10 +113,15 @@ def test_what_is_no_table_is_one_sentence(tmp_path: Path, text: bytes, expected:
 
 @pytest.mark.parametrize(
     ("column", "cell"),
-    [*(("b", cell) for cell in COUNTS), *((n, c) for n in ("delay", "sample_cost") for c in TIMES)],
+    [
+        *(("b", cell) for cell in COUNTS),
+        *((n, c) for n in ("delay", "sample_cost", "latency") for c in TIMES),
+        *((n, c) for n in ("flops", "uplink", "downlink") for c in RATES),
+    ],
 )
 def test_a_wrong_cell_is_named_by_line_and_column(tmp_path: Path, column: str, cell: str) -> None:
-    row = {"client": "y", "delay": "1", "sample_cost": "0", "a": "1", "b": "2"}
+    times = LINKED if column in LINKED else {"delay": "1", "sample_cost": "0"}
+    row = {"client": "y", **times, "a": "1", "b": "2"}
     good, bad = (",".join(f'"{v}"' for v in r.values()) for r in (row, row | {column: cell}))
     text = f"{','.join(row)}\n{good.replace('y', 'x')}\n{bad}\n"
     assert f"{column} in line 3 of {tmp_path / 'table.csv'} = " in sentence(tmp_path, text)
@@ -142,14 +161,12 @@ def test_clients_are_those_of_a_run_and_their_table_can_be_planned(pslref, tmp_p
     )
     assert len(json.loads(pslref("clients", *options, "--json")[1])["clients"]) == 7
     same = {}
-    own_table = ["--table", str(tmp_path / "clients.csv")]
+    own_table = ["--table", str(tmp_path / "clients.csv"), "--input-shape", "8,8,1"]
     for name, whose in [("drawn", options), ("table", own_table)]:
         command = ["plan", *whose, "--seed", "3", "--seeds", "1", "--sampler", "lds,stratified"]
         found = json.loads(pslref(*command, "--json")[1])
-        unknown = dict.fromkeys(name for name in found["results"][0] if "megabytes" in name)
-        same[name] = [
-            row | unknown | {"stragglers": None, "stragglers_std": None} for row in found["results"]
-        ]
+        unknown = dict.fromkeys(("stragglers", "stragglers_std"))
+        same[name] = [row | unknown for row in found["results"]]
     assert same["drawn"] == same["table"]
     assert found["config"]["table"] == str(tmp_path / "clients.csv")
     assert "partition" not in found["config"]
@@ -186,17 +203,90 @@ def test_what_a_table_says_is_no_option_beside_it(pslref, tmp_path: Path, name: 
         assert "must not be given beside table" in err
 
 
-@pytest.mark.parametrize("option", ["--learning-rate=1", "--model=cnn", "--hidden=9", "--cut=2"])
-def test_options_that_change_nothing_are_refused_beside_a_table(
-    pslref, tmp_path: Path, option: str
+def test_clients_with_links_are_those_of_a_run_and_their_table_can_be_planned(
+    pslref, tmp_path: Path
 ) -> None:
-    (tmp_path / "t.csv").write_text(GOOD)
-    command = ["plan", "--table", str(tmp_path / "t.csv"), "--batch-size", "4", "--seeds", "1"]
-    code, _, err = pslref(*command, option)
-    assert (code, err.count("\n")) == (2, 1)
-    assert "where it changes nothing" in err
-    shaped = [*command, "--input-shape", "8,8,1", option]
-    assert pslref(*shaped)[0] == (2 if "rate" in option else 0)
+    """To the bit, with the times that a network gives them, also those of the server."""
+    drawn = ["--clients", "7", "--links", "home", "--seed", "3"]
+    assert pslref("clients", *drawn, "--out", str(tmp_path))[0] == 0
+    table = ["--table", str(tmp_path / "clients.csv"), "--input-shape", "8,8,1", "--seed", "3"]
+    network = ["--cut", "1,3", "--hidden", "9", "--dtype", "float32"]
+    found = [
+        json.loads(pslref("plan", *whose, *network, *MORE, "--json")[1])
+        for whose in (drawn, [*table, "--server-flops", str(SERVER_FLOPS)])
+    ]
+    assert found[0]["results"] == found[1]["results"]
+    assert [each["config"]["time_unit"] for each in found] == ["seconds", "seconds"]
+    assert len({row["epoch_time"] for row in found[0]["results"]}) == 4
+    for command in ("schedule", "deviation"):
+        one = [pslref(command, *whose, "--cut", "1", "--sampler", "stratified", "--json")
+               for whose in (drawn, table)]  # fmt: skip
+        name = "schedule" if command == "schedule" else "steps"
+        same = [json.loads(out)[name] for _, out, _ in one]
+        for row in same[0] if command == "schedule" else ():
+            row |= {"client": str(row["client"]), "class": str(row["class"])}
+        assert same[0] == same[1]
+
+
+MORE = ["--sampler", "stratified", "--seeds", "1"]
+LINKS = "latency,flops,uplink,downlink,cat,dog\n0.1,1e9,1e6,1e6,9,0\n0.2,1e8,1e6,1e6,0,9\n"
+REFUSED = [
+    (GOOD, ["plan", "--learning-rate=1"], "learning_rate = 1.0: must not be given without accura"),
+    (GOOD, ["plan", "--epochs=2"], "epochs = 2: must not be given without accuracy"),
+    (GOOD, ["plan", "--model=cnn"], "must not be given beside table = '{}' without input_shape"),
+    (GOOD, ["plan", "--hidden=9"], "must not be given beside table = '{}' without input_shape"),
+    (GOOD, ["plan", "--cut=2"], "cut = (2,): must not be given beside table = '{}' without input"),
+    (GOOD, ["plan", "--links=home"], "links = 'home': must not be given beside table"),
+    (
+        GOOD,
+        ["plan", "--server-flops=9"],
+        "server_flops = 9.0: must not be given beside table = '{}'",
+    ),
+    (GOOD, ["schedule", "--input-shape=8"], "input_shape = '8': must not be given without links"),
+    (GOOD, ["deviation", "--input-shape=8", "--cut=1"], "cut = 1: must not be given without links"),
+    (LINKS, ["plan"], "input_shape = None: must be given, such as 28,28,1"),
+    (LINKS, ["schedule"], "input_shape = None: must be given, such as 28,28,1"),
+    (LINKS, ["deviation", "--cut=1"], "must not be given beside table = '{}' without input_shape"),
+    (LINKS, ["plan", "--input-shape=8", "--cut=4"], "cut = 4: must be a whole number from 1 to 3"),
+    (LINKS, ["plan", "--input-shape=8", "--cut=1,0"], "cut = 0: must be a whole number, 1 or more"),
+    (
+        LINKS,
+        ["plan", "--input-shape=8", "--model=cnn"],
+        "model = 'cnn': must be mlp for samples of",
+    ),
+    (LINKS, ["plan", "--input-shape=8", "--server-flops=0"], "server_flops = 0.0: must be"),
+    (LINKS, ["plan", "--input-shape=8", "--server-flops=inf"], "server_flops = inf: must be"),
+    (None, ["plan", "--input-shape=8"], "input_shape = (8,): must not be given without table"),
+    (None, ["plan", "--server-flops=8"], "server_flops = 8.0: must not be given without table"),
+    (None, ["plan", "--momentum=0.1"], "momentum = 0.1: must not be given without accuracy"),
+    (None, ["schedule", "--cut=2"], "cut = 2: must not be given without links"),
+    (None, ["deviation", "--dtype=float32"], "dtype = 'float32': must not be given without links"),
+    (None, ["plan", "--links=home", "--jitter=3"], "jitter = 3.0: must not be given beside links"),
+    (
+        None,
+        ["clients", "--links=home", "--sample-cost=3"],
+        "sample_cost = 3.0: must not be given b",
+    ),
+    (None, ["train", "--links=mobile", "--fraction=0"], "fraction = 0.0: must not be given beside"),
+    (
+        None,
+        ["compare", "--links=wifi"],
+        "links = 'wifi': must be one of none, datacentre, home, mo",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "command", "expected"), REFUSED)
+def test_options_that_change_nothing_or_are_missing_are_one_sentence(
+    pslref, tmp_path: Path, text: str | None, command: list[str], expected: str
+) -> None:
+    given = [] if text is None else ["--table", str(tmp_path / "t.csv")]
+    (tmp_path / "t.csv").write_text(text or "")
+    seeds = ["--seeds", "1"] if command[0] == "plan" else []
+    batches = ["--batch-size", "4"] if given else []
+    code, out, err = pslref(*command, *given, *seeds, *batches)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert expected.format(tmp_path / "t.csv") in err
 
 
 def test_twenty_thousand_clients_of_a_hundred_classes_are_read(tmp_path: Path) -> None:

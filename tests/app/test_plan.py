@@ -1,3 +1,4 @@
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from pslref.app.scenario import dataset_of, draw_schedule, random_streams, scena
 from tests.drawn import assert_same, table
 
 PLAN = {"clients": 16, "sampler": SAMPLERS[1:], "seeds": 1}
+UNIT = "delays of the fastest possible client"
 UGS_AND_TARGETS = PLAN | {"sampler": ["ugs", "targets"], "assign": "random"}
 
 
@@ -40,7 +42,7 @@ def test_a_plan_saves_time_and_its_table_and_picture_hold_it(
     assert {path.name for path in tmp_path.iterdir()} == {"config.json", "plan.csv", "plan.png"}
     written = table(tmp_path / "plan.csv")
     assert written == rows
-    assert_same(pictures["plan.png"], plots.plan(planned(written)).figure)
+    assert_same(pictures["plan.png"], plots.plan(planned(written), UNIT).figure)
 
 
 def test_a_plan_trains_when_asked() -> None:
@@ -107,13 +109,14 @@ def a_row(**changed: object) -> Row:
     """One of a plan."""
     settings = ("delta", "concentration", "slack", "assign", "test_accuracy")
     row = dict.fromkeys(settings) | dict.fromkeys(NUMBERS, 1.0) | {"sampler": "ugs", "seed": 0}
-    return row | {"batch_size": 64, "largest_batch": 1, "pareto": True} | changed
+    return row | {"batch_size": 64, "cut": 3, "largest_batch": 1, "pareto": True} | changed
 
 
 def test_only_seeds_are_averaged() -> None:
     """Schedules that differ in one option alone have a row each."""
     same = {"sampler": "lds", "delta": 1.0, "concentration": 1.0, "slack": 0.0, "assign": "random"}
     others = {"sampler": "ugs", "delta": 2.0, "concentration": 0.1, "slack": 1.0, "assign": "x"}
+    others["cut"] = 1
     every = [{}, {"batch_size": 8}, *({name: value} for name, value in others.items())]
     rows = [a_row(**same | other, epoch_time=i) for i, other in enumerate(every)]
     later = [row | {"seed": 1, "epoch_time": row["epoch_time"] + 4} for row in rows]
@@ -128,20 +131,28 @@ def test_only_seeds_are_averaged() -> None:
     }
 
 
-@given(st.lists(st.tuples(*3 * [st.integers(1, 4)]), min_size=1, max_size=12, unique=True))
-def test_nobody_better_are_those_that_no_other_of_the_batch_size_dominates(points: list) -> None:
+@given(
+    st.lists(st.tuples(*4 * [st.integers(1, 3)]), min_size=1, max_size=12, unique=True),
+    st.booleans(),
+)
+def test_nobody_better_are_those_that_no_other_of_the_batch_size_dominates(
+    points: list, sent: bool
+) -> None:
+    """In time, largest deviation and, if they are known, megabytes."""
     rows = [
         a_row(batch_size=size, epoch_time=time, max_deviation=largest, slack=i)
-        for i, (size, time, largest) in enumerate(points)
+        | {"megabytes": megabytes if sent else None}
+        for i, (size, time, largest, megabytes) in enumerate(points)
     ]
+    costs = [point if sent else point[:3] for point in points]
     beaten = {
-        (size, time, largest)
-        for size, time, largest in points
-        for other_size, other_time, other in points
-        if other_size == size
-        if (other_time < time and other <= largest) or (other_time <= time and other < largest)
+        mine
+        for mine in costs
+        for other in costs
+        if other[0] == mine[0] and other != mine
+        if all(theirs <= own for theirs, own in zip(other[1:], mine[1:], strict=True))
     }
-    assert [row["pareto"] for row in planned(rows)] == [point not in beaten for point in points]
+    assert [row["pareto"] for row in planned(rows)] == [point not in beaten for point in costs]
 
 
 def test_two_that_are_equal_do_not_beat_each_other() -> None:
@@ -179,6 +190,9 @@ def test_of_two_that_are_as_fast_the_one_of_less_deviation_is_recommended() -> N
     found = planned([a_row(high_deviation=1.0), fast, even])
     assert recommended(found)["sampler"] == "stratified"
     assert [row["pareto"] for row in found] == [False, False, True]
+    fewer_bytes = planned([a_row(high_deviation=1.0), fast | {"megabytes": 0.5}, even])
+    assert [row["pareto"] for row in fewer_bytes] == [False, True, True]
+    assert recommended(fewer_bytes)["sampler"] == "stratified"
 
 
 def test_where_nobody_is_ever_waited_for_nothing_is_saved(tmp_path: Path) -> None:
@@ -196,3 +210,37 @@ def test_a_table_has_no_samples_to_train_with_and_centralized_no_time(pslref, tm
     for wrong in (["--accuracy"], ["--sampler", "lds,centralized"], ["--input-shape", "0,28"]):
         code, out, err = pslref(*given, *wrong)
         assert (code, out, err.count("\n")) == (2, "", 1)
+
+
+def test_a_plan_says_of_the_example_in_method_md_what_is_computed_there_by_hand(pslref) -> None:
+    links = Path(__file__).parents[2] / "docs" / "examples" / "links.csv"
+    network = ["--input-shape", "4", "--hidden", "3", "--server-flops", "380"]
+    given = ["--table", str(links), *network, "--batch-size", "5", "--sampler", "fls"]
+    found = json.loads(pslref("plan", *given, "--json")[1])["results"]
+    (fls,) = (row for row in found if row["sampler"] == "fls")
+    assert fls["epoch_time"] == pytest.approx(4.925)
+    assert fls["megabytes"] == pytest.approx(2368e-6)
+    assert fls["participants"] == pytest.approx(8 / 3)
+    out = pslref("plan", *given)[1]
+    assert "Times are in seconds." in out
+    assert " 4.9 " in next(line for line in out.splitlines() if line.startswith("fls"))
+
+
+def test_several_cuts_are_compared_and_the_best_is_named(pslref) -> None:
+    """At cut 1 no weights cross, and the server does all the work; from cut 2 on, weights do."""
+    given = ["--links", "mobile", "--clients", "8", "--sampler", "stratified", "--seeds", "1"]
+    found = json.loads(pslref("plan", *given, "--cut", "1,2,3", "--json")[1])
+    assert found["config"]["cut"] == [1, 2, 3]
+    rows = found["results"]
+    assert [(row["sampler"], row["cut"]) for row in rows] == [
+        (sampler, cut) for cut in (1, 2, 3) for sampler in ("ugs", "stratified")
+    ]
+    for row in rows:
+        same = (other for other in rows if other["cut"] == row["cut"])
+        of_ugs = next(other["epoch_time"] for other in same if other["sampler"] == "ugs")
+        assert row["time_saved"] == 1 - row["epoch_time"] / of_ugs
+        assert row["epoch_time"] >= row["least_time"]
+    best = min(rows, key=lambda row: row["epoch_time"])
+    out = pslref("plan", *given, "--cut", "1,2,3")[1]
+    assert f"with B = 64 and cut = {best['cut']}. Its epoch" in " ".join(out.split())
+    assert "less than ugs with the same B and cut" in " ".join(out.split())

@@ -1,6 +1,7 @@
 """Each picture draws what its rows say."""
 
 import statistics
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -32,12 +33,12 @@ def test_compare_draws_mean_and_range_over_the_seeds_and_the_deviation_of_the_fi
         for seed in seeds
         for step in range(lengths[sampler])
     ]
-    picture = plots.compare(epochs, steps)
+    picture = plots.compare(epochs, steps, "s")
     left, middle, right = drawn(picture.figure)
     assert picture.figure.get_size_inches() == pytest.approx((13, 4))
     assert left.xlabel == "epoch"
     assert left.ylabel == "test accuracy in %, mean and range over seeds"
-    assert middle.xlabel == "time, in delays of the fastest possible client"
+    assert middle.xlabel == "time, in s"
     assert middle.lines.keys() == {"ugs", "fls"}  # centralized takes none
     assert middle.ylim == left.ylim
     assert right.xlabel == "step of the first epoch, first seed"
@@ -109,7 +110,7 @@ def test_deviation_draws_the_exact_line_in_its_band_and_the_bounds_that_say_some
         assert panel.all_is_seen()
 
 
-SETTINGS = ("sampler", "delta", "concentration", "slack", "assign", "batch_size")
+SETTINGS = ("sampler", "delta", "concentration", "slack", "assign", "batch_size", "cut")
 SCHEDULES = [
     ("ugs", None, None, None, None),
     *(("lds", delta, c, None, None) for c in (0.01, 1.0) for delta in (0.5, 2.0, 1.0)),
@@ -118,20 +119,24 @@ SCHEDULES = [
 ]
 
 
-def planned(rng: np.random.Generator, *batch_sizes: int) -> list[Row]:
+def planned(
+    rng: np.random.Generator, *batch_sizes: int, cuts: Sequence[int] = (3,), sent: bool = False
+) -> list[Row]:
     """Rows of a plan, of which the first and the fourth are the best."""
     return [
-        dict(zip(SETTINGS, (*schedule, batch_size), strict=True))
+        dict(zip(SETTINGS, (*schedule, batch_size, cut), strict=True))
         | {"epoch_time": 100 + 900 * rng.random(), "max_deviation": rng.random()}
-        | {"least_time": 4000 / batch_size, "pareto": i in (0, 3)}
+        | {"megabytes": 50 + rng.random() if sent else None}
+        | {"least_time": 4000 / batch_size / (cut - 2), "pareto": i in (0, 3)}
         for batch_size in batch_sizes
+        for cut in cuts
         for i, schedule in enumerate(SCHEDULES)
     ]
 
 
 def test_plan_draws_each_schedule_the_best_and_the_least_time(rng: np.random.Generator) -> None:
     rows = planned(rng, 64)
-    picture = plots.plan(rows)
+    picture = plots.plan(rows, "hours")
     (panel,) = drawn(picture.figure)
     assert picture.figure.get_size_inches() == pytest.approx((8, 4.8))
     places = np.array([(row["epoch_time"], row["max_deviation"]) for row in rows])
@@ -153,7 +158,7 @@ def test_plan_draws_each_schedule_the_best_and_the_least_time(rng: np.random.Gen
     assert panel.looks["no schedule is faster"][0] == "#000000"
     assert len({look[1:] for look in panel.looks.values()}) == len(panel.looks)  # without colour
     assert panel.legend == [*names, "no other of its B is as good in both", "no schedule is faster"]
-    assert panel.xlabel == "epoch time, in delays of the fastest possible client"
+    assert panel.xlabel == "epoch time, in hours"
     assert panel.ylabel == "largest expected batch deviation Δ of an epoch"
     assert panel.xlim[0] == panel.ylim[0] == 0
     assert panel.xlim[1] > 1.05 * places[:, 0].max()  # so that there is room for the notes
@@ -161,7 +166,7 @@ def test_plan_draws_each_schedule_the_best_and_the_least_time(rng: np.random.Gen
 
 
 def test_plan_names_the_batch_size_where_there_are_several(rng: np.random.Generator) -> None:
-    (panel,) = drawn(plots.plan(planned(rng, 64, 128)).figure)
+    (panel,) = drawn(plots.plan(planned(rng, 64, 128), "s").figure)
     assert panel.walls == {
         "no schedule with B = 64 is faster": [62.5],
         "no schedule with B = 128 is faster": [31.25],
@@ -170,6 +175,27 @@ def test_plan_names_the_batch_size_where_there_are_several(rng: np.random.Genera
     assert list(panel.lines)[1::5] == ["lds, c = 0.01, B = 64", "lds, c = 0.01, B = 128"]
     assert panel.lines["targets, B = 128"].shape == (2, 2)
     assert len({panel.looks[name][1:] for name in panel.lines}) == len(panel.lines)
+
+
+def test_plan_draws_megabytes_beside_the_time_and_names_the_cut(rng: np.random.Generator) -> None:
+    rows = planned(rng, 64, cuts=(3, 4), sent=True)
+    picture = plots.plan(rows, "s")
+    time, sent = drawn(picture.figure)
+    assert (sent.xlabel, sent.walls) == ("megabytes sent in an epoch", {})
+    assert time.walls == {
+        "no schedule with cut = 3 is faster": [62.5],
+        "no schedule with cut = 4 is faster": [31.25],
+    }
+    assert list(time.lines)[::5] == ["ugs, cut = 3", "ugs, cut = 4"]
+    assert list(time.lines) == list(sent.lines) == list(picture.data)
+    for name, places in picture.data.items():
+        np.testing.assert_array_equal(time.lines[name], places.T[:2])
+        np.testing.assert_array_equal(sent.lines[name], places.T[[2, 1]])
+    best = [(row["megabytes"], row["max_deviation"]) for row in rows if row["pareto"]]
+    rings = sent.rings["no other of its B is as good in all three"]
+    np.testing.assert_array_equal(rings.T, best)
+    assert sent.xlim[0] == 0
+    assert sent.legend[-1] == "no schedule with cut = 4 is faster"
 
 
 def row(sampler: str, accuracy: float | None, std: float | None = 0.1, **fields: object) -> dict:
@@ -307,10 +333,10 @@ def test_a_users_own_settings_change_no_byte(form: str, tmp_path: Path) -> None:
     def all_bytes() -> list[bytes]:
         pictures = [
             shades({"FLS": [[0, 1], [2, 100]]}, "step", "client", "samples"),
-            plots.compare(EPOCHS, STEPS),
+            plots.compare(EPOCHS, STEPS, "s"),
             plots.faults(FAULTS),
             plots.deviation(BANDS, BOUNDS),
-            plots.plan(planned(np.random.default_rng(0), 64)),
+            plots.plan(planned(np.random.default_rng(0), 64, sent=True), "s"),
             plots.sweep(SWEPT, ["partition", "clients"]),
         ]
         written = []

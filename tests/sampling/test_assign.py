@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import maximum_flow
 
 from pslref.partition import extended_dirichlet
 from pslref.sampling import global_batch_sizes, targets
-from pslref.sampling.assign import balanced, slowest_first_within_classes
+from pslref.sampling.assign import balanced, slowest_first_order, slowest_first_within_classes
 from pslref.sampling.schedule import tallied
 from pslref.split import epoch_time, epoch_time_bound, straggler_delays
 from tests.sampling.drawn import class_counts
@@ -59,6 +59,39 @@ def test_a_hundred_ties_go_by_the_clients_numbers() -> None:
     steps, delays = np.ones((100, 1), int), np.tile([1.0, 2.0], 50)
     local = slowest_first_within_classes(steps, np.ones((100, 1), int), delays)
     assert local[:, :, 0].argmax(axis=1).tolist() == [*range(1, 100, 2), *range(0, 100, 2)]
+
+
+@given(plans())
+def test_an_order_has_every_client_once_and_from_slow_to_fast(case) -> None:
+    counts, _, delays, _ = case
+    order = slowest_first_order(counts, delays)
+    assert sorted(order) == list(range(len(delays)))
+    assert (np.diff(delays[order]) <= 0).all()
+
+
+def test_equally_slow_clients_are_asked_together() -> None:
+    """Two who hold a class each serve a step, then one who holds both; the slower before them."""
+    counts = np.array([[4, 0], [4, 4], [0, 4], [1, 0]])
+    assert slowest_first_order(counts, np.array([1.0, 1, 1, 2])).tolist() == [3, 2, 0, 1]
+    counts, rng = counts[:3], np.random.default_rng(0)
+    plan = targets(counts, 2, rng, delays=np.ones(3), draw="stratified")
+    assert np.count_nonzero(plan.batch_sizes) == 12
+    by_number = slowest_first_within_classes(
+        plan.local_class_counts.sum(axis=1), counts, np.ones(3)
+    )
+    assert np.count_nonzero(by_number.sum(axis=2)) == 16
+
+
+def test_few_clients_a_step_where_all_are_equally_slow() -> None:
+    """Severe, 128 clients: 7.4 instead of 8.9; mild: 5.1 instead of 7.7."""
+    labels = np.repeat(np.arange(10), 1_000)
+    for classes, most in ((2, 0.9), (5, 0.75)):
+        rng = np.random.default_rng(classes)
+        counts = extended_dirichlet(labels, 128, classes, 3.0, rng).class_counts
+        plan = targets(counts, 100, rng, delays=np.ones(128), draw="stratified")
+        wanted = plan.local_class_counts.sum(axis=1)
+        by_number = slowest_first_within_classes(wanted, counts, np.ones(128)).sum(axis=2)
+        assert np.count_nonzero(plan.batch_sizes) < most * np.count_nonzero(by_number)
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=6).filter(any), st.data())
