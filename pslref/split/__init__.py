@@ -1,17 +1,17 @@
 """The protocol: clients, a server, and what crosses the wire (docs/method.md, section 1)."""
 
 from pslref.split.client import Client as Client
+from pslref.split.clock import SCENARIOS as SCENARIOS
+from pslref.split.clock import Links as Links
 from pslref.split.clock import client_costs as client_costs
 from pslref.split.clock import draw_links as draw_links
-from pslref.split.clock import Links as Links
 from pslref.split.clock import sample_flops as sample_flops
-from pslref.split.clock import SCENARIOS as SCENARIOS
 from pslref.split.clock import server_cost as server_cost
 from pslref.split.epoch import Epoch as Epoch
 from pslref.split.epoch import EpochRecord as EpochRecord
 from pslref.split.epoch import Plan as Plan
-from pslref.split.faults import draw_outages as draw_outages
 from pslref.split.faults import Outage as Outage
+from pslref.split.faults import draw_outages as draw_outages
 from pslref.split.local import local_batches as local_batches
 from pslref.split.messages import ClientGradient as ClientGradient
 from pslref.split.messages import ClientHalf as ClientHalf
@@ -31,8 +31,8 @@ from pslref.split.timing import epoch_time_bound as epoch_time_bound
 from pslref.split.timing import step_time as step_time
 from pslref.split.timing import step_times as step_times
 from pslref.split.timing import straggler_delays as straggler_delays
-from pslref.split.traffic import traffic as traffic
 from pslref.split.traffic import Traffic as Traffic
+from pslref.split.traffic import traffic as traffic
 
 # A line a name: what is imported is what the room gives out.
 __all__ = [name for name, value in globals().items() if callable(value)]
