@@ -1,10 +1,10 @@
 // Parallel split learning in plain JavaScript, as the oracle asks for it: one JSON object on each line
-// of stdin, one answer on each line of stdout. What it answers with is the code of the playground.
+// of stdin, one answer on each line of stdout. The playground runs on the same three scripts.
 //
 //     pslref oracle check --command "node docs/examples/backend.js"
 
 "use strict";
-for (const name of ["samplers", "laws", "training"]) require(`../playground/${name}.js`);
+for (const name of ["samplers", "laws", "training"]) require(`./${name}.js`);
 const { sum, range, total } = psl;
 
 // ---- arrays: {dtype, shape, data}, the last axis runs fastest; a matrix is a list of rows

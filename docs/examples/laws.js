@@ -55,13 +55,17 @@
     return Math.max(...each) + serverTime;
   }
 
-  // d_(1) + d_(B + 1) + d_(2B + 1) + ...: no schedule with batches of at most B takes less.
-  function leastEpochTime(sizes, delays, B) {
+  // d_(1), d_(B + 1), d_(2B + 1), ...: no schedule with batches of at most B takes less than their sum.
+  function leastTimes(sizes, delays, B) {
     const line = sizes.flatMap((n, k) => Array(n).fill(delays[k])).sort((a, b) => b - a);
-    return sum(line.filter((_, i) => i % B === 0));
+    return line.filter((_, i) => i % B === 0);
   }
 
+  // What crosses in a step of B samples from P clients, in bytes: activations at the cut up, their
+  // gradients down, labels up; and the client half, down to each of the P, and its gradient, up.
+  const stepBytes = (B, P, activations, label, half) => B * (2 * activations + label) + 2 * P * half;
+
   Object.assign(psl, {
-    shares, deviation, classLaws, expected, expectedDeviation, stepTime, leastEpochTime,
+    shares, deviation, classLaws, expected, expectedDeviation, stepTime, leastTimes, stepBytes,
   });
 }

@@ -203,6 +203,6 @@ globalThis.psl ??= {};
 
   Object.assign(psl, {
     sum, range, total, repeated, generator, shuffled, batchSizes, localBatches, fixed, ugs,
-    prior, em, drawn, lds, classTargets, handedOut,
+    zScores, prior, em, drawn, lds, classTargets, handedOut,
   });
 }
