@@ -26,14 +26,15 @@ function splitSteps({ weights, batch_sizes, x, y, eval_x, ...settings }) {
   const matrix = (w) => (w.shape.length > 1 ? rows(w) : [w.data]);
   const matrices = Object.entries(weights).map(([name, w]) => [name, matrix(w)]);
   const given = { ...settings, weights: Object.fromEntries(matrices) };
-  const { clients, server, step, logits } = psl.federation(schedule[0].length, given);
+  const { client, server, step, logits } = psl.federation(given);
   // In the shapes of the weights that were given, after the axes that `all` has before them.
   const encoded = (all, ...before) =>
     Object.fromEntries(
       Object.entries(all).map(([name, w]) => [name, floats(w, [...before, ...weights[name].shape])]),
     );
-  const stacked = (halves) =>
-    Object.fromEntries(Object.keys(halves[0]).map((name) => [name, halves.map((one) => one[name])]));
+  // What each of K clients would use in the next step.
+  const everybodys = (all, K) =>
+    Object.fromEntries(Object.entries(all).map(([name, w]) => [name, Array(K).fill(w)]));
   const images = rows(x);
   let used = 0;
   const steps = schedule.map((batch) => {
@@ -48,7 +49,7 @@ function splitSteps({ weights, batch_sizes, x, y, eval_x, ...settings }) {
       loss: taken.loss,
       cut_gradient: floats(taken.atCut),
       summed_gradients: encoded(taken.summed),
-      client_weights: encoded(stacked(clients.map((client) => client.parameters)), clients.length),
+      client_weights: encoded(everybodys(client.parameters, batch.length), batch.length),
       server_weights: encoded(server.parameters),
     };
   });

@@ -106,33 +106,32 @@
       ]),
     );
 
-  // K clients with equal halves, and a server with the other half.
-  function federation(K, { layers, cut, weights, ...settings }) {
-    const clients = range(K).map(() => half(layers.slice(0, cut), 0, weights));
+  // The server keeps its own half and the clients' current one, which it sends to who takes part.
+  function federation({ layers, cut, weights, ...settings }) {
+    const client = half(layers.slice(0, cut), 0, weights);
     const server = half(layers.slice(cut), cut, weights);
-    const updates = clients.map(() => sgd(settings));
-    const updateServer = sgd(settings);
+    const [updateClient, updateServer] = [sgd(settings), sgd(settings)];
 
-    // `batches` [k] are {x, y}: the samples that client k brings; none if it sits the step out.
+    // `batches` are {x, y}: the samples that each client brings; none if it sits the step out.
     function step(batches) {
-      const present = range(K).filter((k) => batches[k].y.length);
+      const present = batches.filter(({ y }) => y.length);
       if (!present.length) throw new Error("nobody brings a sample");
-      const smashed = present.flatMap((k) => clients[k].forward(batches[k].x));
-      const labels = present.flatMap((k) => batches[k].y);
-      const [loss, dlogits] = crossEntropy(server.forward(smashed), labels);
+      const halves = present.map(() => half(layers.slice(0, cut), 0, client.parameters));
+      const smashed = present.flatMap(({ x }, i) => halves[i].forward(x));
+      const [loss, dlogits] = crossEntropy(server.forward(smashed), present.flatMap(({ y }) => y));
       const [atCut, serverGradients] = server.backward(dlogits);
       let row = 0;
-      const gradients = present.map((k) => {
-        row += batches[k].y.length;
-        return clients[k].backward(atCut.slice(row - batches[k].y.length, row))[1];
+      const gradients = present.map(({ y }, i) => {
+        row += y.length;
+        return halves[i].backward(atCut.slice(row - y.length, row))[1];
       });
       const summed = gradients.reduce(added); // not averaged: the loss is a mean already
       updateServer(server.parameters, serverGradients);
-      clients.forEach((client, k) => updates[k](client.parameters, summed)); // all of them
+      updateClient(client.parameters, summed); // for all of them
       return { smashed, loss, atCut, summed };
     }
 
-    return { clients, server, step, logits: (x) => server.forward(clients[0].forward(x)) };
+    return { client, server, step, logits: (x) => server.forward(client.forward(x)) };
   }
 
   Object.assign(psl, { linear, relu, crossEntropy, sgd, federation });

@@ -78,9 +78,9 @@
   }
 
   // The share of test points that the network classifies rightly, after each step.
-  function accuracies(handed, K, seed) {
+  function accuracies(handed, seed) {
     const { weights, x, tested, testedX } = madeUp(seed);
-    const { step, logits } = psl.federation(K, { ...NETWORK, weights });
+    const { step, logits } = psl.federation({ ...NETWORK, weights });
     return handed.map((batches) => {
       step(batches.map((own) => ({ x: own.map((i) => x[i]), y: own.map((i) => LABELS[i]) })));
       const right = logits(testedX).filter((z, i) => z.indexOf(Math.max(...z)) === tested[i]);
@@ -93,7 +93,7 @@
     const demands = demandsOf(sampler, state, { counts, delays });
     const random = psl.generator(state.seed, 2 * state.epoch + 1);
     const handed = psl.handedOut(owners, LABELS, demands, random);
-    const accuracy = accuracies(handed, delays.length, state.seed);
+    const accuracy = accuracies(handed, state.seed);
     const free = delays.map(() => 0);
     return demands.map((demand, t) => {
       const local = demand.map(sum); // b_k
