@@ -1,6 +1,7 @@
 """Run the tutorials from start to end, each with a fresh kernel: `make notebooks` rewrites them."""
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -19,7 +20,10 @@ METADATA = {
 
 
 def executed(path: Path) -> NotebookNode:
-    """The notebook with the outputs of a run: nothing of when it ran or which Python ran it."""
+    """The notebook with the outputs of a run: nothing of when it ran or which Python ran it.
+
+    A claim that is not true stops it.
+    """
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
         notebook,
@@ -30,8 +34,9 @@ def executed(path: Path) -> NotebookNode:
         coalesce_streams=True,
         resources={"metadata": {"path": str(path.parent)}},
     )
+    own = {"PYTHONPATH": str(ROOT), "STOP_AT_FALSE_CLAIMS": "1"}
     with tempfile.TemporaryDirectory() as profile:  # not the user's own settings and start-up files
-        client.execute(env=os.environ | {"IPYTHONDIR": profile, "PYTHONPATH": str(ROOT)})
+        client.execute(env=os.environ | own | {"IPYTHONDIR": profile})
     for cell in notebook.cells:
         cell.metadata = {}
     notebook.metadata = METADATA
@@ -39,7 +44,7 @@ def executed(path: Path) -> NotebookNode:
 
 
 if __name__ == "__main__":
-    for notebook in NOTEBOOKS:
+    for notebook in [Path(name).resolve() for name in sys.argv[1:]] or NOTEBOOKS:
         with files.replacing(notebook) as temporary:
             nbformat.write(executed(notebook), temporary)
         print(notebook.relative_to(ROOT))
