@@ -233,7 +233,7 @@ def test_several_cuts_are_compared_and_the_best_is_named(pslref) -> None:
     assert found["config"]["cut"] == [1, 2, 3]
     rows = found["results"]
     assert [(row["sampler"], row["cut"]) for row in rows] == [
-        (sampler, cut) for cut in (1, 2, 3) for sampler in ("ugs", "stratified")
+        (sampler, cut) for sampler in ("ugs", "stratified") for cut in (1, 2, 3)
     ]
     for row in rows:
         same = (other for other in rows if other["cut"] == row["cut"])
