@@ -260,7 +260,9 @@ def test_random_epochs_follow_their_law(page: Page, sampler: str, alpha: float) 
         assert min(chances) >= alpha / 4 / len(chances)
     else:
         draw = "stratified" if sampler == "stratified" else "hypergeometric"
-        apart = one.delays + np.linspace(0.1, 0, 16)  # of equally slow clients the first comes first
+        apart = one.delays + np.linspace(
+            0.1, 0, 16
+        )  # of equally slow clients the first comes first
         local = np.array([slowest_first_within_classes(each, counts, apart) for each in held])
         results = judge_targets(
             held, local, counts, 240, draw, "slowest-first", apart, alpha=alpha
@@ -281,7 +283,9 @@ def test_a_preset_tells_its_part_of_the_story(page: Page, preset: int) -> None:
     assert page.state() == PRESETS[preset]
     page.compared()
     head, rows = page.table("samplers")
-    table = {name: dict(zip(head, row, strict=True)) for name, row in zip(SAMPLERS, rows, strict=True)}
+    table = {
+        name: dict(zip(head, row, strict=True)) for name, row in zip(SAMPLERS, rows, strict=True)
+    }
     steps = Shown(page)
     story = page.text("#stories")
     if preset == 0:
@@ -415,7 +419,10 @@ def test_a_pointer_and_the_arrow_keys_tell_the_same_numbers(page: Page) -> None:
 
     page.resize(*SIZES[0])
     page.open(sampler="ugs", stragglers=0)
-    schedule, chart = Shown(page).batch_sizes, page.driver.find_element("css selector", "#schedule svg")
+    schedule, chart = (
+        Shown(page).batch_sizes,
+        page.driver.find_element("css selector", "#schedule svg"),
+    )
     page.script("arguments[0].scrollIntoView({block: 'center'})", chart)
     width, height = chart.size["width"], chart.size["height"]
     t, k = 20, 30
@@ -460,7 +467,9 @@ def test_all_can_be_done_by_keyboard(page: Page) -> None:
 
     page.driver.get("about:blank")
     page.open()
-    name = "const a = document.activeElement; return a.name || a.id || a.parentElement.id || a.tagName"
+    name = (
+        "const a = document.activeElement; return a.name || a.id || a.parentElement.id || a.tagName"
+    )
     reached = []
     while len(reached) < 60 and "BODY" not in reached:
         page.press(Keys.TAB)

@@ -13,7 +13,7 @@ from numpy.random import Generator
 
 from pslref import check
 from pslref.check import Array, DTypeLike
-from pslref.nn.layers import Flops, Layer, he_normal, summed
+from pslref.nn.layers import Layer, he_normal, summed
 from pslref.nn.windows import check_images, shifts_along
 
 
@@ -92,14 +92,6 @@ class Conv2d(Layer):
         dweight = summed(cache[0] @ rows.swapaxes(1, 2), 0)
         shape = self.parameters["weight"].shape
         return {"weight": dweight.reshape(shape), "bias": summed(rows, (0, 2))}
-
-    def flops(self, x: tuple[int, ...], y: tuple[int, ...]) -> Flops:
-        """A `Linear` at every output pixel: H' W' kernel² C_in C_out products and additions.
-
-        Those with the zeros around x are among them.
-        """
-        products = y[0] * y[1] * self.parameters["weight"].size
-        return 2 * products, 2 * products, 2 * products + prod(y)
 
 
 def _windows(rows: Array, k: int) -> Array:

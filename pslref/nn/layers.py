@@ -16,9 +16,6 @@ from numpy.random import Generator
 from pslref import check
 from pslref.check import Array, ArrayLike, DTypeLike
 
-# Additions, products, divisions, roots and comparisons in a layer's three formulas, for a sample.
-Flops = tuple[int, int, int]
-
 
 class Cache(NamedTuple):
     """What the backward pass needs of a forward pass."""
@@ -39,8 +36,7 @@ class Layer(ABC):
     """One layer: its arrays θ are in `parameters`, by name.
 
     `forward` and `backward` check what they are given. A kind of layer defines the formulas they
-    call: `output`, `input_gradient` and, if it has parameters, `parameter_gradients`; and, if it
-    is to be timed, `flops`.
+    call: `output`, `input_gradient` and, if it has parameters, `parameter_gradients`.
     """
 
     def __init__(self, **parameters: Array) -> None:
@@ -94,10 +90,6 @@ class Layer(ABC):
         """The gradient with respect to each parameter."""
         return {}
 
-    def flops(self, x: tuple[int, ...], y: tuple[int, ...]) -> Flops:
-        """The arithmetic of one sample, whose input and output have the shapes x and y."""
-        raise check.wrong("layer", self, "must define flops, to be timed")
-
 
 def summed(terms: Array, axis: int | tuple[int, ...]) -> Array:
     """The sum over some axes, taken in float64 and rounded once to the dtype of the terms."""
@@ -149,11 +141,6 @@ class Linear(Layer):
         # For a single sample, np.dot is several times faster than @.
         return {"weight": np.dot(cache.T, dy), "bias": summed(dy, 0)}
 
-    def flops(self, x: tuple[int, ...], y: tuple[int, ...]) -> Flops:
-        """A product and an addition for each weight, three times; in db an addition a number."""
-        weights = self.parameters["weight"].size
-        return 2 * weights, 2 * weights, 2 * weights + prod(y)
-
 
 class ReLU(Layer):
     """y = max(x, 0), with the convention relu'(0) = 0. (method.md 7)"""
@@ -166,10 +153,6 @@ class ReLU(Layer):
     def input_gradient(self, dy: Array, cache: Array) -> Array:
         """dx = dy where y > 0, and 0 elsewhere."""
         return dy * (cache > 0)
-
-    def flops(self, x: tuple[int, ...], y: tuple[int, ...]) -> Flops:
-        """A comparison for each number."""
-        return prod(y), prod(y), 0
 
 
 class Flatten(Layer):
@@ -186,7 +169,3 @@ class Flatten(Layer):
         dx = np.empty_like(cache)  # lies in memory as x does, which `windows` counts on for speed
         dx[...] = dy.reshape(cache.shape)
         return dx
-
-    def flops(self, x: tuple[int, ...], y: tuple[int, ...]) -> Flops:
-        """None."""
-        return 0, 0, 0

@@ -1,13 +1,12 @@
 """GroupNorm, which treats each sample on its own, and BatchNorm2d (docs/method.md, section 7)."""
 
-from math import prod
 from typing import Any
 
 import numpy as np
 
 from pslref import check
 from pslref.check import Array, ArrayLike, DTypeLike
-from pslref.nn.layers import Flops, Layer, summed
+from pslref.nn.layers import Layer, summed
 from pslref.nn.windows import check_images
 
 Kept = tuple[Array, Array, Array, Array]  # z, 1 / √(var + eps), mean, var
@@ -60,17 +59,6 @@ class _Norm(Layer):
         y = z * self.parameters["weight"]
         y += self.parameters["bias"]
         return y, z, scale
-
-    def flops(self, x: tuple[int, ...], y: tuple[int, ...]) -> Flops:
-        """7, 8 and 3 for each number, and for each group 5 in the output and 2 in dx.
-
-        The output has an addition for the mean, x - mean, a square and an addition for the
-        variance, and z, w z and + b; dx has w dy, an addition for its mean, two for that of z dz,
-        and the four signs of its formula; the parameters have z dy and two additions. Of a group
-        there are two means, + eps, a root and 1 / root; and the two means of dx.
-        """
-        numbers, groups = prod(x), self.num_groups
-        return 7 * numbers + 5 * groups, 8 * numbers + 2 * groups, 3 * numbers
 
     def _groups(self, x: Array) -> Array:
         """(N, H, W, C) as (N, H, W, G, C / G)."""

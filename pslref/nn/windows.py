@@ -7,13 +7,12 @@ pass and added to in the backward pass, which is its mirror.
 """
 
 from functools import partial, reduce
-from math import prod
 
 import numpy as np
 
 from pslref import check
 from pslref.check import Array
-from pslref.nn.layers import Flops, Layer
+from pslref.nn.layers import Layer
 
 
 def shifts_along(axis: int, images: Array, kernel: int, stride: int) -> list[Array]:
@@ -79,14 +78,6 @@ class MaxPool2d(Layer):
             free ^= first
         return dx.astype(x.dtype, copy=False)
 
-    def flops(self, x: tuple[int, ...], y: tuple[int, ...]) -> Flops:
-        """kernel² - 1 comparisons for each number of y; to find it again as many, and an addition.
-
-        The pool above finds the largest of its columns first, in fewer. Here is the plain way.
-        """
-        window = prod(self.kernel)
-        return (window - 1) * prod(y), window * prod(y), 0
-
 
 class AvgPool2d(Layer):
     """The mean of each window, channel by channel. (method.md 7)
@@ -116,11 +107,6 @@ class AvgPool2d(Layer):
         for pixels in shifts(dx, kernel, self.stride):
             pixels += part
         return dx.astype(cache.dtype, copy=False)
-
-    def flops(self, x: tuple[int, ...], y: tuple[int, ...]) -> Flops:
-        """An addition for each number of each window and a division for the window, both ways."""
-        window = self.kernel**2 if self.kernel else x[0] * x[1]
-        return (window + 1) * prod(y), (window + 1) * prod(y), 0
 
     def _window(self, x: Array) -> tuple[int, int]:
         return (self.kernel, self.kernel) if self.kernel else (x.shape[1], x.shape[2])

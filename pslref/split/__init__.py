@@ -5,7 +5,6 @@ from pslref.split.clock import SCENARIOS as SCENARIOS
 from pslref.split.clock import Links as Links
 from pslref.split.clock import client_costs as client_costs
 from pslref.split.clock import draw_links as draw_links
-from pslref.split.clock import sample_flops as sample_flops
 from pslref.split.clock import server_cost as server_cost
 from pslref.split.epoch import Epoch as Epoch
 from pslref.split.epoch import EpochRecord as EpochRecord

@@ -1,7 +1,6 @@
 """Delays and costs in seconds, from processors and links (docs/method.md, section 5.2)."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +8,7 @@ import numpy as np
 from pslref import check
 from pslref.check import ArrayLike, FloatArray
 from pslref.nn import Network
+from pslref.nn.flops import of_network
 from pslref.split.messages import ClientHalf
 from pslref.split.traffic import LABEL, halves
 
@@ -86,7 +86,7 @@ def client_costs(
             raise check.wrong(name, given[name], "must be 1 or more a second for each client")
     half, _, activations = halves(net, cut, input_shape)
     weights, at_cut = ClientHalf(half.parameters()).nbytes, activations.nbytes
-    work = sample_flops(half, input_shape, input_gradient=False)
+    work = sum(of_network(half, input_shape, input_gradient=False))
     delays = ROUND_TRIPS * links.latency + weights / links.uplink + weights / links.downlink
     costs = work / links.flops + (at_cut + LABEL) / links.uplink + at_cut / links.downlink
     return delays, costs
@@ -102,17 +102,4 @@ def server_cost(net: Network, cut: int, input_shape: Sequence[int], flops: float
         flops: what the server's processor does in a second, 1 or more.
     """
     _, half, activations = halves(net, cut, input_shape)
-    return sample_flops(half, activations.shape[1:]) / check.real("flops", flops, 1)
-
-
-def sample_flops(net: Network, input_shape: Sequence[int], input_gradient: bool = True) -> int:
-    """The arithmetic of one sample, forward and backward, as `Network.backward` takes them."""
-    _, cache = net.forward(np.zeros((1, *input_shape)))
-    shapes = [tuple(input_shape), *(each.shape[1:] for each in cache)]
-    trained = [i for i, layer in enumerate(net.layers) if layer.parameters]
-    lowest = -1 if input_gradient else min(trained, default=len(net.layers))
-    total = 0
-    for i, (layer, (x, y)) in enumerate(zip(net.layers, pairwise(shapes), strict=True)):
-        output, of_input, of_parameters = layer.flops(x, y)
-        total += output + of_parameters + (of_input if i > lowest else 0)
-    return total
+    return sum(of_network(half, activations.shape[1:])) / check.real("flops", flops, 1)

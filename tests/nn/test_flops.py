@@ -7,7 +7,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pslref.nn import AvgPool2d, Conv2d, Flatten, GroupNorm, Layer, Linear, MaxPool2d, ReLU
+from pslref.nn import (
+    AvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    Flatten,
+    GroupNorm,
+    Layer,
+    Linear,
+    MaxPool2d,
+    Network,
+    ReLU,
+    Residual,
+)
+from pslref.nn.flops import flops, of_network
 
 operations = 0
 
@@ -232,7 +245,7 @@ def test_loops_do_as_many_operations_and_find_the_same(
         numbers.append(operations - before)
         found.append(result)
         before = operations
-    assert layer.flops(shape, y.shape[1:]) == tuple(numbers)
+    assert flops(layer, shape, y.shape[1:]) == tuple(numbers)
     value = np.vectorize(lambda number: number.value, otypes=[float])
     np.testing.assert_allclose(value(found[0]), y[0], atol=1e-12)
     dx, gradients = layer.backward(dy, cache)
@@ -241,9 +254,41 @@ def test_loops_do_as_many_operations_and_find_the_same(
         np.testing.assert_allclose(value(found[2][name]), gradient, atol=1e-12)
 
 
-def test_a_layer_that_does_not_say_cannot_be_timed() -> None:
-    class Own(ReLU):
-        flops = Layer.flops
+def test_a_batch_norm_does_what_a_group_norm_does_less_what_is_done_once_for_a_batch() -> None:
+    x, channels = (3, 5, 4), 4
+    of_batch, of_group = flops(BatchNorm2d(4), x, x), flops(GroupNorm(channels, 4), x, x)
+    once = np.array([5 * channels, 2 * channels, 0])
+    assert np.array_equal(of_batch, np.subtract(of_group, once))
 
-    with pytest.raises(ValueError, match="must define flops, to be timed"):
-        Own().flops((1,), (1,))
+
+def test_a_residual_does_both_ways_and_adds_them_up() -> None:
+    first, second, other = Linear(4, 5, RNG), Linear(5, 3, RNG), Linear(4, 3, RNG)
+    ways = [flops(first, (4,), (5,)), flops(ReLU(), (5,), (5,)), flops(second, (5,), (3,))]
+    expected = np.sum([*ways, flops(other, (4,), (3,)), (3, 4, 0)], axis=0)
+    layer = Residual([first, ReLU(), second], [other])
+    assert np.array_equal(flops(layer, (4,), (3,)), expected)
+    same = Residual([Linear(4, 4, RNG)])
+    expected = np.add(flops(same.branch.layers[0], (4,), (4,)), (4, 4, 0))
+    assert np.array_equal(flops(same, (4,), (4,)), expected)
+
+
+def test_a_network_has_no_gradient_of_an_input_that_nothing_is_trained_below() -> None:
+    first, second = Linear(4, 5, RNG), Linear(5, 3, RNG)
+    net = Network([Flatten(), first, ReLU(), second])
+    lowest, above = flops(first, (4,), (5,)), flops(ReLU(), (5,), (5,))
+    rest = np.sum([lowest, above, flops(second, (5,), (3,))], axis=0)
+    assert np.array_equal(of_network(net, (2, 2)), rest)
+    expected = rest - np.array([0, lowest.input_gradient, 0])
+    assert np.array_equal(of_network(net, (2, 2), input_gradient=False), expected)
+
+
+def test_a_layer_that_does_not_say_cannot_be_timed() -> None:
+    class Own(Layer):
+        def output(self, x: np.ndarray) -> tuple[np.ndarray, None]:
+            return x, None
+
+        def input_gradient(self, dy: np.ndarray, cache: None) -> np.ndarray:
+            return dy
+
+    with pytest.raises(ValueError, match="must be of a kind whose arithmetic is known"):
+        flops(Own(), (1,), (1,))

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pslref import nn, split
 from pslref.app.config import LINKS
 from pslref.sampling import Schedule
+from pslref.nn.flops import of_network
 from pslref.split import client_costs, draw_links, epoch_time, server_cost, step_time
 from tests.small import SHAPE, every_layer
 
@@ -38,7 +39,7 @@ def test_the_example_of_method_md_by_hand() -> None:
 def test_every_operation_is_at_the_client_or_at_the_server_but_one_gradient(dtype: str) -> None:
     """Both halves have what the whole has, wherever it is cut, if the server does not wait."""
     net = every_layer(np.random.default_rng(0), dtype)
-    whole = split.sample_flops(net, SHAPE, input_gradient=False)
+    whole = sum(of_network(net, SHAPE, input_gradient=False))
     for cut in range(1, len(net.layers)):
         fast = {"uplink": 1e30, "downlink": 1e30, "latency": 0}
         delays, costs = client_costs(net, cut, SHAPE, flops=1, **fast)
