@@ -12,6 +12,7 @@ from pslref.app.config import Config
 from pslref.app.grids import DRAWN, Row, described
 from pslref.app.options import numbers
 from pslref.app.scenario import Clients, dataset_of, made_by, random_streams, scenario
+from pslref.app.tables import rows_of
 
 MOST_BYTES = 2**28  # of the file
 MOST_TIME = 1e9
@@ -104,17 +105,10 @@ def drawn(config: Config, *, out: Path | None = None, figures: str = "png") -> C
 
 def rows(clients: Clients) -> list[Row]:
     """The rows of a table of these clients."""
-    return [
-        {"client": name, "delay": delay, "sample_cost": cost}
-        | dict(zip(map(str, clients.classes), counts, strict=True))
-        for name, delay, cost, counts in zip(
-            clients.names,
-            clients.delays.tolist(),
-            clients.sample_costs.tolist(),
-            clients.class_counts.tolist(),
-            strict=True,
-        )
-    ]
+    known = {"delay": clients.delays.tolist(), "sample_cost": clients.sample_costs.tolist()}
+    samples = clients.class_counts.T.tolist()
+    classes = dict(zip(map(str, clients.classes), samples, strict=True))
+    return rows_of({"client": clients.names} | known | classes)
 
 
 def planned_for(
