@@ -180,8 +180,8 @@ def reading(
         with path.open("rb") as file:
             yield file
     except Exception as error:  # a strange file makes zipfile, numpy and json raise many kinds
-        reason = getattr(error, "strerror", None) or check.one_line(str(error))
-        raise check.wrong(name, str(path), f"{allowed}: {reason}") from None
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise check.wrong(name, str(path), f"{allowed}: {check.one_line(reason)}") from None
 
 
 def content(name: str, path: Path, most: int) -> bytes:

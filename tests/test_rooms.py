@@ -78,12 +78,14 @@ EVERYTHING = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.
 ORACLE, INSTRUMENTS = (
     {name for name in EVERYTHING if name.startswith(room)} for room in ("oracle/", "app/")
 )
+COMMON = {f"{name}.py" for name in (*ANYBODYS, "datafiles")}
 REST = {name for name in EVERYTHING if name.split("/")[0] in METHOD} - READ_FIRST
 # room: its files, the most lines that they have together, and that one of them has
 BUDGETS = {
     "read first": (READ_FIRST, 1300, 180),
-    "the rest of the method": (REST, 3240, 250),
+    "the rest of the method": (REST, 3600, 250),
     "the instruments": (INSTRUMENTS, 3890, 290),
+    "what every room uses": (COMMON, 880, 260),
     "the oracle": (ORACLE, 5300, 280),
 }
 

@@ -12,6 +12,7 @@ from pslref.app.config import Config, time_unit
 from pslref.app.grids import DRAWN, Row, described
 from pslref.app.options import NETWORK, numbers
 from pslref.app.scenario import Clients, clocked, dataset_of, made_by, random_streams, scenario
+from pslref.app.tables import rows_of
 from pslref.split import Links
 
 MOST_BYTES = 2**28  # of the file
@@ -150,12 +151,9 @@ def drawn(config: Config, *, out: Path | None = None, figures: str = "png") -> C
 def rows(clients: Clients) -> list[Row]:
     """The rows of a table of these clients."""
     samples = clients.class_counts.T.tolist()
-    columns = {
-        "client": clients.names,
-        **{name: column.tolist() for name, column in clients.times().items()},
-        **dict(zip(map(str, clients.classes), samples, strict=True)),
-    }
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    times = {name: column.tolist() for name, column in clients.times().items()}
+    classes = dict(zip(map(str, clients.classes), samples, strict=True))
+    return rows_of({"client": clients.names} | times | classes)
 
 
 def planned_for(

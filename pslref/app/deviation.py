@@ -10,6 +10,7 @@ from pslref.app.clients import Table, described_with, planned_for
 from pslref.app.config import Config
 from pslref.app.grids import Row
 from pslref.app.scenario import draw_steps, made_by
+from pslref.app.tables import rows_of
 from pslref.check import FloatArray, IntArray
 from pslref.sampling import Steps
 from pslref.sampling.walks import demanded
@@ -57,14 +58,14 @@ def deviation(
         simulated = simulate(schedule, clients.class_counts, streams["clients"], num_simulations)
         low, high = np.quantile(simulated, [OUTSIDE / 2, 1 - OUTSIDE / 2], axis=0)
         columns = {
+            "sampler": [config.sampler] * schedule.num_steps,
             "step": range(schedule.num_steps),
             "batch_size": [int(counts.sum()) for _, counts in schedule],
             "expected": expected.tolist(),
             "low": low.tolist(),
             "high": high.tolist(),
         }
-        for values in zip(*columns.values(), strict=True):
-            steps.append({"sampler": config.sampler} | dict(zip(columns, values, strict=True)))
+        steps += rows_of(columns)
         found = shape(schedule, expected, simulated)
         bounded = config.sampler == "ugs" and len(clients.classes) > 1
         rows.append(

@@ -9,7 +9,7 @@ import numpy as np
 from pslref import sampling, split
 from pslref.app.config import Config
 from pslref.app.scenario import FIXED, draw_schedule, network, random_streams, scenario
-from pslref.app.tables import Results
+from pslref.app.tables import Results, rows_of
 from pslref.check import Array, IntArray
 from pslref.data import Dataset
 from pslref.sampling import Schedule
@@ -198,7 +198,6 @@ class Run:
     def results(self) -> Results:
         """The rows of what has been done, at least one epoch."""
         losses = [float(record.loss.mean()) for record in self.records]
-        pairs = zip(losses, self.accuracies, strict=True)
         first = self.records[0]
         deviation = np.concatenate([record.deviation for record in self.records])
         alone = self.config.sampler == "centralized"
@@ -224,20 +223,16 @@ class Run:
             "aborted": sum(record.num_aborted for record in self.records),
         }
         sent = np.cumsum([0 if alone else record.traffic.total for record in self.records]) / 1e6
-        epochs = [
-            {"epoch": epoch, "loss": loss, "test_accuracy": accuracy}
-            | {"time_so_far": None if alone else time, "megabytes_so_far": megabytes}
-            for epoch, ((loss, accuracy), time, megabytes) in enumerate(
-                zip(pairs, np.cumsum(self.times).tolist(), sent.tolist(), strict=True)
-            )
-        ]
-        steps = [
-            {"step": step, "loss": loss, "deviation": deviation}
-            for step, (loss, deviation) in enumerate(
-                zip(first.loss.tolist(), first.deviation.tolist(), strict=True)
-            )
-        ]
-        return Results([row], epochs, steps)
+        epochs = {
+            "epoch": range(len(losses)),
+            "loss": losses,
+            "test_accuracy": self.accuracies,
+            "time_so_far": [None] * len(losses) if alone else np.cumsum(self.times).tolist(),
+            "megabytes_so_far": sent.tolist(),
+        }
+        loss, deviations = first.loss.tolist(), first.deviation.tolist()
+        steps = {"step": range(len(loss)), "loss": loss, "deviation": deviations}
+        return Results([row], rows_of(epochs), rows_of(steps))
 
 
 def run(

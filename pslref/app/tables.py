@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +37,11 @@ class Results:
         """Append another's rows, each with what says which run it is of."""
         for name in ("runs", "epochs", "steps"):
             getattr(self, name).extend(label | row for row in getattr(other, name))
+
+
+def rows_of(columns: Mapping[str, Iterable[Any]]) -> list[Row]:
+    """The rows of a table that is given by its columns."""
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def summary(

@@ -51,14 +51,16 @@ def train(
     path = None if checkpoint is None else checkpoint / checkpoints.NAME
     if path is None and (resume or every is not None):
         raise check.wrong("checkpoint", path, "must be a folder, if every or resume is given")
-    _check_checkpoint(config, path, resume)
+    if path is not None:
+        _is_to_go_on(config, path, resume)
     files.check_outputs(
         ("out", out, [*TABLES, "weights.npz"]), ("checkpoint", checkpoint, [checkpoints.NAME])
     )
     dataset = dataset_of(config)
     run = Run(config, dataset)
     with files.held(checkpoint, "checkpoint"):
-        _take_up(run, path, resume)
+        if path is not None and _is_to_go_on(config, path, resume):
+            checkpoints.resume(path, run)  # looked at again: nobody else can write one now
         for epochs_done in run.steps():
             stopped = stop()
             due = epochs_done.is_integer() if every is None else run.num_steps % every == 0
@@ -81,18 +83,12 @@ def results_of(run: Run) -> Results:
     return results
 
 
-def _check_checkpoint(config: Config, path: Path | None, resume: bool) -> bool:
+def _is_to_go_on(config: Config, path: Path, resume: bool) -> bool:
     """Whether there is a checkpoint at `path`; it must be one to go on from."""
-    if path is None or not os.path.lexists(path):
+    if not os.path.lexists(path):
         return False
     if not resume:
         allowed = f"must be a folder without {path.name}, or go on from there with resume"
         raise check.wrong("checkpoint", str(path.parent), allowed)
     checkpoints.check_config(path, config)
     return True
-
-
-def _take_up(run: Run, path: Path | None, resume: bool) -> None:
-    """Put a run where the checkpoint at `path`, if there is one, left it."""
-    if path is not None and _check_checkpoint(run.config, path, resume):
-        checkpoints.resume(path, run)  # checked again: nobody else can write one now

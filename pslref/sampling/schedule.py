@@ -32,18 +32,16 @@ class Schedule:
     local_class_counts: IntArray | None = None
 
     def __post_init__(self) -> None:
-        self._keep("batch_sizes", check.integers("batch_sizes", self.batch_sizes, ndim=2))
-        if self.local_class_counts is None:
-            return
-        local = check.integers("local_class_counts", self.local_class_counts, ndim=3)
-        if not np.array_equal(local.sum(axis=2), self.batch_sizes):
-            allowed = "must sum to batch_sizes over the classes"
-            raise check.wrong("local_class_counts", local, allowed)
-        self._keep("local_class_counts", local)
-
-    def _keep(self, name: str, array: IntArray) -> None:
-        array.setflags(write=False)
-        object.__setattr__(self, name, array)
+        arrays = {"batch_sizes": check.integers("batch_sizes", self.batch_sizes, ndim=2)}
+        if self.local_class_counts is not None:
+            local = check.integers("local_class_counts", self.local_class_counts, ndim=3)
+            if not np.array_equal(local.sum(axis=2), arrays["batch_sizes"]):
+                allowed = "must sum to batch_sizes over the classes"
+                raise check.wrong("local_class_counts", local, allowed)
+            arrays["local_class_counts"] = local
+        for name, array in arrays.items():
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
 
     @classmethod
     def from_steps(cls, walk: Walk, num_steps: int, num_clients: int) -> "Schedule":

@@ -56,13 +56,7 @@ def test_names_delays_and_costs_may_be_left_out(tmp_path: Path) -> None:
 
 
 WRONG = [
-    # the file
-    (b"", "must have a header and a row below it"),
-    (b"a,b\n", "must have a header and a row below it"),
-    (b"\xff\xfe\x00", "must be a CSV file: 'utf-8' codec"),
     (b"a,b\n1,\x00\n", "b in line 2 of"),
-    (b'a,b\n1,"2', "must be a CSV file: unexpected end"),
-    (b'a,b\n1,"2"3\n', "must be a CSV file: "),
     # the header
     (b"client\nana\n", "must have a column for at least one class"),
     (b"client;a;b\nana;1;2\n", "header of {} = 'client;a;b': must have commas between its columns"),
@@ -77,14 +71,8 @@ WRONG = [
     (b"latency,flops,uplink,downlink,sample_cost,a\n1,1,1,1,1,1\n", "without delay and sample_c"),
     (b"latency,flops,uplink,downlink\n1,1,1,1\n", "must have a column for at least one class"),
     (b"latency,FLOPS,uplink,downlink,a\n1,1,1,1,1\n", "= 'FLOPS': must be written 'flops'"),
-    (b"a,a\n1,2\n", "a column of {} = 'a': must have a name, and each another"),
-    (b"a, a\n1,2\n", "a column of {} = 'a': must have a name, and each another"),
-    (b"a,\n1,2\n", "a column of {} = '': must have a name"),
     (b"delay,delay,a\n1,2,3\n", "a column of {} = 'delay': must have a name"),
     # a row
-    (b"a,b\n1\n", "cells in line 2 of {} = 1: must be 2, one for each column of the header"),
-    (b"a,b\n1,2\n1,2,3\n", "cells in line 3 of {} = 3: must be 2"),
-    (b"a,b\n1,2,\n", "cells in line 2 of {} = 3: must be 2"),
     (b"client,a\nx,1\nx,2\n", "client in {} = 'x': must have a name, and each another"),
     (b"client,a\n,1\nx,2\n", "client in {} = '': must have a name"),
     (b"client,a\n x,1\nx ,2\n", "client in {} = 'x': must have a name"),

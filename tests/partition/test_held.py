@@ -35,11 +35,6 @@ def test_classes_without_samples_are_counted_if_they_are_named() -> None:
     assert Partition([[0], []], [1], num_classes=4).class_counts.tolist() == [[0, 1, 0, 0], [0] * 4]
 
 
-def test_a_sample_that_two_clients_hold_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^indices hold sample 1 2 times: .* of the 3 samples ex"):
-        Partition([[0, 1], [1]], [0, 0, 0])
-
-
 def test_every_even_split_is_equally_likely_under_iid(
     rng: np.random.Generator, alpha: float
 ) -> None:
