@@ -103,9 +103,9 @@ def right(out: Path, runs: int, backends: list[str]) -> None:
                 for one in report.results
                 if one.p_value is not None
             ]
+            files.write_csv(out, rows)  # each time: it takes long
         if is_program:
             backend.close()
-    files.write_csv(out, rows)
     print("\n".join(summary(rows)))
 
 
