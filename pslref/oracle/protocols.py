@@ -147,7 +147,8 @@ STEP_MISTAKES: list[tuple[str, Decide]] = [
     *((f"the loss is a mean of the means of micro-batches of {n}", {"scale": _micro_batches(n)})
       for n in (4, 8, 16, 32)),
     ("a softmax comes before a loss that applies softmax itself", {"softmax_first": True}),
-    *((f"the labels are smoothed by {share:g}", {"smoothing": share}) for share in (0.05, 0.1, 0.2)),
+    *((f"the labels are smoothed by {share:g}", {"smoothing": share})
+      for share in (0.05, 0.1, 0.2)),
     # what crosses the cut
     ("labels are joined in the reverse order of clients", {"labels": lambda on: on[::-1]}),
     ("labels are joined in the order of clients' numbers as text (0, 10, 2)", {"labels": AS_TEXT}),
