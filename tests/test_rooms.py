@@ -83,7 +83,7 @@ BUDGETS = {
     "read first": (READ_FIRST, 1300, 180),
     "the rest of the method": (REST, 3100, 250),
     "the instruments": (INSTRUMENTS, 3750, 290),
-    "the oracle": (ORACLE, 5300, 280),
+    "the oracle": (ORACLE, 5050, 280),
 }
 
 
