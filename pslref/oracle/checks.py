@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from pslref import check as arguments
-from pslref.oracle import growth, laws, randomness
+from pslref.oracle import laws, randomness
 from pslref.oracle.backends import Asked, Refused
-from pslref.oracle.compare import divergence
+from pslref.oracle.compare import as_bounds, divergence
 from pslref.oracle.library import OPS
 from pslref.oracle.operation import Values
 from pslref.oracle.protocols import PSL, cases_of
@@ -90,7 +90,7 @@ def ask_vector(case: Case, backend: Asked) -> list[Result]:
 def bounds_of(case: Case, dtype: str) -> Values:
     """How far each number of the case's outputs may be off."""
     if case.op == "split_steps":
-        return growth.as_bounds(case.expected, case.limits, dtype)
+        return as_bounds(case.expected, case.limits, dtype)
     return dict.fromkeys(case.expected, 0.0) | OPS[case.op].bounds(case.inputs, dtype)
 
 

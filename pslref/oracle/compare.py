@@ -1,11 +1,12 @@
 """The first place where outputs differ, in reading order, and what it looks like."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from pslref.check import Array
-from pslref.oracle.operation import OPTIONAL, Values
+from pslref.oracle.operation import OPTIONAL, ROUNDOFF, Values
 
 
 def flatten(outputs: Any, name: str = "") -> dict[str, Array]:
@@ -26,6 +27,11 @@ def field(name: str) -> str:
     """Which output a flat name belongs to; of `split_steps`, which of a step's."""
     parts = name.split(".")
     return parts[2] if parts[0] == "steps" and len(parts) > 2 else name
+
+
+def as_bounds(expected: Values, limits: Mapping[str, float], dtype: str) -> Values:
+    """Limits of fields, in units of u, as `divergence` wants them: for every array expected."""
+    return {name: limits[field(name)] * ROUNDOFF[dtype] for name in expected}
 
 
 def divergence(expected: Values, got: Values, bounds: Values) -> str | None:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -31,13 +32,25 @@ LEAST_RAN = 1 / 3  # of the valid checks of an operation, in each tier
 class Examination:
     """The checks of one implementation, and what came of those that were asked so far.
 
-    Arguments are those of `examine`. Every runner asks the `checks`, in their order, and then
-    takes the report from `finish`.
+    Every runner asks the `checks`, in their order, and then takes the report from `finish`.
+
+    Args:
+        backend: the implementation.
+        rng: draws the inputs of laws and the seeds given to samplers.
+        tiers: "vectors", "laws", "distribution".
+        ops: names of operations; only these are checked.
+        alpha: the most probability that all tests together accuse a right implementation.
+        protocol: what `split_steps` should be, of `protocols.PROTOCOLS`.
+        expected_failures: reasons, by the id of a check or the name of an operation. Strict: it
+            counts as wrong if that check passes, or no check of that operation fails.
 
     Attributes:
         checks: of the operations that the backend claims.
         report: so far.
         excused: the reasons for failures that are expected.
+
+    Raises:
+        ValueError: for names that are none, among them those that the backend says it can do.
     """
 
     def __init__(
@@ -138,28 +151,19 @@ def examine(
     backend: Backend,
     rng: np.random.Generator,
     *,
-    tiers: Iterable[str] = TIERS,
-    ops: Iterable[str] | None = None,
-    alpha: float = ALPHA,
-    protocol: str = PSL,
-    expected_failures: Mapping[str, str] | None = None,
     stop_at_first: bool = False,
     after_each: Callable[[Result], None] = lambda result: None,
+    **options: Any,
 ) -> Report:
     """Check an implementation. A KeyboardInterrupt ends it with what came so far.
 
     Args:
         backend: the implementation.
         rng: draws the inputs of laws and the seeds given to samplers.
-        tiers: "vectors", "laws", "distribution".
-        ops: names of operations; only these are checked.
-        alpha: the most probability that all tests together accuse a right implementation.
-        protocol: what `split_steps` should be, of `protocols.PROTOCOLS`.
-        expected_failures: reasons, by the id of a check or the name of an operation. Strict: it
-            counts as wrong if that check passes, or no check of that operation fails.
         stop_at_first: end with the operation in which something is wrong; the rest of its
             vectors is still asked for, since naming needs them.
         after_each: called with every result as it comes.
+        **options: as of `Examination`: tiers, ops, alpha, protocol, expected_failures.
 
     Returns:
         The report.
@@ -167,15 +171,7 @@ def examine(
     Raises:
         ValueError: for names that are none, among them those that the backend says it can do.
     """
-    examination = Examination(
-        backend,
-        rng,
-        tiers=tiers,
-        ops=ops,
-        alpha=alpha,
-        protocol=protocol,
-        expected_failures=expected_failures,
-    )
+    examination = Examination(backend, rng, **options)
     report = examination.report
     for one in examination.checks:
         first = report.first_wrong

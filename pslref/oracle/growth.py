@@ -62,11 +62,6 @@ def measured(expected: Values, runs: Iterable[Values]) -> dict[str, float]:
     return found
 
 
-def as_bounds(expected: Values, limits: Mapping[str, float], dtype: str) -> Values:
-    """The limits as `compare.divergence` wants them: a number for every array expected."""
-    return {name: limits[field(name)] * ROUNDOFF[dtype] for name in expected}
-
-
 def least_margin(limits: Mapping[str, float]) -> float:
     """So far from a kink that no right implementation can be on the other side."""
     return max(LEAST_MARGIN, 2 * U * max(limits.values()))

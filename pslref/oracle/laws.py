@@ -12,7 +12,7 @@ import numpy as np
 from pslref import nn
 from pslref.oracle import growth
 from pslref.oracle.backends import Backend, Unsupported
-from pslref.oracle.compare import divergence, field, flatten
+from pslref.oracle.compare import as_bounds, divergence, field, flatten
 from pslref.oracle.library import Library
 from pslref.oracle.networks import make_network, split_inputs
 from pslref.oracle.operation import Values
@@ -131,5 +131,5 @@ def _different(
             right = uncut[int(t)]["".join(parameter) or kind]
             of_each = (*got.shape[:1], *right.shape) if kind == "client_weights" else right.shape
             expected[name] = np.broadcast_to(right, of_each)
-    bounds = growth.as_bounds(expected, {name: 2 * limits[name] for name in limits}, dtype)
+    bounds = as_bounds(expected, {name: 2 * limits[name] for name in limits}, dtype)
     return divergence(expected, {name: outputs[name] for name in expected}, bounds)

@@ -1,7 +1,6 @@
 """The orders in which clients hand out their samples: do they keep promises, and are they fresh?"""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -20,8 +19,7 @@ def judge_orders(
     """Each owner brings each of its samples once an epoch, in a fresh uniform order.
 
     A shuffle is a UGS schedule of clients with one sample each; its steps are the local batches,
-    in which the order does not matter. So is, of two owners with as many samples, what one brings
-    by its places with the other. [derived] (method.md 4.1)
+    in which the order does not matter. [derived] (method.md 4.1)
 
     `samples` (E, N) are in the order of use: step by step, within a step owner by owner; `owners`
     (N,) is whose each sample is; `steps` (S, owners), how many samples each brings.
@@ -32,21 +30,14 @@ def judge_orders(
         return results
     place = np.argsort(samples, axis=1)
     step = np.repeat(np.arange(len(steps)), steps.sum(axis=1))[place]
-    shuffles, pairs, are_sorted = [], [], True
-    before: dict[int, tuple[str, IntArray]] = {}  # of each size the last owner, and its order
+    shuffles, are_sorted = [], True
     for k in np.flatnonzero(steps.sum(axis=0) > 1).tolist():
         own = np.flatnonzero(owners == k)
         taken = (step[:, np.newaxis, own] == np.arange(len(steps))[:, np.newaxis]).astype(np.int64)
         shuffles.append(([f"sample {i} of {names[k]}" for i in own], taken))
-        if own.size in before:
-            other, order = before[own.size]
-            titles = [f"sample {i} of {names[k]}, by its place at {other}," for i in own]
-            pairs.append((titles, np.take_along_axis(taken, order[:, np.newaxis], axis=2)))
-        before[own.size] = names[k], place[:, own].argsort(axis=1)
         are_sorted = are_sorted and bool((np.diff(place[:, own], axis=1) > 0).all())
     known = ["samples are handed out in the order of their numbers"] if are_sorted else []
-    together = [replace(one, check=f"pairs_{one.check}") for one in _follow(op, pairs, alpha / 2)]
-    return results + named(_follow(op, shuffles, alpha / 2), lambda: known) + together
+    return results + named(_follow(op, shuffles, alpha), lambda: known)
 
 
 def _promises(owners: IntArray, due: IntArray, names: Sequence[str]) -> dict[str, Promise]:

@@ -42,6 +42,14 @@ PROTOCOLS = {
         "SplitFed v2", "arXiv 2004.12088 and its code",
         "one server half takes the clients one after another; theirs are averaged after an epoch",
         {**ALONE, "server": "in turn", "averaged": {CLIENT: "epoch"}}),
+    "splitfed-v1-batch": Protocol(
+        "SplitFed v1 in rounds of a batch", "SFLV1 in the code of arXiv 2511.18611",
+        "a server half for each client; both halves are averaged after a step",
+        {**OWN_SERVER, "averaged": {CLIENT: "step", SERVER: "step"}}),
+    "splitfed-v2-batch": Protocol(
+        "SplitFed v2 in rounds of a batch", "SFLV2 in the code of arXiv 2511.18611",
+        "one server half takes the clients one after another; theirs are averaged after a step",
+        {**ALONE, "server": "in turn", "averaged": {CLIENT: "step"}}),
     "averaged-server": Protocol(
         "PSL with averaged servers", "PSL in the code of arXiv 2511.18611",
         "a server half for each client, averaged after a step; client halves never are",
@@ -139,7 +147,8 @@ STEP_MISTAKES: list[tuple[str, Decide]] = [
     *((f"the loss is a mean of the means of micro-batches of {n}", {"scale": _micro_batches(n)})
       for n in (4, 8, 16, 32)),
     ("a softmax comes before a loss that applies softmax itself", {"softmax_first": True}),
-    ("the labels are smoothed by 0.1", {"smoothing": 0.1}),
+    *((f"the labels are smoothed by {share:g}", {"smoothing": share})
+      for share in (0.05, 0.1, 0.2)),
     # what crosses the cut
     ("labels are joined in the reverse order of clients", {"labels": lambda on: on[::-1]}),
     ("labels are joined in the order of clients' numbers as text (0, 10, 2)", {"labels": AS_TEXT}),

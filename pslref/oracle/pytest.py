@@ -1,40 +1,23 @@
-"""The whole check inside another project's pytest suite, each part of it a test of its own.
+"""The whole check inside another project's pytest suite, each part of it a test of its own."""
 
-In a test file of that project:
-
-    from pslref.oracle.pytest import oracle_tests
-
-    test_oracle = oracle_tests(MyBackend)
-"""
-
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 from pslref.oracle.backends import Backend
-from pslref.oracle.checks import TIERS, Check
+from pslref.oracle.checks import Check
 from pslref.oracle.examination import Examination
-from pslref.oracle.protocols import PSL
 
 
-def oracle_tests(
-    factory: Callable[[], Backend],
-    *,
-    tiers: Iterable[str] = TIERS,
-    protocol: str = PSL,
-    expected_failures: Mapping[str, str] | None = None,
-    seed: int = 0,
-) -> Any:
+def oracle_tests(factory: Callable[[], Backend], *, seed: int = 0, **options: Any) -> Any:
     """A test for each check of the operations that the backend claims, and one for all of them.
 
     Args:
         factory: makes the backend; called once, when the tests are collected.
-        tiers: "vectors", "laws", "distribution".
-        protocol: what `split_steps` should be, of `protocols.PROTOCOLS`.
-        expected_failures: reasons, by the id of a check or the name of an operation; strict.
         seed: of the inputs that laws draw, and of samplers.
+        **options: as of `Examination`: tiers, ops, alpha, protocol, expected_failures.
 
     Returns:
         What a test module assigns to a name that starts with "test".
@@ -42,10 +25,7 @@ def oracle_tests(
     Raises:
         ValueError: for a capability that is no operation, or an id that is none.
     """
-    rng = np.random.default_rng(seed)
-    examination = Examination(
-        factory(), rng, tiers=tiers, protocol=protocol, expected_failures=expected_failures
-    )
+    examination = Examination(factory(), np.random.default_rng(seed), **options)
     left = {one.id for one in examination.checks}
 
     def whole() -> None:

@@ -16,7 +16,7 @@ from pslref import check, files, nn
 from pslref.check import Array
 from pslref.oracle import growth
 from pslref.oracle.codec import decode
-from pslref.oracle.compare import divergence, flatten
+from pslref.oracle.compare import as_bounds, divergence, flatten
 from pslref.oracle.networks import make_network
 from pslref.oracle.operation import ROUNDOFF, Values
 from pslref.oracle.result import Result
@@ -89,7 +89,7 @@ def judge_log(path: Path, halves: Halves | None = None) -> list[Result]:
             raise check.wrong("log", str(path), f"must hold {error} of step {t}") from None
         except (TypeError, IndexError, AttributeError, RuntimeError) as error:  # the last: PyTorch
             raise check.wrong("log", str(path), f"must hold arrays that fit: {error}") from None
-        bounds = growth.as_bounds(made, growth.measured(made, runs), dtype)
+        bounds = as_bounds(made, growth.measured(made, runs), dtype)
         shown = common | logged
         for name, right in made.items():
             if name in shown:

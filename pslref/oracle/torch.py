@@ -1,21 +1,6 @@
 """Straight from PyTorch: a backend for `split_steps` from your own function that trains.
 
-    import torch
-    from pslref.oracle.torch import Modules
-
-    def training(clients, server, sgd):
-        optimizers = [torch.optim.SGD(half.parameters(), **sgd) for half in [*clients, server]]
-
-        def step(batches, epoch):  # batches: {client: (images, labels)}, of those that take part
-            ...                    # trains the modules in place
-            return loss
-
-        return step
-
-    def mine():
-        return Modules(training)
-
-Then `pslref oracle check --backend mine:mine`.
+docs/oracle.md has one in full.
 """
 
 from collections.abc import Callable, Collection

@@ -14,8 +14,8 @@ from tests.backends.plain_layers import SGD, cross_entropy
 from tests.backends.plain_training import Half, _stack
 
 Array = np.ndarray[Any, Any]
-PROTOCOLS = ("aggregation-free", "splitfed-v1", "splitfed-v2", "averaged-server", "mergesfl",
-             "cyclesl", "sglr")  # fmt: skip
+PROTOCOLS = ("aggregation-free", "splitfed-v1", "splitfed-v2", "splitfed-v1-batch",
+             "splitfed-v2-batch", "averaged-server", "mergesfl", "cyclesl", "sglr")  # fmt: skip
 
 
 class Trained(Half):
@@ -142,6 +142,17 @@ class OtherProtocol:
             self._learn(k, at_cut)
         if self.last_of_epoch:
             self._average(self.clients, range(len(self.n_k)))
+        return losses
+
+    def _splitfed_v1_batch(self, batches: dict[int, Any]) -> dict[int, float]:
+        losses = self._averaged_server(batches)
+        self._average(self.clients, batches)
+        return losses
+
+    def _splitfed_v2_batch(self, batches: dict[int, Any]) -> dict[int, float]:
+        self.last_of_epoch = False
+        losses = self._splitfed_v2(batches)
+        self._average(self.clients, batches)
         return losses
 
     def _averaged_server(self, batches: dict[int, Any]) -> dict[int, float]:

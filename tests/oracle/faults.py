@@ -141,7 +141,7 @@ QUESTIONED = [
     ("classes-never-shuffled", "local-class-batches", "clients", "in the order of their numbers"),
     ("never-shuffled", "local-batches", "seed", "is ignored"),
     ("rotated", "local-batches", "repeats", " epochs are copies of an earlier one"),
-    ("one-stream-for-all", "local-batches", "pairs_repeats", "copies of an earlier one"),
+    ("one-stream-for-all", "local-batches", "repeats", "copies of an earlier one"),
     ("reversed-every-other", "local-batches", "between_epochs", "the correlation of counts"),
     ("unsplit-indices", "local-batches", "owners", "where one of client 0 is due comes sample 1"),
     ("sampled-with-replacement", "local-batches", "exhaustion", "brings some sample twice"),

@@ -8,12 +8,26 @@ import numpy as np
 from pslref.oracle.distribution import judge
 from pslref.oracle.result import Result
 from pslref.sampling import ugs
+from pslref.sampling.dirichlet import draw
 
 SIZES, BATCH, EPOCHS = [60, 50, 40, 30], 12, 60
+WEIGHTS = np.array([0.4, 0.3, 0.2, 0.1])  # of LDS
 
 
-def judged(epochs: np.ndarray) -> list[Result]:
-    return judge(epochs, "ugs", SIZES, BATCH)
+def judged(law: str, epochs: np.ndarray) -> list[Result]:
+    return judge(epochs, law, SIZES, BATCH, weights=WEIGHTS if law == "lds" else None)
+
+
+def weight_off(error: float, rng: np.random.Generator) -> np.ndarray:
+    """LDS in which the weight of client 0 is 1 + error times what it should be."""
+    epochs = []
+    for _ in range(EPOCHS):
+        left, rows = np.array(SIZES), []
+        while left.any():
+            rows.append(draw(WEIGHTS * [1 + error, 1, 1, 1], left, min(BATCH, left.sum()), rng))
+            left = left - rows[-1]
+        epochs.append(rows)
+    return np.array(epochs)
 
 
 def client_off(error: float, rng: np.random.Generator) -> np.ndarray:
@@ -67,15 +81,11 @@ def cut(ids: np.ndarray) -> np.ndarray:
     return (steps[..., np.newaxis] == np.arange(len(SIZES))).sum(axis=2)
 
 
-SAMPLERS = {
-    "clients": client_off,
-    "spread": variance_off,
-    "between_epochs": kept_places,
-    "repeats": copied_epochs,
-}
+# The law, the sampler, and what the report calls the error: in such units.
 STATED = [
-    ("clients", r"([\d.]+) % off for client 0", 0.01),
-    ("spread", r"off by (\d+) %", 0.01),
-    ("between_epochs", r"keep (\d+) %", 0.01),
-    ("repeats", r"if there are (\d+)", 1.0),
+    ("ugs", client_off, "clients", r"([\d.]+) % off for client 0", 0.01),
+    ("lds", weight_off, "clients", r"([\d.]+) % off for client 0", 0.01),
+    ("ugs", variance_off, "spread", r"off by (\d+) %", 0.01),
+    ("ugs", kept_places, "between_epochs", r"keep (\d+) %", 0.01),
+    ("ugs", copied_epochs, "repeats", r"if there are (\d+)", 1.0),
 ]
