@@ -79,11 +79,10 @@ def group_norm(reference: Reference, i: Values, u: float) -> Values:
 
 def batch_norm(reference: Reference, i: Values, u: float) -> Values:
     """A batch is one sample with all rows of pixels, and a channel a group; then two means."""
-    n, height, width, channels = i["x"].shape
-    one = {name: i[name].reshape(1, n * height, width, channels) for name in ("x", "dy")}
+    size, channels = i["x"][..., 0].size, i["x"].shape[3]
+    one = {name: i[name].reshape(1, 1, size, channels) for name in ("x", "dy")}
     found = group_norm(reference, {**i, **one, "num_groups": channels}, u)
     found |= {name: found[name].reshape(i["x"].shape) for name in ("y", "dx")}
-    size = n * height * width
     moments = {"running_mean": np.abs(i["x"]), "running_var": 2 * i["x"] ** 2 * size / (size - 1)}
     for name, moment in moments.items():
         after = np.abs(i[name]) + i["momentum"] * moment.mean(axis=(0, 1, 2))

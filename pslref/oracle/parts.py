@@ -151,8 +151,6 @@ PARTS: list[tuple[str, str, Predict]] = [
      _outputs(_biased_running, "running_var")),
     ("batch_norm2d", "training takes the running statistics in place of the batch's",
      _as_in_evaluation),
-    ("batch_norm2d", "momentum is the share of what was before, not of the batch",
-     lambda op, i: right(op, i | {"momentum": 1 - i["momentum"]})),
     ("cross_entropy", "the loss is summed over the batch, not averaged",
      _outputs(lambda i, v: v * len(i["labels"]))),
     ("cross_entropy", "the gradient lacks the 1/N of the mean",

@@ -207,7 +207,7 @@ class BatchNorm2d(GroupNorm):
             self.sd[...] = np.sqrt(self.variance + self.eps)
             self.z = (x - self.mean) / self.sd
             return self.z * self.weight + self.bias
-        new = 1 - self.momentum if "momentum-of-the-old" in self.faults else self.momentum
+        new = self.momentum
         spread = ((x - x.mean(axis=(0, 1, 2))) ** 2).sum(axis=(0, 1, 2))
         divisor = count if "biased-running-variance" in self.faults else count - 1
         self.mean = (1 - new) * self.mean + new * x.mean(axis=(0, 1, 2))
