@@ -1,6 +1,6 @@
 """One step of training, against PyTorch and the machine's limit: python -m benchmarks.step."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from time import process_time
 
 import numpy as np
@@ -9,12 +9,13 @@ import torch
 from benchmarks import report
 from benchmarks.peers import ClientModules, Fused
 from pslref import nn, partition, sampling
-from pslref.nn import Conv2d, Linear, Network
+from pslref.check import Array
+from pslref.nn import Conv2d, Layer, Linear, Network, Residual
 from pslref.split import Epoch, Simulation
 
 BATCH_SIZE = 128
 LEARNING_RATE = 0.05
-CUT = 3  # after the first hidden layer of the MLP, after the first pool of the CNN
+CUTS = {"mlp": 3, "cnn": 3, "resnet": 5}  # after a hidden layer, a pool, the first stage
 SHAPE, CLASSES = (28, 28, 1), 10
 PRODUCT = np.ones((1024, 1024), np.float32)  # times itself: how fast the machine multiplies
 PEERS = ("K modules", "K modules, in place", "fused", "fused, channels last")
@@ -24,13 +25,15 @@ Times = dict[str, list[float]]  # by name: seconds a step, in each round
 
 
 def network(model: str, rng: np.random.Generator) -> Network:
-    """The MLP 784-256-128-10, or the CNN with 16 and 32 channels."""
+    """The MLP 784-256-128-10, the CNN with 16 and 32 channels, or three stages of 16 to 64."""
     if model == "mlp":
         return nn.mlp([784, 256, 128, CLASSES], rng=rng, dtype="float32")
+    if model == "resnet":
+        return nn.resnet(SHAPE, CLASSES, rng=rng, width=16, dtype="float32")
     return nn.cnn(SHAPE, CLASSES, rng=rng, dtype="float32")
 
 
-def contestants(net: Network, num_clients: int, num_steps: int) -> Contestants:
+def contestants(net: Network, cut: int, num_clients: int, num_steps: int) -> Contestants:
     """All start from the weights of `net` and see the same batches of a severe split."""
     rng = np.random.default_rng(0)
     num_samples = num_steps * BATCH_SIZE
@@ -41,7 +44,7 @@ def contestants(net: Network, num_clients: int, num_steps: int) -> Contestants:
 
     def simulation(execution: str) -> Simulation:
         same = np.random.default_rng(1)
-        return Simulation(net, CUT, x, y, part, LEARNING_RATE, rng=same, execution=execution)
+        return Simulation(net, cut, x, y, part, LEARNING_RATE, rng=same, execution=execution)
 
     def walking(execution: str) -> Callable[[int], float]:
         walked = simulation(execution)
@@ -63,7 +66,7 @@ def contestants(net: Network, num_clients: int, num_steps: int) -> Contestants:
     whole = [torch.cat([samples for _, samples in batch]) for batch in batches]
     images, labels = torch.tensor(x.transpose(0, 3, 1, 2).copy()), torch.tensor(y)
     modules, in_place = (
-        ClientModules(net, CUT, num_clients, images, labels, LEARNING_RATE, in_place)
+        ClientModules(net, cut, num_clients, images, labels, LEARNING_RATE, in_place)
         for in_place in (False, True)
     )
     fused = Fused(net, images, labels, LEARNING_RATE, torch.contiguous_format)
@@ -100,13 +103,20 @@ def race(steps: Contestants, rounds: int, steps_per_round: int) -> Times:
 
 def flops(net: Network) -> int:
     """Of the matrix products of one step: y, dW and dx, but for the dx of the first layer."""
-    x, products, count = np.zeros((1, *SHAPE), np.float32), 2, 0
-    for layer in net.layers:
-        x, _ = layer.forward(x)
-        if isinstance(layer, Linear | Conv2d):
-            count += 2 * layer.parameters["weight"].size * x[0, ..., 0].size * products
-            products = 3
-    return BATCH_SIZE * count
+    first, *others = _multiplied(net.layers, np.zeros((1, *SHAPE), np.float32))
+    return BATCH_SIZE * 2 * (2 * first + 3 * sum(others))
+
+
+def _multiplied(layers: Sequence[Layer], x: Array) -> Iterator[int]:
+    """For each layer that multiplies, how many numbers, forward, for one sample."""
+    for layer in layers:
+        y, _ = layer.forward(x)
+        if isinstance(layer, Residual):
+            yield from _multiplied(layer.branch.layers, x)
+            yield from _multiplied(layer.shortcut.layers, x)
+        elif isinstance(layer, Linear | Conv2d):
+            yield layer.parameters["weight"].size * y[0, ..., 0].size
+        x = y
 
 
 def ratio(times: Times, one: str, other: str) -> str:
@@ -116,7 +126,7 @@ def ratio(times: Times, one: str, other: str) -> str:
 
 
 def lines(
-    models: tuple[str, ...] = ("mlp", "cnn"),
+    models: tuple[str, ...] = ("mlp", "cnn", "resnet"),
     clients: tuple[int, ...] = (16, 64, 128),
     rounds: int = 15,
     steps_per_round: int = 4,
@@ -127,7 +137,7 @@ def lines(
     for model in models:
         for num_clients in clients:
             net = network(model, np.random.default_rng(0))
-            steps = contestants(net, num_clients, (rounds + 1) * steps_per_round)
+            steps = contestants(net, CUTS[model], num_clients, (rounds + 1) * steps_per_round)
             times = race(steps, rounds, steps_per_round)
             share = flops(net) / (2 * len(PRODUCT) ** 3)
             times["limit"] = [share * seconds for seconds in times["sgemm"]]

@@ -77,6 +77,19 @@ def group_norm(reference: Reference, i: Values, u: float) -> Values:
     return {**{name: 2 * a for name, a in found.items()}, "dbias": rows * total(np.abs(dy))}
 
 
+def batch_norm(reference: Reference, i: Values, u: float) -> Values:
+    """A batch is one sample with all rows of pixels, and a channel a group; then two means."""
+    size, channels = i["x"][..., 0].size, i["x"].shape[3]
+    one = {name: i[name].reshape(1, 1, size, channels) for name in ("x", "dy")}
+    found = group_norm(reference, {**i, **one, "num_groups": channels}, u)
+    found |= {name: found[name].reshape(i["x"].shape) for name in ("y", "dx")}
+    moments = {"running_mean": np.abs(i["x"]), "running_var": 2 * i["x"] ** 2 * size / (size - 1)}
+    for name, moment in moments.items():
+        after = np.abs(i[name]) + i["momentum"] * moment.mean(axis=(0, 1, 2))
+        found[name] = gamma(2 * size + 8, u) * after
+    return found
+
+
 def cross_entropy(reference: Reference, i: Values, u: float) -> Values:
     """exp turns an absolute error u |z| of its argument into a relative one of its result."""
     z = i["logits"]

@@ -66,6 +66,25 @@ def group_norm(
     return _layer("group_norm", x, dy, settings, weight=weight, bias=bias)
 
 
+@operation("layers", bounds.batch_norm, **PARAMETERS, running_mean=Floats, running_var=Floats)
+def batch_norm2d(
+    x: Floats, weight: Floats, bias: Floats, eps: float, momentum: float,
+    running_mean: Floats, running_var: Floats, dy: Floats,
+) -> Values:  # fmt: skip
+    """y = w (x - mean) / √(var + eps) + b, population variance over a channel of the batch.
+
+    As in training. The running statistics that come out have taken in the batch: s becomes (1 -
+    momentum) s + momentum times the mean, or the sum of squares over n - 1.
+    """
+    layer = nn.BatchNorm2d(weight.size, eps, momentum, x.dtype)
+    layer.parameters |= {"weight": weight, "bias": bias}
+    layer.statistics |= {"running_mean": running_mean.copy(), "running_var": running_var.copy()}
+    y, cache = layer.forward(x)
+    dx, grads = layer.backward(dy, cache)
+    layer.commit(cache.kept)
+    return {"y": y, "dx": dx, **{f"d{name}": g for name, g in grads.items()}, **layer.statistics}
+
+
 @operation("layers", bounds.cross_entropy, loss=float, dlogits=Floats)
 def cross_entropy(logits: Floats, labels: Ints) -> Values:
     """loss = 1/N Σ_n (log Σ_m exp z_nm - z_n,y_n), in nats."""

@@ -68,6 +68,19 @@ def _over_the_batch(op: str, i: Values) -> Values:
     return out | {name: out[name].reshape(i["x"].shape) for name in ("y", "dx")}
 
 
+def _biased_running(i: Values, variance: Array) -> Any:
+    before, n = (1 - i["momentum"]) * i["running_var"], i["x"][..., 0].size
+    return before + (variance - before) * (n - 1) / n
+
+
+def _as_in_evaluation(op: str, i: Values) -> Values:
+    out = right(op, i) | {name: i[name] for name in ("running_mean", "running_var")}
+    scale = 1 / np.sqrt(i["running_var"] + i["eps"])
+    z, dz = (i["x"] - i["running_mean"]) * scale, i["dy"] * i["weight"]
+    dweight = (z * i["dy"]).sum(axis=(0, 1, 2))
+    return out | {"y": z * i["weight"] + i["bias"], "dx": dz * scale, "dweight": dweight}
+
+
 def _fixed(op: str, i: Values, rounded: Callable[[Array], Array]) -> Values:
     """FLS or FPLS with another rounding of the exact local batch."""
     n, b = i["sizes"], i["batch_size"]
@@ -119,7 +132,7 @@ def _times(op: str, i: Values, of_step: Callable[[Array, Array], Array]) -> Valu
 
 
 OTHER = {"short": "even", "even": "short"}
-LAYERS = "linear conv2d avg_pool2d group_norm cross_entropy sgd"
+LAYERS = "linear conv2d avg_pool2d group_norm batch_norm2d cross_entropy sgd"
 # In which operations; in words; what comes out.
 PARTS: list[tuple[str, str, Predict]] = [
     ("linear conv2d", "gradients of parameters are averaged over the batch: sum them",
@@ -134,6 +147,10 @@ PARTS: list[tuple[str, str, Predict]] = [
      lambda op, i: right(op, i | {"num_groups": 1})),
     ("group_norm", "the variance is the sum of squares over n - 1, not over n", _unbiased),
     ("group_norm", "mean and variance are those of the batch, not of each sample", _over_the_batch),
+    ("batch_norm2d", "the running variance takes the batch's over n, not over n - 1",
+     _outputs(_biased_running, "running_var")),
+    ("batch_norm2d", "training takes the running statistics in place of the batch's",
+     _as_in_evaluation),
     ("cross_entropy", "the loss is summed over the batch, not averaged",
      _outputs(lambda i, v: v * len(i["labels"]))),
     ("cross_entropy", "the gradient lacks the 1/N of the mean",

@@ -11,7 +11,7 @@ import numpy as np
 
 from pslref.oracle import Spec
 from tests.backends import plain_random, plain_samplers, plain_targets
-from tests.backends.plain_layers import SGD, cross_entropy, make
+from tests.backends.plain_layers import SGD, BatchNorm2d, cross_entropy, make
 from tests.backends.plain_training import Training
 
 Array = np.ndarray[Any, Any]
@@ -49,6 +49,16 @@ class Plain:
             return {"y": y, "dx": x, **{f"d{k}": rest[k] for k in ("weight", "bias") if k in rest}}
         dx, gradients = layer.backward(dy)
         return {"y": y, "dx": dx, **{f"d{name}": g for name, g in gradients.items()}}
+
+    def _do_batch_norm2d(
+        self, x: Array, weight: Array, bias: Array, eps: float, momentum: float,
+        running_mean: Array, running_var: Array, dy: Array,
+    ) -> dict[str, Any]:  # fmt: skip
+        layer = BatchNorm2d(weight, bias, self.faults, momentum, running_mean, running_var, eps)
+        y = layer.forward(x)
+        dx, gradients = layer.backward(dy)
+        running = {"running_mean": layer.mean, "running_var": layer.variance}
+        return {"y": y, "dx": dx, **{f"d{n}": g for n, g in gradients.items()}, **running}
 
     def _do_cross_entropy(self, logits: Array, labels: Array) -> dict[str, Any]:
         loss, gradient = cross_entropy(logits, labels, self.faults)

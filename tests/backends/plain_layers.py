@@ -187,6 +187,40 @@ class GroupNorm:
         }
 
 
+class BatchNorm2d(GroupNorm):
+    """One sample of all samples, and a group for each channel; and what runs along."""
+
+    def __init__(
+        self, weight: Array, bias: Array, faults: Faults,
+        momentum: float, mean: Array, variance: Array, eps: float,
+    ) -> None:  # fmt: skip
+        super().__init__(weight, bias, faults, weight.size, eps)
+        self.whole_batch = True
+        self.momentum, self.mean, self.variance = momentum, mean, variance
+
+    def forward(self, x: Array) -> Array:
+        count = x[..., 0].size
+        if count == 1:
+            raise ValueError("one number has no variance")
+        y = super().forward(x)
+        if "evaluation-in-training" in self.faults:
+            self.sd[...] = np.sqrt(self.variance + self.eps)
+            self.z = (x - self.mean) / self.sd
+            return self.z * self.weight + self.bias
+        new = self.momentum
+        spread = ((x - x.mean(axis=(0, 1, 2))) ** 2).sum(axis=(0, 1, 2))
+        divisor = count if "biased-running-variance" in self.faults else count - 1
+        self.mean = (1 - new) * self.mean + new * x.mean(axis=(0, 1, 2))
+        self.variance = (1 - new) * self.variance + new * spread / divisor
+        return y
+
+    def backward(self, dy: Array) -> tuple[Array, dict[str, Array]]:
+        dx, gradients = super().backward(dy)
+        if "evaluation-in-training" in self.faults:
+            dx = dy * self.weight / self.sd
+        return dx, gradients
+
+
 def make(spec: dict[str, Any], weights: dict[str, Array], faults: Faults) -> Any:
     kind = spec["type"]
     if kind == "linear":

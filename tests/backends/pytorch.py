@@ -21,7 +21,7 @@ class PyTorch:
 
     def capabilities(self) -> Collection[str]:
         layers = ["linear", "conv2d", "relu", "max_pool2d", "avg_pool2d", "group_norm"]
-        return [*layers, "cross_entropy", "sgd", "split_steps"]
+        return [*layers, "batch_norm2d", "cross_entropy", "sgd", "split_steps"]
 
     def run(self, op: str, inputs: dict[str, Any]) -> dict[str, Any]:
         method = getattr(self, f"_{op}", None)
@@ -31,7 +31,9 @@ class PyTorch:
         return torch.tensor(np.ascontiguousarray(array), dtype=self.dtype)
 
     def _layer(self, op: str, x: Array, dy: Array, **rest: Any) -> dict[str, Any]:
-        layer = self.module({"type": op, **rest}, rest)
+        return self._asked(self.module({"type": op, **rest}, rest), x, dy)
+
+    def _asked(self, layer: nn.Module, x: Array, dy: Array) -> dict[str, Any]:
         image = x.ndim == 4
         inputs = self.tensor(_channels_first(x) if image else x).requires_grad_()
         y = layer(inputs)
@@ -39,6 +41,16 @@ class PyTorch:
         back = _channels_last if image else lambda array: array
         gradients = {f"d{n}": _weight_out(n, p.grad) for n, p in layer.named_parameters()}
         return {"y": back(y.detach().numpy()), "dx": back(inputs.grad.numpy()), **gradients}
+
+    def _batch_norm2d(
+        self, x: Array, dy: Array, running_mean: Array, running_var: Array, **rest: Any
+    ) -> dict[str, Any]:
+        layer = self.module({"type": "batch_norm2d", **rest}, rest)
+        running = {"running_mean": running_mean, "running_var": running_var}
+        for name, array in running.items():
+            setattr(layer, name, self.tensor(array))
+        out = self._asked(layer, x, dy)
+        return out | {name: getattr(layer, name).numpy() for name in running}
 
     def _cross_entropy(self, logits: Array, labels: Array) -> dict[str, Any]:
         z = self.tensor(logits).requires_grad_()
@@ -69,6 +81,8 @@ class PyTorch:
             made = nn.Conv2d(inputs, outputs, kernel, spec["stride"], spec["padding"])
         elif kind == "group_norm":
             made = nn.GroupNorm(spec["num_groups"], arrays["weight"].size, spec["eps"])
+        elif kind == "batch_norm2d":
+            made = nn.BatchNorm2d(arrays["weight"].size, spec["eps"], spec["momentum"])
         elif kind == "max_pool2d":
             made = nn.MaxPool2d(spec["kernel"], spec["stride"])
         elif kind == "avg_pool2d":

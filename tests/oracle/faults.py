@@ -66,6 +66,8 @@ VECTORS: dict[str, tuple[str, str | None]] = {
     "one-group": ("group_norm", "there is one group"),
     "norm-as-constant": ("group_norm", None),
     "batch-statistics": ("group_norm", "those of the batch, not of each sample"),
+    "biased-running-variance": ("batch_norm2d", "over n, not over n - 1"),
+    "evaluation-in-training": ("batch_norm2d", "running statistics in place of the batch's"),
     "softmax-twice": ("cross_entropy", "a softmax comes before"),
     "unstable-softmax": ("cross_entropy", None),
     "summed-loss": ("cross_entropy", "summed over the batch"),
