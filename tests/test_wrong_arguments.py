@@ -326,8 +326,20 @@ def rows() -> Iterator[Row]:
             call,
             {"schedule": EVEN, "delays": [1, 2]},
             {"schedule": SCHEDULE, "delays": [None, *DELAYS], "sample_costs": DELAYS}
-            | {"server_time": REAL},
+            | {"server_time": REAL, "server_sample_cost": REAL},
         )
+    network = {"net": mlp(), "cut": 2, "input_shape": (2, 2, 1)}
+    wrong = {"net": [None, 3, "x"], "cut": [*COUNT, 9], "input_shape": [None, 3, "x", (0,), (1.5,)]}
+    links = {"latency": 0.1, "flops": 1e9, "uplink": 1e6, "downlink": [1e6, 1e6]}
+    each = [bad for bad in DELAYS if str(bad) not in ("[1]", "[1, 2, 3]")]  # of other clients
+    rates = {name: [*each, 0, 0.5] for name in ("flops", "uplink", "downlink")}
+    yield Row(split.client_costs, network | links, wrong | {"latency": each} | rates)
+    yield Row(split.server_cost, network | {"flops": 1e9}, wrong | {"flops": POSITIVE})
+    yield Row(
+        split.draw_links,
+        {"scenario": "home", "num_clients": 2, "rng": rng()},
+        {"scenario": NAME, "num_clients": LARGE, "rng": RNG},
+    )
     yield Row(split.epoch_time_bound, two | {"delays": [1, 2]}, sized | {"delays": [None, *DELAYS]})
     yield Row(
         theory.least_epoch_time,
@@ -420,7 +432,7 @@ def rows() -> Iterator[Row]:
         **dict.fromkeys(("weight_decay", "jitter", "sample_cost", "delta"), REAL),
         **dict.fromkeys(
             ("dataset", "files", "partition", "sampler", "model", "remainder", "dtype",
-             "execution", "assign"),
+             "execution", "assign", "links"),
             NAME,
         ),
     }  # fmt: skip

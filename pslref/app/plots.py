@@ -190,6 +190,7 @@ def plan(rows: Sequence[Row], unit: str) -> Picture:
         linestyle = ("-", "--", ":", "-.")[drawn[sampler] % 4]
         look = {"color": STYLES[sampler]["color"], "marker": MARKERS[sampler], "label": name}
         look["markersize"] = 4 + 3 * sizes.index(points[0]["batch_size"])  # of larger batches
+        look["fillstyle"] = ("full", "none", "left", "top")[cuts.index(points[0]["cut"]) % 4]
         for axes, x in zip(panels, (0, 2), strict=False):
             axes.plot(data[name][:, x], data[name][:, 1], linestyle=linestyle, **look)
         drawn[sampler] += 1
@@ -211,8 +212,7 @@ def plan(rows: Sequence[Row], unit: str) -> Picture:
     top = 1.1 * panels[0].get_ylim()[1]
     panels[0].set(ylabel="largest expected batch deviation Δ of an epoch", ylim=(0, top))
     names = dict(zip(*panels[0].get_legend_handles_labels()[::-1], strict=True))
-    aside: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "frameon": False}
-    panels[-1].legend(names.values(), names, **aside)
+    panels[-1].legend(names.values(), names, loc=2, bbox_to_anchor=(1.01, 1), frameon=False)
     for axes, cost in zip(panels, shown, strict=True):
         annotate(figure, axes, [(text, (row[cost], row["max_deviation"])) for text, row in texts])
     return Picture(figure, data)
