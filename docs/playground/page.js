@@ -47,9 +47,11 @@
     stepSlider.max = 2000;
     const said = new URLSearchParams(location.hash.slice(1));
     for (const field of fields.filter(({ name }) => said.has(name))) {
-      const usual = field.value;
-      field.value = said.get(field.name);
-      if (!field.value || !field.checkValidity()) field.value = usual;
+      const [usual, value] = [field.value, said.get(field.name)];
+      const isNumber = value && Number.isFinite(Number(value)); // of another text a slider makes 50 %
+      field.value = value;
+      const isTaken = field.name === "sampler" ? field.value : isNumber && field.checkValidity();
+      if (!isTaken) field.value = usual;
     }
     show();
   }
