@@ -236,13 +236,13 @@ def test_a_uniform_draw_has_its_exact_expectation(page: Page) -> None:
 
 @pytest.mark.parametrize("sampler", SAMPLERS[2:])
 def test_random_epochs_follow_their_law(page: Page, sampler: str, alpha: float) -> None:
-    """Twenty epochs: who brings how many, and of which class. Accused with probability alpha.
+    """Twelve epochs: who brings how many, and of which class. Accused with probability alpha.
 
     It sees an epoch that comes twice; the oracle sees much more, of the same code.
     """
     situation = {"clients": 16, "classes": 3, "batch": 240, "stragglers": 4, "sampler": sampler}
     epochs = []
-    for epoch in range(1, 21):
+    for epoch in range(1, 13):
         page.open(**situation, epoch=epoch)
         epochs.append(Shown(page))
     one = epochs[0]
@@ -427,6 +427,20 @@ def test_a_pointer_and_the_arrow_keys_tell_the_same_numbers(page: Page) -> None:
     chart.send_keys(Keys.END)
     assert page.state()["step"] == "45"
     chart.send_keys(Keys.HOME, Keys.ARROW_LEFT, Keys.ARROW_UP)
+    assert page.state()["step"] == "1"
+
+
+def test_only_a_chart_of_steps_chooses_the_step(page: Page) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    page.open(batch=240, sampler="ugs")  # as many steps as there are samplers
+    page.compared()
+    for chart in ("trade", "classes", "holdings"):
+        page.driver.find_element("css selector", f"#{chart} svg").send_keys(Keys.ARROW_LEFT)
+    assert page.state()["step"] == "1"
+    trade = page.driver.find_element("css selector", "#trade svg")
+    trade.send_keys(Keys.HOME, Keys.ARROW_RIGHT * 2)
+    assert page.text("#trade .told").startswith("UGS: epoch time ")
     assert page.state()["step"] == "1"
 
 
