@@ -47,9 +47,11 @@
     stepSlider.max = 2000;
     const said = new URLSearchParams(location.hash.slice(1));
     for (const field of fields.filter(({ name }) => said.has(name))) {
-      const usual = field.value;
-      field.value = said.get(field.name);
-      if (!field.value || !field.checkValidity()) field.value = usual;
+      const [usual, value] = [field.value, said.get(field.name)];
+      const isNumber = value && Number.isFinite(Number(value)); // of another text a slider makes 50 %
+      field.value = value;
+      const isTaken = field.name === "sampler" ? field.value : isNumber && field.checkValidity();
+      if (!isTaken) field.value = usual;
     }
     show();
   }
@@ -125,7 +127,7 @@
   // ---- charts
 
   const markerOf = (name, x, y) =>
-    `<path d="${MARKERS[SAMPLERS[name][3]]}" transform="translate(${x} ${y}) scale(1.2)" data-sampler="${name}"
+    `<path d="${MARKERS[SAMPLERS[name][3]]}" transform="translate(${x} ${y}) scale(1.2)"
       fill="${SAMPLERS[name][1]}" stroke="#fff" stroke-width="0.5"/>`;
   const slowFirst = () =>
     range(state.clients).sort((j, k) => situation.delays[k] - situation.delays[j]);
@@ -144,8 +146,9 @@
       height: Math.max(160, 4 * state.clients),
       paint(w, h, cw, rh) {
         const cells = slowFirst().map((k) => steps.map(({ local }) => local[k]));
-        const slow = numberOfSlow() && rect(-7, 0, 5, numberOfSlow() * rh, "#111") + text(-9, 10, "slow", "end");
-        return psl.heat(cells, cw, rh) + (slow || "");
+        const slow = numberOfSlow();
+        const bar = rect(-7, 0, 5, slow * rh, "#111") + text(-9, 10, "slow", "end");
+        return psl.heat(cells, cw, rh) + (slow ? bar : "");
       },
       tell(t, r) {
         const k = slowFirst()[r];
@@ -230,8 +233,9 @@
       ...{ columns: state.clients, rows: situation.p.length, height: 140 },
       paint(w, h, cw, rh) {
         const cells = range(situation.p.length).map((m) => slowFirst().map((k) => situation.counts[k][m]));
-        const slow = numberOfSlow() && rect(0, h + 4, numberOfSlow() * cw, 5, "#111") + text(numberOfSlow() * cw + 4, h + 12, "slow", "start");
-        return psl.heat(cells, cw, rh) + (slow || "");
+        const slow = numberOfSlow();
+        const bar = rect(0, h + 4, slow * cw, 5, "#111") + text(slow * cw + 4, h + 12, "slow", "start");
+        return psl.heat(cells, cw, rh) + (slow ? bar : "");
       },
       tell(c, m) {
         const k = slowFirst()[c];
@@ -240,15 +244,11 @@
       },
     }),
   };
-  const draws = {};
-  for (const id of Object.keys(CHARTS)) {
-    const moved = (column) => {
-      if (steps.length !== CHARTS[id]().columns || id === "classes") return;
-      stepSlider.value = column + 1;
-      show();
-    };
-    draws[id] = psl.chart($(id), moved);
-  }
+  const OF_STEPS = ["schedule", "delta", "time", "accuracy"];
+  const toStep = (column) => ((stepSlider.value = column + 1), show());
+  const draws = Object.fromEntries(
+    Object.keys(CHARTS).map((id) => [id, psl.chart($(id), OF_STEPS.includes(id) ? toStep : () => {})]),
+  );
 
   // ---- tables
 
@@ -313,7 +313,7 @@
     stepSlider.max = steps.length;
     readForm();
     sliders.forEach((field) => (field.nextSibling.value = field.value));
-    for (const id of ["schedule", "delta", "time", "accuracy"]) draws[id](CHARTS[id](), state.step - 1);
+    for (const id of OF_STEPS) draws[id](CHARTS[id](), state.step - 1);
     draws.classes(CHARTS.classes());
     draws.holdings(CHARTS.holdings());
     const now = steps[state.step - 1];
@@ -328,13 +328,13 @@
     writeAddress();
   }
 
-  // The samplers that are not known yet one after another, so that the page can be used meanwhile.
+  // The samplers that are not known yet, one after another, when nobody has moved for a moment.
   function compare(asked = situation) {
     if (asked !== situation) return;
     draws.trade(CHARTS.trade(), NAMES.filter((name) => situation.epochs[name]).indexOf(state.sampler));
     fill(places.find((place) => place.dataset.table === "samplers"));
     const next = NAMES.find((name) => !situation.epochs[name]);
-    if (next) setTimeout(() => asked === situation && (epochOf(next), compare(asked)), 30);
+    if (next) setTimeout(() => asked === situation && (epochOf(next), compare(asked)), 200);
   }
 
   $("back").onclick = () => (stepSlider.stepDown(), show());
