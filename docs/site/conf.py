@@ -6,8 +6,10 @@ from pathlib import Path
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.util.typing import stringify_annotation
 
 import pslref
+from pslref import check
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,6 +40,7 @@ myst_fence_as_directive = ["math"]
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 
 default_role = "code"  # of docstrings, where `x` is code
@@ -60,6 +63,15 @@ def add_contents(app: Sphinx, page: str, source: list[str]) -> None:
     for caption, pages in CONTENTS.get(page, []):
         options = f":hidden:\n:glob:\n:caption: {caption}\n\n"
         source[0] += f"\n\n```{{toctree}}\n{options}" + "\n".join(pages) + "\n```\n"
+
+
+def name_types(app: Sphinx, *of_object: object) -> tuple[str | None, str | None]:
+    """Arrays are called in signatures what the code calls them."""
+    texts = list(of_object[-2:])  # the arguments, and what is returned
+    for name in ("FloatArray", "IntArray", "Array"):
+        written = stringify_annotation(getattr(check, name), "smart", short_literals=True)
+        texts = [text and text.replace(written, name) for text in texts]
+    return texts[0], texts[1]
 
 
 def escape_bars(app: Sphinx, *of_object: object) -> None:
@@ -93,7 +105,9 @@ def finish(app: Sphinx, error: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> None:
+    """What Sphinx calls, and when."""
     app.connect("source-read", add_contents)
+    app.connect("autodoc-process-signature", name_types)
     app.connect("autodoc-process-docstring", escape_bars)
     app.connect("doctree-resolved", link_names)
     app.connect("build-finished", finish)
