@@ -2,12 +2,13 @@
 # make mutants: break the code in 400 places and see that its tests notice.
 # make bench: time pslref and PyTorch, and write docs/benchmarks.md anew.
 # make tutorials: open the notebooks. make notebooks: run them and write their outputs anew.
+# make docs: write the site to build/docs.
 PYTHON ?= python3
 BIN := .venv/bin
 # The matrix products of the demo and the tests are too small to gain from a second thread.
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test mutants bench tutorials notebooks clean
+.PHONY: demo test mutants bench tutorials notebooks docs clean
 
 demo: .venv/installed
 	$(BIN)/pslref compare --seeds 7 --out demo
@@ -32,6 +33,10 @@ tutorials: .venv/tutorials
 notebooks: .venv/tested
 	$(BIN)/python -m tools.notebooks
 
+docs: .venv/docs
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -c docs/site . build/docs
+	@echo "Open build/docs/index.html."
+
 .venv/installed: pyproject.toml
 	@echo "Installing pslref and what it needs into .venv."
 	$(PYTHON) -m venv .venv
@@ -50,6 +55,10 @@ notebooks: .venv/tested
 .venv/tutorials: .venv/installed
 	@echo "Installing JupyterLab into .venv; this takes a minute or two."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[tutorials]'
+	touch $@
+
+.venv/docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	touch $@
 
 clean:

@@ -51,12 +51,17 @@ def test_whoever_carries_on_is_sent_to_files_that_exist() -> None:
 
 
 def test_programs_run_by_hand_are_in_tools_and_tests_holds_none(tracked: list[str]) -> None:
-    """A file of tests/ is a test, or one that a test imports; three pages stand alone."""
+    """A file of tests/ is a test, or one that a test imports; pages and the site stand alone."""
     python = [path for path in tracked if path.endswith(".py")]
     homes = {"benchmarks", "cli.py", "docs", "pslref", "tests", "tools", "tutorials"}
     assert {path.split("/")[0] for path in python} == homes
     pages = [path for path in python if path.startswith(("docs", "tutorials"))]
-    assert pages == ["docs/examples/pytorch.py", "tutorials/lesson.py", "tutorials/one_file.py"]
+    assert pages == [
+        "docs/examples/pytorch.py",
+        "docs/site/conf.py",
+        "tutorials/lesson.py",
+        "tutorials/one_file.py",
+    ]
     in_tests = {path: (ROOT / path).read_text("utf-8") for path in python if path[:5] == "tests"}
     for path, text in in_tests.items():
         assert not re.search("^if __name__", text, re.MULTILINE), path

@@ -18,7 +18,7 @@ def numerical_derivative(f: Callable[[float], float], step: float = 1e-4) -> flo
 
     Args:
         f: smooth within 3 steps of 0.
-        step: h.
+        step: the distance h.
     """
     step = check.real("step", step, 0, low_open=True)
     weights = {1: 45, 2: -9, 3: 1}

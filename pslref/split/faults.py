@@ -1,4 +1,4 @@
-"""Clients that fail: who is away when (docs/method.md, section 1.1)."""
+"""Clients that fail: who is away when (docs/method.md, section 9)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ def draw_outages(
     on. Besides, every client begins a pause at every step with probability `pause_rate`,
     independently, of a length that is geometric. Half of all begin within their step. The same
     rng gives the same steps of the run, as a share of it, for every `num_steps`, and a larger
-    share of lost clients adds to a smaller one. [reading] (method.md 1.1)
+    share of lost clients adds to a smaller one. [reading] (method.md 9)
 
     Args:
         num_clients: K, 1 or more.

@@ -1,4 +1,4 @@
-"""Every byte that crosses the wire, from the schedule alone (docs/method.md, section 1.2)."""
+"""Every byte that crosses the wire, from the schedule alone (docs/method.md, section 1.1)."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -42,7 +42,7 @@ class Traffic(NamedTuple):
 def traffic(
     schedule: Schedule | Steps, net: Network, cut: int, input_shape: Sequence[int]
 ) -> Traffic:
-    """What the steps of a schedule send, byte for byte. [derived] (method.md 1.2)
+    """What the steps of a schedule send, byte for byte. [derived] (method.md 1.1)
 
     With B_t samples and P_t participants, A bytes of one sample's activations at the cut, L of its
     label and w_c of the client half: B_t A and B_t L up, B_t A down, and P_t w_c each way.
