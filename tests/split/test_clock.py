@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from pslref import nn, split
 from pslref.app.config import LINKS
-from pslref.sampling import Schedule
 from pslref.nn.flops import of_network
+from pslref.sampling import Schedule
 from pslref.split import client_costs, draw_links, epoch_time, server_cost, step_time
 from tests.small import SHAPE, every_layer
 
