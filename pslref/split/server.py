@@ -48,6 +48,7 @@ class Server:
     def update(self, total: dict[str, Array]) -> None:
         """Commit the step: apply Σ_k g_k to the client half, the last gradients to its own."""
         self.network.commit(self.cache)
+        del self.cache  # its memory is what the next step takes
         self.optimizer.update(self.net.parameters(), total | self.gradients)
 
 
