@@ -91,7 +91,10 @@ RANGES = [
     *(("momentum", 0, 1), ("weight_decay", 0, 1e9), ("fraction", 0, 1), ("slowdown", 1, 1e9)),
     *(("jitter", 0, 1e9), ("sample_cost", 0, 1e9), ("delta", 0, 1e9), ("slack", 0, 2)),
 ]
-CHOICES = ("dataset", "files", "partition", "model", "remainder", "dtype", "execution", "assign")
+CHOICES = (
+    *("dataset", "files", "partition", "model", "remainder", "dtype", "execution", "assign"),
+    "links",
+)
 
 
 def options_of_a_run() -> list[tuple[str, str, str]]:
