@@ -148,7 +148,7 @@ MISTAKES = [
     ("compare --out", "Option '--out' requires an argument"),
     ("compare more", "Got unexpected extra argument"),
     ("train --seeds 3", "No such option: --seeds"),
-    ("schedule --hidden 3", "No such option: --hidden"),
+    ("schedule --momentum 1", "No such option: --momentum"),
     ("sweep", "Missing option '--out'"),
     ("data get", "Missing argument '"),
     ("oracle export", "Missing argument '"),
