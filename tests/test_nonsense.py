@@ -89,7 +89,10 @@ RANGES = [
     *(("momentum", 0, 1), ("weight_decay", 0, 1e9), ("fraction", 0, 1), ("slowdown", 1, 1e9)),
     *(("jitter", 0, 1e9), ("sample_cost", 0, 1e9), ("delta", 0, 1e9), ("slack", 0, 2)),
 ]
-CHOICES = ("dataset", "files", "partition", "model", "remainder", "dtype", "execution", "assign")
+CHOICES = (
+    *("dataset", "files", "partition", "model", "remainder", "dtype", "execution", "assign"),
+    "links",
+)
 
 
 def options_of_a_run() -> list[tuple[str, str, str]]:
@@ -143,7 +146,7 @@ MISTAKES = [
     ("compare --out", "Option '--out' requires an argument"),
     ("compare more", "Got unexpected extra argument"),
     ("train --seeds 3", "No such option: --seeds"),
-    ("schedule --hidden 3", "No such option: --hidden"),
+    ("schedule --momentum 1", "No such option: --momentum"),
     ("sweep", "Missing option '--out'"),
     ("data get", "Missing argument '"),
     ("oracle export", "Missing argument '"),
