@@ -329,12 +329,14 @@
   }
 
   // The samplers that are not known yet, one after another, when nobody has moved for a moment.
-  function compare(asked = situation) {
-    if (asked !== situation) return;
-    draws.trade(CHARTS.trade(), NAMES.filter((name) => situation.epochs[name]).indexOf(state.sampler));
+  let comparing;
+  function compare() {
+    const known = NAMES.filter((name) => situation.epochs[name]);
+    draws.trade(CHARTS.trade(), known.indexOf(state.sampler));
     fill(places.find((place) => place.dataset.table === "samplers"));
-    const next = NAMES.find((name) => !situation.epochs[name]);
-    if (next) setTimeout(() => asked === situation && (epochOf(next), compare(asked)), 200);
+    const next = NAMES.find((name) => !known.includes(name));
+    clearTimeout(comparing);
+    if (next) comparing = setTimeout(() => (epochOf(next), compare()), 200);
   }
 
   $("back").onclick = () => (stepSlider.stepDown(), show());
