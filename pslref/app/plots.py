@@ -154,7 +154,7 @@ def clients(known: Clients) -> Picture:
     middle.set(title="samples")
     right.barh(range(number), data["delays"], color="0.4", height=1 if number > MOST_NAMES else 0.8)
     right.set(title="delay in a step")
-    figure.colorbar(image, ax=left, label="samples (0 is white)")
+    figure.colorbar(image, ax=left, label="samples (0 is white; grey by its root)")
     return Picture(figure, data)
 
 
