@@ -54,7 +54,9 @@ def test_links_within_the_site_lead_somewhere(pages: dict[str, Page]) -> None:
                 continue
             file, _, place = target.partition("#")
             there = Path(unquote(urlsplit(file).path)).is_file()
-            if not there or (place and file in pages and unquote(place) not in pages[file].ids):
+            # What has "=" in it is the state of the playground, and no place.
+            checked = file in pages and place and "=" not in place
+            if not there or (checked and unquote(place) not in pages[file].ids):
                 dead.append(f"{uri}: {link}")
     assert not dead
 

@@ -64,7 +64,7 @@ def picture_of_a_step():
         ("1. activations at the cut, and labels", "solid"),
         ("2. its rows of the gradient at the cut", "dashed"),
         ("3. gradient $g_k$ of its half", "solid"),
-        ("4. sum of all $g_k$", "dashed"),
+        ("4. updated client half", "dashed"),
     ]
     for client, bottom in enumerate((2.25, 0.1)):
         middle = bottom + 0.85

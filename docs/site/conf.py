@@ -101,6 +101,8 @@ def finish(app: Sphinx, error: Exception | None) -> None:
     """Copy what is no page: the playground with the code that it shares, and the first page."""
     for folder in ("playground", "examples"):
         shutil.copytree(ROOT / "docs" / folder, app.outdir / "docs" / folder, dirs_exist_ok=True)
+    page = app.outdir / "docs" / "playground" / "index.html"  # its links are to .md
+    page.write_text(re.sub(r'(href="[./\w]+)\.md', r"\1.html", page.read_text("utf-8")), "utf-8")
     shutil.copy(app.outdir / "README.html", app.outdir / "index.html")
 
 

@@ -183,7 +183,7 @@ def shades(tables: Mapping[str, ArrayLike], xlabel: str, ylabel: str, unit: str)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.yaxis.get_major_locator().set_params(integer=True)
     panels[0].set_ylabel(ylabel)
-    figure.colorbar(image, ax=panels, label=f"{unit} (0 is white)")
+    figure.colorbar(image, ax=panels, label=f"{unit} (0 is white; grey by its root)")
     return Picture(figure, data)
 
 

@@ -157,7 +157,7 @@ def clients(known: Clients) -> Picture:
     for axes, (name, column) in zip(panels, bars.items(), strict=True):
         axes.barh(range(number), column, color="0.4", height=1 if number > MOST_NAMES else 0.8)
         axes.set(title=name.replace("_", " "), xlabel=UNITS.get(name, ""))
-    figure.colorbar(image, ax=left, label="samples (0 is white)")
+    figure.colorbar(image, ax=left, label="samples (0 is white; grey by its root)")
     return Picture(figure, {"classes": table} | bars)
 
 

@@ -83,7 +83,7 @@ def test_shades_draw_each_cell_as_dark_as_the_root_of_its_number_and_only_zero_w
     assert [(panel.title, panel.xlabel, panel.ylabel) for panel in (left, right)] == [
         ("FLS", "step", "client"), ("UGS", "step", ""),
     ]  # fmt: skip
-    assert (bar.ylabel, bar.ylim) == ("samples (0 is white)", (0, 100))
+    assert (bar.ylabel, bar.ylim) == ("samples (0 is white; grey by its root)", (0, 100))
     greys = mpl.colormaps["Greys"]
     for panel, table in zip((left, right), tables.values(), strict=True):
         rows, columns = np.shape(table)
