@@ -170,7 +170,7 @@ def _options(config: Config, clients: Clients) -> dict[str, Any]:
         "delays": clients.delays,
         "draw": "hypergeometric" if config.sampler == "targets" else "stratified",
         "assign": config.assign,
-        "sample_costs": clients.sample_costs if config.assign == "balanced" else None,
+        "sample_costs": clients.sample_costs if config.assign in ("balanced", "planned") else None,
         "slack": config.slack,
         "remainder": config.remainder,
     }

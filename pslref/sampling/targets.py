@@ -24,13 +24,14 @@ from pslref.sampling.assign import (
     random_lines,
     slowest_first_lines,
 )
-from pslref.sampling.schedule import Schedule, tallied
+from pslref.sampling.planned import planned_steps
+from pslref.sampling.schedule import Schedule, Walk, tallied
 from pslref.sampling.slack import parts
 from pslref.sampling.uniform import global_batch_sizes
 from pslref.sampling.walks import Steps
 
 DRAWS = ("hypergeometric", "stratified")
-ASSIGNMENTS = ("random", "slowest-first", "balanced")
+ASSIGNMENTS = ("random", "slowest-first", "balanced", "planned")
 
 
 def targets(
@@ -94,6 +95,11 @@ def targets(
     )
     name = "steps * clients * classes in one array (targets_steps needs none)"
     check.integer(name, asked.batches.size * asked.counts.size, 1, check.MOST_NUMBERS)
+    if assign == "planned":
+        local = np.zeros((asked.batches.size, *asked.counts.shape), np.int64)
+        for now, (clients, brought) in zip(local, asked.planned(), strict=True):
+            now[clients] = brought
+        return Schedule(local.sum(axis=2), local)
     wanted = asked.class_targets()
     if assign == "balanced":
         local = balanced(wanted, asked.counts, asked.delays, asked.sample_costs)
@@ -110,7 +116,10 @@ def targets_steps(
     Time and memory grow with the samples and with T · M; for "balanced", time with T · K · M.
     """
     asked = Asked(class_counts, batch_size, rng, **options)
-    wanted, num_clients = asked.class_targets(), len(asked.counts)
+    num_clients = len(asked.counts)
+    if asked.assign == "planned":
+        return Steps(asked.planned(), asked.batches.size, num_clients)
+    wanted = asked.class_targets()
     if asked.assign == "balanced":
         walk = balanced_steps(wanted, asked.counts, asked.delays, asked.sample_costs)
     else:
@@ -142,11 +151,12 @@ class Asked:
         self.draw = check.one_of("draw", draw, DRAWS)
         self.assign = check.one_of("assign", assign, ASSIGNMENTS)
         self.slack = check.real("slack", slack, 0, 2)
-        if slack > 0 and assign != "slowest-first":
-            raise check.wrong("slack", self.slack, "must be 0 unless assign = 'slowest-first'")
+        if slack > 0 and assign not in ("slowest-first", "planned"):
+            allowed = "must be 0 unless assign = 'slowest-first' or 'planned'"
+            raise check.wrong("slack", self.slack, allowed)
         if assign == "slowest-first" and delays is None:
             raise check.wrong("delays", delays, "must be given when assign = 'slowest-first'")
-        if (assign == "balanced") != (sample_costs is not None):
+        if assign != "planned" and (assign == "balanced") != (sample_costs is not None):
             allowed = "must be given when assign = 'balanced', and only then"
             raise check.wrong("sample_costs", sample_costs, allowed)
         if assign == "balanced":
@@ -164,6 +174,18 @@ class Asked:
             for part in parts(self.batches, self.counts, self.delays, self.slack)
         ]
         return np.concatenate(drawn)
+
+    def planned(self) -> Walk:
+        """The steps of the epoch planned as a whole."""
+        return planned_steps(
+            self.counts,
+            self.batches,
+            self.delays,
+            self.sample_costs,
+            self.slack,
+            self.rng,
+            is_drawn=self.draw == "hypergeometric",
+        )
 
     def lines(self) -> Iterable[IntArray]:
         """For each class the line of its holders, one place for each sample."""
