@@ -56,7 +56,9 @@ def targets(
     targets this is UGS in distribution. "slowest-first": they are dealt out from the slowest holder
     to the fastest. No assignment of the same targets is sooner done with the clients of delay d or
     more, for any d. "balanced": each step by itself ends as soon as its targets allow; for costs
-    per sample.
+    per sample. "planned": the epoch as a whole, with costs and slack: a linear program says which
+    deadlines its steps have, of which class mix, and who brings what to them; targets are drawn
+    within the mix of a deadline. Stratified, Δ_t ≤ slack + 2 ⌊M / 2⌋ / B_t.
 
     Slack. With slack > 0 the epoch may be cut into parts that have class mixes of their own, each
     within Δ ≤ slack of the pooled mix, such that the first part holds all the data of the slowest
@@ -70,11 +72,11 @@ def targets(
         delays: (K,) delay d_k of each client per step, finite, 0 or more, in any unit; only
             assign="random" needs none. Of equally slow clients the first comes first.
         sample_costs: (K,) or one for all, s_k per sample in the unit of the delays, 0 or more;
-            for assign="balanced", which takes delays of None as 0.
+            for assign="balanced" and "planned", which take delays of None as 0.
         draw: "hypergeometric" or "stratified".
-        assign: "slowest-first", "random" or "balanced".
-        slack: 0 to 2, in units of Δ; above 0 only for assign="slowest-first", and in time that
-            grows with K².
+        assign: "slowest-first", "planned", "random" or "balanced".
+        slack: 0 to 2, in units of Δ; above 0 only for assign="slowest-first", there in time that
+            grows with K², and "planned".
         remainder: "short" or "even", as in `ugs`.
 
     Returns:
@@ -157,7 +159,7 @@ class Asked:
         if assign == "slowest-first" and delays is None:
             raise check.wrong("delays", delays, "must be given when assign = 'slowest-first'")
         if assign != "planned" and (assign == "balanced") != (sample_costs is not None):
-            allowed = "must be given when assign = 'balanced', and only then"
+            allowed = "must be given when assign = 'balanced', may be when 'planned', and only then"
             raise check.wrong("sample_costs", sample_costs, allowed)
         if assign == "balanced":
             most = int(np.minimum(self.counts.sum(axis=1), batch_size).sum())

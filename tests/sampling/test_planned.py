@@ -30,7 +30,7 @@ def federations(draw: st.DrawFn, most: int = 12):
     return counts, delays, costs * draw(st.sampled_from([0, 1])), size
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(
     federations(),
     st.sampled_from([0, 0.1, 0.5, 2]),
