@@ -201,7 +201,7 @@ MISTAKES = [
     ("plan --slack 3", "slack = 3.0: must be a finite number, 0 or more, at most 2"),
     ("plan --slack 0,1 --assign random", "slack = 1.0: must be 0 unless assign"),
     ("plan --assign slowest", "(did you mean 'slowest-first'?)"),
-    ("plan --assign ''", "assign = '': must be one of slowest-first, balanced, random"),
+    ("plan --assign ''", "assign = '': must be one of slowest-first, planned, balanced, random"),
     (
         f"plan --delta {','.join(map(str, range(1000)))} "
         f"--concentration {','.join(map(str, range(1, 1001)))}",

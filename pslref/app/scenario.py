@@ -201,7 +201,7 @@ def _asked(config: Config, clients: Clients, rng: np.random.Generator) -> dict[s
         return drawn | lds | {"class_counts": counts, "delays": clients.delays}
     if config.sampler in TARGETS:
         draw = "hypergeometric" if config.sampler == "targets" else "stratified"
-        costs = clients.sample_costs if config.assign == "balanced" else None
+        costs = clients.sample_costs if config.assign in ("balanced", "planned") else None
         targets = {"draw": draw, "assign": config.assign, "slack": config.slack}
         known = {"class_counts": counts, "delays": clients.delays, "sample_costs": costs}
         return drawn | targets | known

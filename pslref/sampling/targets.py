@@ -25,13 +25,14 @@ from pslref.sampling.assign import (
     random_lines,
     slowest_first_order,
 )
-from pslref.sampling.schedule import Schedule, tallied
+from pslref.sampling.planned import planned_steps
+from pslref.sampling.schedule import Schedule, Walk, tallied
 from pslref.sampling.slack import parts
 from pslref.sampling.uniform import global_batch_sizes
 from pslref.sampling.walks import Steps
 
 DRAWS = ("hypergeometric", "stratified")
-ASSIGNMENTS = ("random", "slowest-first", "balanced")
+ASSIGNMENTS = ("random", "slowest-first", "balanced", "planned")
 
 
 def targets(
@@ -56,7 +57,9 @@ def targets(
     targets this is UGS in distribution. "slowest-first": they are dealt out from the slowest holder
     to the fastest. No assignment of the same targets is sooner done with the clients of delay d or
     more, for any d. "balanced": each step by itself ends as soon as its targets allow; for costs
-    per sample.
+    per sample. "planned": the epoch as a whole, with costs and slack: a linear program says which
+    deadlines its steps have, of which class mix, and who brings what to them; targets are drawn
+    within the mix of a deadline. Stratified, Δ_t ≤ slack + 2 ⌊M / 2⌋ / B_t.
 
     Slack. With slack > 0 the epoch may be cut into parts that have class mixes of their own, each
     within Δ ≤ slack of the pooled mix, such that the first part holds all the data of the slowest
@@ -70,11 +73,11 @@ def targets(
         delays: (K,) delay d_k of each client per step, finite, 0 or more, in any unit; only
             assign="random" needs none. Of equally slow clients few serve a step.
         sample_costs: (K,) or one for all, s_k per sample in the unit of the delays, 0 or more;
-            for assign="balanced", which takes delays of None as 0.
+            for assign="balanced" and "planned", which take delays of None as 0.
         draw: "hypergeometric" or "stratified".
-        assign: "slowest-first", "random" or "balanced".
-        slack: 0 to 2, in units of Δ; above 0 only for assign="slowest-first", and in time that
-            grows with K².
+        assign: "slowest-first", "planned", "random" or "balanced".
+        slack: 0 to 2, in units of Δ; above 0 only for assign="slowest-first", there in time that
+            grows with K², and "planned".
         remainder: "short" or "even", as in `ugs`.
 
     Returns:
@@ -95,6 +98,11 @@ def targets(
     )
     name = "steps * clients * classes in one array (targets_steps needs none)"
     check.integer(name, asked.batches.size * asked.counts.size, 1, check.MOST_NUMBERS)
+    if assign == "planned":
+        local = np.zeros((asked.batches.size, *asked.counts.shape), np.int64)
+        for now, (clients, brought) in zip(local, asked.planned(), strict=True):
+            now[clients] = brought
+        return Schedule(local.sum(axis=2), local)
     wanted = asked.class_targets()
     if assign == "balanced":
         local = balanced(wanted, asked.counts, asked.delays, asked.sample_costs)
@@ -111,7 +119,10 @@ def targets_steps(
     Time and memory grow with the samples and with T · M; for "balanced", time with T · K · M.
     """
     asked = Asked(class_counts, batch_size, rng, **options)
-    wanted, num_clients = asked.class_targets(), len(asked.counts)
+    num_clients = len(asked.counts)
+    if asked.assign == "planned":
+        return Steps(asked.planned(), asked.batches.size, num_clients)
+    wanted = asked.class_targets()
     if asked.assign == "balanced":
         walk = balanced_steps(wanted, asked.counts, asked.delays, asked.sample_costs)
     else:
@@ -143,12 +154,13 @@ class Asked:
         self.draw = check.one_of("draw", draw, DRAWS)
         self.assign = check.one_of("assign", assign, ASSIGNMENTS)
         self.slack = check.real("slack", slack, 0, 2)
-        if slack > 0 and assign != "slowest-first":
-            raise check.wrong("slack", self.slack, "must be 0 unless assign = 'slowest-first'")
+        if slack > 0 and assign not in ("slowest-first", "planned"):
+            allowed = "must be 0 unless assign = 'slowest-first' or 'planned'"
+            raise check.wrong("slack", self.slack, allowed)
         if assign == "slowest-first" and delays is None:
             raise check.wrong("delays", delays, "must be given when assign = 'slowest-first'")
-        if (assign == "balanced") != (sample_costs is not None):
-            allowed = "must be given when assign = 'balanced', and only then"
+        if assign != "planned" and (assign == "balanced") != (sample_costs is not None):
+            allowed = "must be given when assign = 'balanced', may be when 'planned', and only then"
             raise check.wrong("sample_costs", sample_costs, allowed)
         if assign == "balanced":
             most = int(np.minimum(self.counts.sum(axis=1), batch_size).sum())
@@ -165,6 +177,18 @@ class Asked:
             for part in parts(self.batches, self.counts, self.delays, self.slack)
         ]
         return np.concatenate(drawn)
+
+    def planned(self) -> Walk:
+        """The steps of the epoch planned as a whole."""
+        return planned_steps(
+            self.counts,
+            self.batches,
+            self.delays,
+            self.sample_costs,
+            self.slack,
+            self.rng,
+            is_drawn=self.draw == "hypergeometric",
+        )
 
     def lines(self) -> Iterable[IntArray]:
         """For each class the line of its holders, one place for each sample."""

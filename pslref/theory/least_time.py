@@ -4,6 +4,7 @@ import numpy as np
 
 from pslref import check
 from pslref.check import ArrayLike, FloatArray, IntArray
+from pslref.sampling.program import rooms
 
 MOST_DEADLINES = 400  # tried; between two of them the bound is a little too low
 
@@ -98,7 +99,7 @@ def deadlines(
     """(J,) deadlines, and (J,) what a step with each takes at least.
 
     All times d_k + i s_k that a step can take, or of too many some: then a step has the room of the
-    next deadline, and takes no less than the one before it.
+    next deadline, and takes no less than the first time after the one before it, if all are known.
     """
     most = np.minimum(sizes, batch_size)
     each = np.maximum(1, np.minimum(most, MOST_DEADLINES))
@@ -107,21 +108,10 @@ def deadlines(
     ]
     each_time = [d + s * i for d, s, i in zip(delays, costs, shares, strict=True)]
     times = np.unique(np.concatenate(each_time))
-    complete = (most <= MOST_DEADLINES).all() or not costs.any()
+    complete = bool((most <= MOST_DEADLINES).all()) or not costs.any()
     if complete and times.size <= MOST_DEADLINES:
         return times, times
     places = np.unique(np.linspace(0, times.size - 1, MOST_DEADLINES).round().astype(int))
     latest = times[places]
-    before = np.concatenate([latest[:1], latest[:-1]])
+    before = np.append(times[0], times[places[:-1] + complete])
     return latest, np.maximum(before, (delays + costs).min())
-
-
-def rooms(latest: FloatArray, delays: FloatArray, costs: FloatArray, batch_size: int) -> FloatArray:
-    """(K, J) how many samples client k can bring to a step with deadline z_j, B at most."""
-    left = latest - delays[:, np.newaxis]
-    slow = np.where(costs > 0, costs, 1.0)[:, np.newaxis]
-    # What is on time but for rounding counts: the bound may be too low, and never too high.
-    several = np.floor(left / slow * (1 + 1e-9) + 1e-9)
-    free = np.where(left >= -1e-12 * latest, batch_size, 0)
-    room: FloatArray = np.where(costs[:, np.newaxis] > 0, several, free)
-    return np.clip(room, 0, batch_size)

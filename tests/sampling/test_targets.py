@@ -98,10 +98,10 @@ def test_nobody_needs_delays_to_deal_at_random(rng: np.random.Generator) -> None
         ({"delays": None}, "delays = None: must be given when assign = 'slowest-first'$"),
         (
             {"slack": 1, "assign": "random"},
-            "slack = 1.0: must be 0 unless assign = 'slowest-first'$",
+            "slack = 1.0: must be 0 unless assign = 'slowest-first' or 'planned'$",
         ),
         ({"assign": "balanced"}, "sample_costs = None: must be given when assign = 'balanced'"),
-        ({"sample_costs": 1.0}, "sample_costs = 1.0: .* when assign = 'balanced', and only then$"),
+        ({"sample_costs": 1.0}, "sample_costs = 1.0: .* may be when 'planned', and only then$"),
         ({"class_counts": np.full((2000, 50), 30_000), "batch_size": 1}, "from 1 to 268435456$"),
     ],
 )

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pslref import sampling
-from pslref.split import epoch_time, epoch_time_bound
+from pslref.partition import extended_dirichlet
+from pslref.split import epoch_time, epoch_time_bound, straggler_delays
 from pslref.theory import least_epoch_time
 
 seeds = st.integers(0, 2**32 - 1)
@@ -117,3 +118,12 @@ def test_it_says_something_where_samples_cost_as_much_as_delays(rng: np.random.G
     )  # fmt: skip
     bound = least_epoch_time(counts, 128, delays, delays)
     assert 0.4 * ugs < bound < balanced < ugs
+
+
+def test_costs_make_nothing_faster_also_where_there_are_too_many_times_to_try_all() -> None:
+    """Severe, K = 16: between fast and slow clients' times is a gap, which a step cannot end in."""
+    rng = np.random.default_rng([16, 0, 0, 0])
+    counts = extended_dirichlet(np.repeat(np.arange(10), 5000), 16, 2, 3.0, rng).class_counts
+    delays = straggler_delays(16, rng)
+    free = least_epoch_time(counts, 128, delays, slack=0)
+    assert least_epoch_time(counts, 128, delays, 0.01 * delays, slack=0) >= free
