@@ -19,7 +19,7 @@ from pslref.app.scenario import made_by
 from pslref.check import Array
 
 NAME = "checkpoint.npz"
-FORMAT, VERSION = "pslref checkpoint", 3
+FORMAT, VERSION = "pslref checkpoint", 4
 TEXT = np.empty(0, np.uint8)
 MOST_TEXT = 100_000  # bytes of the header
 AT_ONCE = 2**18  # bytes; a checkpoint's directory has some thousand
@@ -80,8 +80,8 @@ def resume(path: Path, run: Run) -> None:
         ValueError: naming the file and what is wrong with it.
     """
     likes = run.state()
-    samples = run.dataset.y_train.size  # at least one in a step that is committed
-    steps = samples + len(run.outages)  # an outage aborts one step at most
+    samples = run.dataset.y_train.size  # at least one in a step that is committed, and an outage,
+    steps = 2 * samples + len(run.outages)  # drawn or met with, aborts one at most
     most = dict.fromkeys(likes, run.config.epochs * samples) | dict.fromkeys(
         ("walked", "step_times"), steps
     )

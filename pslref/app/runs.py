@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pslref import sampling, split
+from pslref import check, sampling, split
 from pslref.app.config import Config
 from pslref.app.scenario import draw_schedule, network, random_streams, scenario
 from pslref.app.tables import RANGES, Results, check_column, is_share
@@ -48,6 +48,7 @@ class Run:
     Args:
         config: what to run; `faults` is the share of the clients that goes.
         dataset: the data that it names.
+        kind: makes the simulation; `split.Remote`, with its cluster, has the clients there.
 
     Attributes:
         simulation: the clients and the server.
@@ -56,12 +57,14 @@ class Run:
             `times`.
     """
 
-    def __init__(self, config: Config, dataset: Dataset) -> None:
+    def __init__(
+        self, config: Config, dataset: Dataset, kind: Callable[..., Simulation] = Simulation
+    ) -> None:
         self.config, self.dataset = config, dataset
         streams = random_streams(config.seed)
         self.part, self.clients = scenario(config, dataset, streams)
         self.stream = streams["schedule"]
-        self.simulation = Simulation(
+        self.simulation = kind(
             network(config, dataset.x_train.shape[1:], dataset.num_classes, streams["weights"]),
             config.cut,
             dataset.x_train,
@@ -73,7 +76,7 @@ class Run:
             rng=streams["clients"],
             execution=config.execution,
         )
-        self.outages: list[Outage] = []
+        outages: list[Outage] = []
         self.steps_per_epoch = 0
         if config.sampler in FIXED or config.faults:
             full = draw_schedule(config, self.clients, deepcopy(self.stream))
@@ -81,16 +84,17 @@ class Run:
         if config.faults:
             holders, num_steps = np.flatnonzero(self.part.sizes), config.epochs * full.num_steps
             drawn = draw_outages(holders.size, num_steps, streams["faults"], config.faults)
-            self.outages = [replace(o, client=int(holders[o.client])) for o in drawn]
+            outages = [replace(o, client=int(holders[o.client])) for o in drawn]
+        self.num_drawn = len(outages)
         self.records: list[EpochRecord] = []
         self.accuracies: list[float] = []
         self.times: list[float] = []
-        self._begin_epoch(0)
+        self._begin_epoch(0, outages)
 
-    def _begin_epoch(self, step: int) -> None:
+    def _begin_epoch(self, step: int, outages: list[Outage]) -> None:
         """At this step of the run, or at a later one where it would begin without faults."""
         first_step = max(step, len(self.records) * self.steps_per_epoch)
-        self.epoch = Epoch(self.simulation, self.outages, first_step)
+        self.epoch = Epoch(self.simulation, outages, first_step)
         self.step_times: list[float] = []  # of the current epoch
 
     def steps(self) -> Iterator[float]:
@@ -113,7 +117,7 @@ class Run:
             self.records.append(self.epoch.record())
             self.times.append(float(np.sum(self.step_times)))
             self.accuracies.append(accuracy)
-            self._begin_epoch(self.epoch.next_step)
+            self._begin_epoch(self.epoch.next_step, self.outages)
             yield float(len(self.records))
 
     def plan(self, reachable: IntArray) -> Schedule:
@@ -127,6 +131,11 @@ class Run:
             config = replace(config, batch_size=min(config.batch_size, int(reachable.sum())))
         clients = replace(self.clients, class_counts=reachable)
         return draw_schedule(config, clients, self.stream)
+
+    @property
+    def outages(self) -> list[Outage]:
+        """The `num_drawn` that the config asks for, then those that were met."""
+        return self.epoch.outages
 
     @property
     def num_steps(self) -> int:
@@ -146,7 +155,7 @@ class Run:
             Fresh arrays: those of `split.state`; "schedule.generator", as `split.packed`, before
             it drew the schedule that is being walked; "step_times" of the current epoch;
             "history.epochs" and "history.steps", a row for every epoch that is over and for every
-            committed step of these.
+            committed step of these; "outages", (client, start, end or -1) of those that were met.
         """
         lengths = [len(record.loss) for record in self.records]
         steps = np.zeros(sum(lengths), STEP)
@@ -161,6 +170,7 @@ class Run:
                 self.records, self.accuracies, self.times, strict=True
             )
         ]
+        met = [(o.client, o.start, o.end or -1) for o in self.outages[self.num_drawn :]]
         return split.state(self.epoch) | {
             "schedule.generator": split.packed(
                 [self.drawn_from if self.epoch.rows else self.stream]
@@ -168,10 +178,13 @@ class Run:
             "step_times": np.array(self.step_times, np.float64),
             "history.epochs": np.array(epochs, EPOCH),
             "history.steps": steps,
+            "outages": np.array(met, np.int64).reshape(-1, 3),
         }
 
     def restore(self, arrays: dict[str, Array]) -> None:
         """Put a run that has taken no step where another was when it returned `state`.
+
+        Clients that it met with an outage are back.
 
         Raises:
             ValueError: for arrays that no run of these arguments can have returned.
@@ -189,6 +202,10 @@ class Run:
         images = len(self.dataset.y_test)
         if not all(is_share(accuracy, images) for accuracy in epochs["test_accuracy"].tolist()):
             raise ValueError(f"history.epochs.test_accuracy: must be shares of {images} images")
+        now = int(arrays["next_step"][0])
+        for client, start, end in arrays["outages"].tolist():
+            check.integer("client of outages", client, 0, len(self.simulation.clients) - 1)
+            self.outages.append(Outage(client, start, now if end < 0 else end, within=True))
         split.unpack([self.stream], arrays["schedule.generator"])
         self.drawn_from = deepcopy(self.stream)
         lengths = epochs["num_committed"].tolist()

@@ -5,6 +5,7 @@ from pslref.split.epoch import Epoch, EpochRecord, Plan
 from pslref.split.faults import Outage, draw_outages
 from pslref.split.local import local_batches
 from pslref.split.messages import ClientGradient, ClientHalf, CutGradient, SmashedBatch
+from pslref.split.remote import Remote
 from pslref.split.server import Server
 from pslref.split.simulation import Simulation
 from pslref.split.state import packed, restore, state, unpack
@@ -29,6 +30,7 @@ __all__ = [
     "EpochRecord",
     "Outage",
     "Plan",
+    "Remote",
     "Server",
     "Simulation",
     "SmashedBatch",
