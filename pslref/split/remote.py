@@ -16,29 +16,26 @@ from pslref.split.messages import ClientHalf, CutGradient
 from pslref.split.simulation import Simulation
 from pslref.split.step import Aborted
 
-Images = Callable[[IntArray], Array]
-
 
 class Host:
     """The clients of one worker, an actor of Dask; each holds its own samples alone."""
 
-    def __init__(self, held: list[tuple[Any, ...]], half: Network, images: Images) -> None:
-        x = images(np.concatenate([indices for _, indices, *_ in held]))
+    def __init__(
+        self, images: Callable[..., Array], held: list[Any], half: Network, like: Array
+    ) -> None:
+        own = images(np.concatenate([indices for _, indices, *_ in held]))
+        x = np.concatenate([like, own], dtype=like.dtype)  # of the same shape, or it raises
         ends = np.cumsum([indices.size for _, indices, *_ in held])[:-1]
         self.clients = {
-            k: Client(k, half.copy(), own, labels, np.arange(labels.size), rng)
-            for (k, _, labels, rng), own in zip(held, np.split(x, ends), strict=True)
+            k: Client(k, half.copy(), part, labels, np.arange(labels.size), rng)
+            for (k, _, labels, rng), part in zip(held, np.split(x, ends), strict=True)
         }
         self.threads = ThreadPoolExecutor(min(len(held), 256))
 
-    def call(self, k: int, calls: list[tuple[str, object]]) -> Any:
-        """What the last of these methods of client k returns."""
-        return [getattr(self.clients[k], name)(argument) for name, argument in calls][-1]
-
-    async def at_once(self, *arguments: Any) -> Any:
-        """The same, while other clients work."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.threads, self.call, *arguments)
+    async def answer(self, k: int, calls: list[tuple[str, object]]) -> Any:
+        """What the last of these methods of client k returns; other clients work meanwhile."""
+        run, client = asyncio.get_running_loop().run_in_executor, self.clients[k]
+        return [await run(self.threads, getattr(client, name), what) for name, what in calls][-1]
 
 
 class RemoteClient(Client):
@@ -70,8 +67,7 @@ class Remote(Simulation):
         workers: their addresses; client k is on the k-th, modulo their number.
         images: called on each worker with the (n,) indices of its clients' samples; returns their
             images as they would be in x, such as from a file that is there.
-        time_limit: seconds for an answer, of which a step asks each participant two. A worker that
-            has not answered then is gone, with all its clients.
+        time_limit: seconds for an answer, of which a step asks two; then a worker is gone.
 
     Raises:
         ValueError: as `Simulation` and `images` do; and from a step, if the scheduler or all
@@ -85,20 +81,20 @@ class Remote(Simulation):
         *given: Any,
         cluster: Any,
         workers: Sequence[str],
-        images: Images,
+        images: Callable[..., Array],
         time_limit: float = inf,
         **named: Any,
     ) -> None:
         super().__init__(*given, **named | {"execution": "pooled"})  # no half for each is made here
         self.execution, self.cluster, self.time_limit = "remote", cluster, time_limit
         held = [(c.client, c.indices, self.y[c.indices], c.rng) for c in self.clients]
-        more, actor = (self.server.client_half, images), {"actor": True, "pure": False}
+        more, actor = (self.server.client_half, self.x[:0]), {"actor": True, "pure": False}
         hosts = [
-            cluster.submit(Host, held[i :: len(workers)], *more, workers=[worker], **actor)
+            cluster.submit(Host, images, held[i :: len(workers)], *more, workers=[worker], **actor)
             for i, worker in enumerate(workers[: len(held)])
         ]
         with cluster.as_current():
-            self.hosts = [host.result().at_once for host in hosts]
+            self.hosts = [host.result().answer for host in hosts]
         self.host_of = np.arange(len(held)) % len(hosts)
         self.gone = np.array([not indices.size for _, indices, *_ in held])  # or without samples
 
