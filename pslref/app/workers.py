@@ -164,7 +164,11 @@ def _local_cluster(number: int) -> Iterator[str]:
     check.installed("distributed", "--execution remote")
     from distributed import LocalCluster
 
-    more = {"host": "127.0.0.1", "dashboard_address": None, "silence_logs": logging.CRITICAL}
+    more = {
+        "host": "127.0.0.1",
+        "dashboard_address": "127.0.0.1:0",
+        "silence_logs": logging.CRITICAL,
+    }
     with _deaf_to_interrupts():
         started = LocalCluster(  # type: ignore[no-untyped-call]
             n_workers=number, threads_per_worker=1, **more

@@ -20,9 +20,7 @@ from pslref.split.step import Aborted
 class Host:
     """The clients of one worker, an actor of Dask; each holds its own samples alone."""
 
-    def __init__(
-        self, images: Callable[..., Array], held: list[Any], half: Network, like: Array
-    ) -> None:
+    def __init__(self, images: Callable[..., Any], held: list[Any], half: Network, like: Array):
         own = images(np.concatenate([indices for _, indices, *_ in held]))
         x = np.concatenate([like, own], dtype=like.dtype)  # of the same shape, or it raises
         ends = np.cumsum([indices.size for _, indices, *_ in held])[:-1]
