@@ -37,10 +37,7 @@ class Host:
 
 
 class RemoteClient(Client):
-    """The server's account of a client elsewhere: which of its samples are unused.
-
-    Its forward and backward return what is to be called there.
-    """
+    """The server's account of a client elsewhere; it returns what is to be called there."""
 
     def receive(self, message: ClientHalf) -> None:
         """Keep the current weights until the next forward pass."""

@@ -99,7 +99,7 @@ def test_a_checkpoint_is_a_plain_npz_with_every_half_and_the_config(tmp_path: Pa
     checkpoints.write(tmp_path / "c", run)
     with np.load(tmp_path / "c", allow_pickle=False) as found:
         header = json.loads(found["header"].tobytes())
-        assert (header["format"], header["version"]) == ("pslref checkpoint", 3)
+        assert (header["format"], header["version"]) == ("pslref checkpoint", 4)
         assert header["config"] == json.loads(json.dumps(asdict(CONFIG)))
         velocity = run.simulation.server.optimizer.velocity
         for half in (run.simulation.server_network, *run.simulation.client_networks):
@@ -246,7 +246,7 @@ def rewritten(path: Path, **changed: object) -> Path:
 
 HEADER = {
     "format": "pslref checkpoint",
-    "version": 3,
+    "version": 4,
     "made_by": versions.MADE_BY,
     "config": json.loads(json.dumps(asdict(TINY))),
 }
@@ -255,7 +255,7 @@ HEADER = {
 @pytest.mark.parametrize(
     ("header", "sentence"),
     [
-        (HEADER | {"version": 1}, "is of checkpoint format 1: must be 3"),
+        (HEADER | {"version": 1}, "is of checkpoint format 1: must be 4"),
         (HEADER | {"version": "x" * 1000}, "is of checkpoint format 'xxxx"),
         (HEADER | {"made_by": None}, "is of pslref = None and source = None and numpy = None"),
         (HEADER | {"format": "weights"}, "its header does not say 'pslref checkpoint'"),

@@ -3,8 +3,8 @@
 import os
 import pickle
 import signal
+import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pslref.split import Client, Epoch, Outage, Remote, Simulation, draw_outages, restore, state
+from pslref.split import Client, Epoch, Outage, Remote, Simulation, draw_outages, state
 from tests.small import every_layer, setting, small
 from tests.split.test_epoch import PLANS, planner
 
@@ -37,7 +37,8 @@ def started() -> Iterator["distributed.Client"]:
 @pytest.fixture
 def dask(started: "distributed.Client") -> "distributed.Client":
     """With three workers, also after a test that has killed one: it is started anew."""
-    started.wait_for_workers(WORKERS)
+    while len(started.nthreads()) < WORKERS:
+        time.sleep(0.1)
     return started
 
 
@@ -83,9 +84,7 @@ def test_it_is_the_simulation_to_the_bit(
     often, kinds = faults / 10, (Simulation, remote(started))
     outages = draw_outages(num_clients, 14, np.random.default_rng(seed), 3 * often, often)
     same = {"num_clients": num_clients, "dtype": dtype, "cut": cut, "outages": outages}
-    here, there = (
-        two_epochs(kind, seed, sampler, **same) for kind in (Simulation, remote(started))
-    )
+    here, there = (two_epochs(kind, seed, sampler, **same) for kind in kinds)
     for one, other in zip(here, there, strict=True):
         assert everything(other) == everything(one)
 
@@ -189,5 +188,23 @@ def test_a_worker_that_hangs_is_gone_after_the_time_limit(dask) -> None:
             there = [everything(epoch) for epoch in walked]
     finally:
         os.kill(pid, signal.SIGKILL)
+    while workers[2] in dask.nthreads():
+        time.sleep(0.1)
     here = two_epochs(Simulation, 0, "ugs", [Outage(2, 1, within=True)])
     assert there == [everything(epoch) for epoch in here][1:]
+
+
+@pytest.mark.filterwarnings("ignore:clients")
+def test_without_a_client_there_is_no_step(dask) -> None:
+    """Steps before stand, and nothing is drawn for this one."""
+    walked, workers = two_epochs(remote(dask), 0, "ugs"), {*dask.nthreads()}
+    epoch = next(walked)
+    before = everything(epoch)
+    for pid in dask.run(os.getpid).values():
+        os.kill(pid, signal.SIGKILL)
+    with pytest.raises(ValueError, match="no client that holds samples answers any more: OSError"):
+        list(walked)
+    for name in before.keys() - {"client.generators", "walked", "planned_for", "planned_at"}:
+        assert everything(epoch)[name] == before[name] or name == "next_step"
+    while workers & dask.nthreads().keys():
+        time.sleep(0.1)
