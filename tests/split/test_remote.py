@@ -187,9 +187,7 @@ def test_a_worker_that_hangs_is_gone_after_the_time_limit(dask) -> None:
         with pytest.warns(UserWarning, match=r"clients \[2\] are gone, and .*: TimeoutError"):
             there = [everything(epoch) for epoch in walked]
     finally:
-        os.kill(pid, signal.SIGKILL)
-    while workers[2] in dask.nthreads():
-        time.sleep(0.1)
+        os.kill(pid, signal.SIGCONT)
     here = two_epochs(Simulation, 0, "ugs", [Outage(2, 1, within=True)])
     assert there == [everything(epoch) for epoch in here][1:]
 
