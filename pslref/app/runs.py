@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from pslref import check, sampling, split
+from pslref import sampling, split
 from pslref.app.config import Config
 from pslref.app.scenario import draw_schedule, network, random_streams, scenario
 from pslref.app.tables import RANGES, Results, check_column, is_share
@@ -57,9 +58,7 @@ class Run:
             `times`.
     """
 
-    def __init__(
-        self, config: Config, dataset: Dataset, kind: Callable[..., Simulation] = Simulation
-    ) -> None:
+    def __init__(self, config: Config, dataset: Dataset, kind: Any = Simulation) -> None:
         self.config, self.dataset = config, dataset
         streams = random_streams(config.seed)
         self.part, self.clients = scenario(config, dataset, streams)
@@ -76,7 +75,7 @@ class Run:
             rng=streams["clients"],
             execution=config.execution,
         )
-        outages: list[Outage] = []
+        self.outages: list[Outage] = []
         self.steps_per_epoch = 0
         if config.sampler in FIXED or config.faults:
             full = draw_schedule(config, self.clients, deepcopy(self.stream))
@@ -84,17 +83,18 @@ class Run:
         if config.faults:
             holders, num_steps = np.flatnonzero(self.part.sizes), config.epochs * full.num_steps
             drawn = draw_outages(holders.size, num_steps, streams["faults"], config.faults)
-            outages = [replace(o, client=int(holders[o.client])) for o in drawn]
-        self.num_drawn = len(outages)
+            self.outages = [replace(o, client=int(holders[o.client])) for o in drawn]
+        self.num_drawn = len(self.outages)  # others may be met on the way
         self.records: list[EpochRecord] = []
         self.accuracies: list[float] = []
         self.times: list[float] = []
-        self._begin_epoch(0, outages)
+        self._begin_epoch(0)
 
-    def _begin_epoch(self, step: int, outages: list[Outage]) -> None:
+    def _begin_epoch(self, step: int) -> None:
         """At this step of the run, or at a later one where it would begin without faults."""
         first_step = max(step, len(self.records) * self.steps_per_epoch)
-        self.epoch = Epoch(self.simulation, outages, first_step)
+        self.epoch = Epoch(self.simulation, self.outages, first_step)
+        self.outages = self.epoch.outages
         self.step_times: list[float] = []  # of the current epoch
 
     def steps(self) -> Iterator[float]:
@@ -117,7 +117,7 @@ class Run:
             self.records.append(self.epoch.record())
             self.times.append(float(np.sum(self.step_times)))
             self.accuracies.append(accuracy)
-            self._begin_epoch(self.epoch.next_step, self.outages)
+            self._begin_epoch(self.epoch.next_step)
             yield float(len(self.records))
 
     def plan(self, reachable: IntArray) -> Schedule:
@@ -131,11 +131,6 @@ class Run:
             config = replace(config, batch_size=min(config.batch_size, int(reachable.sum())))
         clients = replace(self.clients, class_counts=reachable)
         return draw_schedule(config, clients, self.stream)
-
-    @property
-    def outages(self) -> list[Outage]:
-        """The `num_drawn` that the config asks for, then those that were met."""
-        return self.epoch.outages
 
     @property
     def num_steps(self) -> int:
@@ -155,7 +150,7 @@ class Run:
             Fresh arrays: those of `split.state`; "schedule.generator", as `split.packed`, before
             it drew the schedule that is being walked; "step_times" of the current epoch;
             "history.epochs" and "history.steps", a row for every epoch that is over and for every
-            committed step of these; "outages", (client, start, end or -1) of those that were met.
+            committed step of these; "outages", as `faults.table`, those that were met.
         """
         lengths = [len(record.loss) for record in self.records]
         steps = np.zeros(sum(lengths), STEP)
@@ -170,28 +165,23 @@ class Run:
                 self.records, self.accuracies, self.times, strict=True
             )
         ]
-        met = [(o.client, o.start, o.end or -1) for o in self.outages[self.num_drawn :]]
+        stream = self.drawn_from if self.epoch.rows else self.stream
         return split.state(self.epoch) | {
-            "schedule.generator": split.packed(
-                [self.drawn_from if self.epoch.rows else self.stream]
-            ),
+            "schedule.generator": split.packed([stream]),
             "step_times": np.array(self.step_times, np.float64),
             "history.epochs": np.array(epochs, EPOCH),
             "history.steps": steps,
-            "outages": np.array(met, np.int64).reshape(-1, 3),
+            "outages": split.faults.table(self.outages[self.num_drawn :]),
         }
 
     def restore(self, arrays: dict[str, Array]) -> None:
         """Put a run that has taken no step where another was when it returned `state`.
 
-        Clients that it met with an outage are back.
-
         Raises:
             ValueError: for arrays that no run of these arguments can have returned.
         """
-        epochs, steps, walked = (
-            arrays[name] for name in ("history.epochs", "history.steps", "walked")
-        )
+        epochs, steps = arrays["history.epochs"], arrays["history.steps"]
+        walked = arrays["walked"]
         if len(epochs) + (len(walked) > 0) > self.config.epochs:
             allowed = f"must be at most {self.config.epochs}, with the current one"
             raise ValueError(f"history.epochs: {allowed}")
@@ -202,10 +192,8 @@ class Run:
         images = len(self.dataset.y_test)
         if not all(is_share(accuracy, images) for accuracy in epochs["test_accuracy"].tolist()):
             raise ValueError(f"history.epochs.test_accuracy: must be shares of {images} images")
-        now = int(arrays["next_step"][0])
-        for client, start, end in arrays["outages"].tolist():
-            check.integer("client of outages", client, 0, len(self.simulation.clients) - 1)
-            self.outages.append(Outage(client, start, now if end < 0 else end, within=True))
+        now, clients = int(arrays["next_step"][0]), self.part.num_clients
+        self.outages += split.faults.over(arrays["outages"], now, clients)
         split.unpack([self.stream], arrays["schedule.generator"])
         self.drawn_from = deepcopy(self.stream)
         lengths = epochs["num_committed"].tolist()
