@@ -26,6 +26,7 @@ bench: .venv/bench
 	$(BIN)/python -m benchmarks.samplers
 	$(BIN)/python -m benchmarks.scale
 	$(BIN)/python -m benchmarks.step
+	$(BIN)/python -m benchmarks.remote
 
 tutorials: .venv/tutorials
 	$(BIN)/jupyter lab --allow-root --LabApp.default_url=/lab/tree/tutorials/01-a-network-cut-in-two.ipynb

@@ -118,6 +118,18 @@ def train(
         PathOption | None,
         option("Folder for CSV, JSON and, as weights.npz, the trained weights.", of=path),
     ] = None,
+    scheduler: Annotated[
+        str | None,
+        option("Address of a Dask scheduler, for --execution remote; else processes are started."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        option("Its workers, or the processes.  [default: all, or one a core]", of=int),
+    ] = None,
+    time_limit: Annotated[
+        float | None,
+        option("Seconds after which a worker that does not answer is gone.", of=float),
+    ] = None,
 ) -> None:
     """Train once, as `compare` does for one sampler and seed; stop and go on with checkpoints.
 
@@ -127,11 +139,14 @@ def train(
 
     Example: pslref train --sampler lds --clients 16 --checkpoint run --out results
     """
-    config = Config(**given)
+    remote = given.get("execution") == "remote"  # what is run is the same
+    config = Config(**given | ({"execution": "clients"} if remote else {}))
     from pslref.app import compare, scenario, train
+    from pslref.app.workers import simulations
 
+    place = simulations(config, remote, scheduler, workers, time_limit)
     bar = terminal.progress("training", config.epochs)
-    with bar as advance, terminal.stop_signals() as received:
+    with bar as advance, terminal.stop_signals() as received, place as kind:
 
         def show(run: Any, epochs_done: float) -> None:
             advance(completed=epochs_done)
@@ -146,6 +161,7 @@ def train(
             out=out,
             after_step=show,
             stop=lambda: bool(received),
+            kind=kind,
         )
     if not run.finished:
         raise terminal.Stopped(received[0], checkpoint is not None, resume)

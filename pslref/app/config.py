@@ -144,7 +144,8 @@ class Config:
     execution: str = _choice(
         "pooled",
         ["pooled", "clients"],
-        "pooled (one client half runs all samples) or clients (each its own; slower).",
+        "pooled (one client half runs all samples) or clients (each its own; slower); for `train` "
+        "also remote (clients on the workers of a Dask cluster).",
     )
     fraction: float = _real(0.125, 0, 1, "Probability that a client is a straggler.")
     slowdown: float = _real(10.0, 1, 1e9, "A straggler's delay, in units of another client's.")

@@ -39,7 +39,7 @@ def trained(row: Row, varying: Sequence[str] = ()) -> dict[str, str]:
         "clients a step": "" if row["sampler"] == "centralized" else _fixed(row["participants"], 1),
         "MB up": _fixed(row["megabytes_up"], 1),
         "MB down": _fixed(row["megabytes_down"], 1),
-        "unreachable": _fixed(row["unreachable"], 0) if row["faults"] else "",
+        "unreachable": _fixed(row["unreachable"], 0) if row["faults"] or row["unreachable"] else "",
         "time to target": _time(row.get("time_to_target")),
         "MB to target": _fixed(row.get("megabytes_to_target"), 1),
     }

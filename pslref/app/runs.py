@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -47,6 +48,7 @@ class Run:
     Args:
         config: what to run; `faults` is the share of the clients that goes.
         dataset: the data that it names.
+        kind: makes the simulation; `split.Remote`, with its cluster, has the clients there.
 
     Attributes:
         simulation: the clients and the server.
@@ -55,12 +57,12 @@ class Run:
             `times`.
     """
 
-    def __init__(self, config: Config, dataset: Dataset) -> None:
+    def __init__(self, config: Config, dataset: Dataset, kind: Any = Simulation) -> None:
         self.config, self.dataset = config, dataset
         streams = random_streams(config.seed)
         self.part, self.clients = scenario(config, dataset, streams)
         self.stream = streams["schedule"]
-        self.simulation = Simulation(
+        self.simulation = kind(
             network(config, dataset.x_train.shape[1:], dataset.num_classes, streams["weights"]),
             config.cut,
             dataset.x_train,
@@ -81,6 +83,7 @@ class Run:
             holders, num_steps = np.flatnonzero(self.part.sizes), config.epochs * full.num_steps
             drawn = draw_outages(holders.size, num_steps, streams["faults"], config.faults)
             self.outages = [replace(o, client=int(holders[o.client])) for o in drawn]
+        self.num_drawn = len(self.outages)  # others may be met on the way
         self.records: list[EpochRecord] = []
         self.accuracies: list[float] = []
         self.times: list[float] = []
@@ -90,6 +93,7 @@ class Run:
         """At this step of the run, or at a later one where it would begin without faults."""
         first_step = max(step, len(self.records) * self.steps_per_epoch)
         self.epoch = Epoch(self.simulation, self.outages, first_step)
+        self.outages = self.epoch.outages
         self.step_times: list[float] = []  # of the current epoch
 
     def steps(self) -> Iterator[float]:
@@ -145,7 +149,7 @@ class Run:
             Fresh arrays: those of `split.state`; "schedule.generator", as `split.packed`, before
             it drew the schedule that is being walked; "step_times" of the current epoch;
             "history.epochs" and "history.steps", a row for every epoch that is over and for every
-            committed step of these.
+            committed step of these; "outages", as `faults.table`, those that were met.
         """
         lengths = [len(record.loss) for record in self.records]
         steps = np.zeros(sum(lengths), STEP)
@@ -160,18 +164,20 @@ class Run:
                 self.records, self.accuracies, self.times, strict=True
             )
         ]
+        stream = self.drawn_from if self.epoch.rows else self.stream
         return split.state(self.epoch) | {
-            "schedule.generator": split.packed(
-                [self.drawn_from if self.epoch.rows else self.stream]
-            ),
+            "schedule.generator": split.packed([stream]),
             "step_times": np.array(self.step_times, np.float64),
             "history.epochs": np.array(epochs, EPOCH),
             "history.steps": steps,
+            "outages": split.faults.table(self.outages[self.num_drawn :]),
         }
 
     def restore(self, arrays: Mapping[str, Array]) -> None:
         """Put a run that has taken no step where one of the same arguments was at `state`."""
         epochs, steps = arrays["history.epochs"], arrays["history.steps"]
+        now, clients = int(arrays["next_step"][0]), self.part.num_clients
+        self.outages += split.faults.over(arrays["outages"], now, clients)
         split.unpack([self.stream], arrays["schedule.generator"])
         self.drawn_from = deepcopy(self.stream)
         split.restore(self.epoch, arrays)

@@ -1,8 +1,9 @@
 """What a config means: its data, its clients, its network, and the schedules of its sampler."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from platform import node
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,19 @@ def made_by(config: Config) -> dict[str, str]:
     if not datafiles.is_own(config.dataset):
         return versions.MADE_BY
     return versions.MADE_BY | {"dataset": datafiles.digest(Path(config.dataset))}
+
+
+def made_here(config: Config, wanted: Mapping[str, str]) -> dict[str, str]:
+    """`made_by` on a worker, which must be what asks it; Mixed otherwise."""
+    mine, allowed = made_by(config), "must be the same on all machines"
+    versions.check_same(f"what asked the worker on {node()}", wanted, allowed, mine)
+    return mine
+
+
+def images(config: Config, wanted: Mapping[str, str], indices: IntArray) -> Array:
+    """(n, ...) images of training samples, from the files of a worker."""
+    made_here(config, wanted)
+    return dataset_of(config).x_train[indices]
 
 
 def random_streams(seed: int) -> dict[str, np.random.Generator]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import lru_cache
 from pathlib import Path
-from platform import node
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from pslref.app import workers
 from pslref.app.config import Config
 from pslref.app.grids import Row, described, labels, varying
 from pslref.app.runs import run
-from pslref.app.scenario import made_by
+from pslref.app.scenario import made_by, made_here
 from pslref.app.tables import EPOCH, LARGEST, MEANS, RUN, summary
 from pslref.data import Dataset
 
@@ -113,9 +112,8 @@ def _kept(config: Config, path: Path) -> Row:
 
 def execute(asked: tuple[Config, Mapping[str, str]]) -> Row:
     """What is kept of one run; a worker does this, if it is of the version that asks for it."""
-    (config, wanted), allowed = asked, "must be the same on all machines"
-    mine = made_by(config)
-    versions.check_same(f"the sweep that asked the worker on {node()}", wanted, allowed, mine)
+    config, wanted = asked
+    mine = made_here(config, wanted)
     dataset = _dataset(config.dataset, config.data_dir, config.dtype, config.files)
     found = run(config, dataset)
     return {

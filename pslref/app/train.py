@@ -12,6 +12,7 @@ from pslref.app.config import Config
 from pslref.app.runs import Run
 from pslref.app.scenario import dataset_of, made_by
 from pslref.app.tables import Results, write
+from pslref.split import Simulation
 
 
 def train(
@@ -23,6 +24,7 @@ def train(
     out: Path | None = None,
     after_step: Callable[[Run, float], object] = lambda run, epochs_done: None,
     stop: Callable[[], bool] = lambda: False,
+    kind: Callable[..., Simulation] = Simulation,
 ) -> Run:
     """Do one run; with checkpoints it can be ended and taken up again.
 
@@ -37,6 +39,7 @@ def train(
             weights.npz, with running statistics; written at the end.
         after_step: called after every step with the run and the epochs done, such as 1.25.
         stop: asked after every step; if true, the checkpoint is written and the run is left.
+        kind: makes the simulation, as for `Run`.
 
     Returns:
         The run; `finished`, unless it was left.
@@ -57,7 +60,7 @@ def train(
         ("out", out, [*TABLES, "weights.npz"]), ("checkpoint", checkpoint, [checkpoints.NAME])
     )
     dataset = dataset_of(config)
-    run = Run(config, dataset)
+    run = Run(config, dataset, kind)
     with files.held(checkpoint, "checkpoint"):
         if path is not None and _is_to_go_on(config, path, resume):
             checkpoints.resume(path, run)  # looked at again: nobody else can write one now

@@ -16,10 +16,15 @@ from concurrent.futures import (
     ThreadPoolExecutor,
     as_completed,
 )
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, TypeVar
 
 from pslref import check, versions
+from pslref.app.config import Config
+from pslref.app.scenario import images, made_by
+from pslref.split import Remote, Simulation
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -28,6 +33,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 LONGEST_WAIT = 10  # seconds, for a scheduler
+LONGEST_WAIT_FOR_WORKERS = 60
 PATIENCE = 15  # seconds without a worker, until it is said
 NOT_STARTED = (
     "the processes ended as they started: each imports the script that starts them, which must be "
@@ -86,6 +92,20 @@ def cluster(
 
     `show(description="runs (workers: 2)")` is called every second, for a progress bar.
     """
+    left = threading.Event()
+    with _connected(address) as client:
+        watch = threading.Thread(target=_watch, args=(client, address, show, left), daemon=True)
+        watch.start()
+        try:
+            yield lambda: client.get_executor(pure=False)  # type: ignore[no-untyped-call]
+        finally:
+            left.set()
+            watch.join(1)
+
+
+@contextmanager
+def _connected(address: str) -> Iterator["Client"]:
+    """Reach the scheduler at this address, or say in one sentence that it does not answer."""
     check.installed("distributed", "--scheduler")
     from distributed import Client
 
@@ -93,19 +113,69 @@ def cluster(
     try:
         with ThreadPoolExecutor(1) as pool:  # a notebook's own thread has a loop already
             pool.submit(asyncio.run, _reach(address)).result()
-        client = Client(address)  # type: ignore[no-untyped-call]
+        client = Client(address, direct_to_workers=True)  # type: ignore[no-untyped-call]
     except Exception as error:  # of many kinds, as many as there are kinds of addresses
         allowed = f"must be the address of a Dask scheduler that answers soon: {error!r}"
         raise check.wrong("scheduler", address, allowed) from None
-    left = threading.Event()
-    watch = threading.Thread(target=_watch, args=(client, address, show, left), daemon=True)
     with client:
-        watch.start()
+        yield client
+
+
+@contextmanager
+def simulations(
+    config: Config,
+    remote: bool = False,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    time_limit: float | None = None,
+) -> Iterator[Callable[..., Simulation]]:
+    """What makes the simulation of a run: its clients are here or, remote, on Dask's workers.
+
+    `workers` is their number, by default of those that the scheduler at an address has, or else, of
+    processes that are started here, one for each core. `time_limit` is as for `split.Remote`.
+    """
+    where = {"scheduler": scheduler, "workers": workers, "time_limit": time_limit}
+    for name, value in where.items():
+        if value is not None and not remote:
+            raise check.wrong(name, value, "must be left out unless execution = 'remote'")
+    if not remote:
+        yield Simulation
+        return
+    limit = inf if time_limit is None else check.real("time_limit", time_limit, 0, low_open=True)
+    number = None if workers is None else check.integer("workers", workers, 1, 1024)
+    with ExitStack() as stack:
+        if scheduler is None:
+            number = number or os.cpu_count() or 1
+            scheduler = stack.enter_context(_local_cluster(number))
+        client = stack.enter_context(_connected(scheduler))
         try:
-            yield lambda: client.get_executor(pure=False)  # type: ignore[no-untyped-call]
-        finally:
-            left.set()
-            watch.join(1)
+            client.wait_for_workers(number or 1, timeout=LONGEST_WAIT_FOR_WORKERS)
+        except TimeoutError:
+            allowed = f"must be there: `dask worker {scheduler}` starts one"
+            raise check.wrong("workers", number or 1, allowed) from None
+        there = sorted(client.nthreads())[:number]  # type: ignore[no-untyped-call]
+        own = partial(images, config, made_by(config))
+        yield partial(Remote, cluster=client, workers=there, images=own, time_limit=limit)
+
+
+@contextmanager
+def _local_cluster(number: int) -> Iterator[str]:
+    """The address of a scheduler with so many processes on this machine."""
+    check.installed("distributed", "--execution remote")
+    from distributed import LocalCluster
+
+    more = {
+        "host": "127.0.0.1",
+        "dashboard_address": "127.0.0.1:0",
+        "silence_logs": logging.CRITICAL,
+    }
+    with _deaf_to_interrupts():
+        started = LocalCluster(  # type: ignore[no-untyped-call]
+            n_workers=number, threads_per_worker=1, **more
+        )
+    with started:
+        started.wait_for_workers(number)
+        yield started.scheduler_address
 
 
 def _watch(

@@ -16,6 +16,7 @@ from pslref.split.messages import ClientGradient as ClientGradient
 from pslref.split.messages import ClientHalf as ClientHalf
 from pslref.split.messages import CutGradient as CutGradient
 from pslref.split.messages import SmashedBatch as SmashedBatch
+from pslref.split.remote import Remote as Remote
 from pslref.split.server import Server as Server
 from pslref.split.simulation import Simulation as Simulation
 from pslref.split.state import packed as packed

@@ -61,7 +61,7 @@ class Epoch:
 
     Args:
         simulation: the clients and the server.
-        outages: when which client is gone.
+        outages: when which client is gone; one that goes and is not among them is added.
         first_step: the step of the run with which the epoch begins.
 
     Attributes:
@@ -77,7 +77,7 @@ class Epoch:
     ) -> None:
         for outage in outages:
             check.integer("outage's client", outage.client, 0, len(simulation.clients) - 1)
-        self.simulation, self.outages = simulation, outages
+        self.simulation, self.outages = simulation, list(outages)
         self.rows: list[tuple[Any, ...]] = []
         self.next_step, self.planned_at = first_step, 0
         self.planned_for = np.zeros((len(simulation.clients), simulation.num_classes), np.int64)
@@ -144,7 +144,8 @@ class Epoch:
             loss = self.simulation.take(counts, lost)
         except Diverged as error:
             raise Diverged(f"step {len(self.rows)}: {error}") from None
-        except Aborted:
+        except Aborted as aborted:
+            self.outages += [Outage(k, self.next_step, within=True) for k in aborted.gone]
             nothing = (0,) * len(COUNTED)
             self.rows.append((False, 0.0, *nothing, np.zeros(self.simulation.num_classes, int)))
             return False

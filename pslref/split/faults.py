@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pslref import check
+from pslref.check import IntArray
 
 MOST_PAUSES = 10_000_000  # in the mean
 
@@ -99,3 +100,19 @@ def away(outages: Sequence[Outage], step: int) -> tuple[frozenset[int], frozense
 def next_return(outages: Sequence[Outage], step: int) -> int:
     """The first step after this one at which an outage that is on now is over."""
     return min(o.end for o in outages if o.has_begun(step) and o.end is not None and o.end > step)
+
+
+def table(outages: Sequence[Outage]) -> IntArray:
+    """(n, 3) client, start, and end or -1 of outages within a step."""
+    rows = [(o.client, o.start, -1 if o.end is None else o.end) for o in outages]
+    return np.array(rows, np.int64).reshape(-1, 3)
+
+
+def over(rows: IntArray, now: int, num_clients: int) -> list[Outage]:
+    """The outages of a `table`, of which those without an end are over at step `now`."""
+    for client in rows[:, 0].tolist():
+        check.integer("outage's client", client, 0, num_clients - 1)
+    return [
+        Outage(client, start, now if end < 0 else end, within=True)
+        for client, start, end in rows.tolist()
+    ]

@@ -1,6 +1,7 @@
 """Simulation: K clients and a server in one process."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +36,8 @@ class Simulation:
             result to rounding, since all client halves are equal.
     """
 
+    kind: type[Client] = Client
+
     def __init__(
         self,
         net: Network,
@@ -60,7 +63,7 @@ class Simulation:
             check.integer("execution by clients: their weights", copied, 0, check.MOST_NUMBERS)
             halves = [half.copy() for _ in halves]
         self.clients = [
-            Client(k, half, self.x, self.y, indices, stream)
+            self.kind(k, half, self.x, self.y, indices, stream)
             for k, (half, indices, stream) in enumerate(
                 zip(halves, partition.indices, rng.spawn(k), strict=True)
             )
@@ -114,8 +117,14 @@ class Simulation:
     def take(self, counts: IntArray, lost: Collection[int] = ()) -> float:
         """A `step` whose arguments have been checked."""
         pooled = self.execution == "pooled"
-        self.last = step(self.clients, self.server, counts, lost, pooled=pooled)
+        self.last = step(
+            self.clients, self.server, counts, lost, pooled=pooled, arrived=self.arrived
+        )
         return self.last.loss
+
+    def arrived(self, answers: Iterable[Any]) -> Iterable[Any]:
+        """What clients answer to what they were asked for: here they have done so."""
+        return answers
 
     @property
     def last_batch(self) -> IntArray:

@@ -1,7 +1,7 @@
 """One step of parallel split learning: section 1 of docs/method.md on one page."""
 
-from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,15 @@ class Diverged(ValueError):
 
 
 class Aborted(Exception):
-    """A participant's gradient never arrived; the step was not committed."""
+    """A participant's gradient never arrived; the step was not committed.
+
+    Attributes:
+        gone: clients that went, and nobody had known of it.
+    """
+
+    def __init__(self, missing: Sequence[int], gone: Sequence[int] = ()) -> None:
+        super().__init__(f"the gradients of clients {missing} never arrived")
+        self.gone = gone
 
 
 class Step(NamedTuple):
@@ -34,6 +42,7 @@ def step(
     lost: Collection[int] = (),
     *,
     pooled: bool = False,
+    arrived: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> Step:
     """Take one step; it is committed whole or not at all. [paper] (method.md 1)
 
@@ -48,6 +57,8 @@ def step(
         lost: numbers of clients that are not there to the end: their gradients never arrive.
         pooled: one client half runs all participants' samples. All halves are equal, so the result
             is the same to rounding, and much faster.
+        arrived: turns what the clients were asked for into what they answer. These here have done
+            it; others, elsewhere, work at once. (method.md 1.3)
 
     Raises:
         Diverged: if the loss is not finite.
@@ -60,27 +71,29 @@ def step(
     #    server has updated it in every step, that is everybody.
     batches = [client.draw(counts[client.client]) for client in participants]
     batch = np.concatenate(batches)
-    if pooled:  # the one half is the server's own
-        smashed = [participants[0].forward(batch)]
-    else:
-        half = server.send()
-        for client in participants:
-            client.receive(half)
-        smashed = [c.forward(own) for c, own in zip(participants, batches, strict=True)]
-
-    # 2. The server runs its half on all of them, takes the mean loss over all B_t samples, and
-    #    returns to each client its own rows of the gradient at the cut.
-    loss, cut_gradients = server.step(smashed)
-
-    # 3. Each of these clients backpropagates: g_k. 4. The client gradients are summed, not
-    #    averaged: the loss is a mean over the global batch already.
-    total = summed(clients[message.client].backward(message) for message in cut_gradients)
     try:
+        if pooled:  # the one half is the server's own
+            smashed = [participants[0].forward(batch)]
+        else:
+            half = server.send()
+            for client in participants:
+                client.receive(half)
+            forward = (c.forward(own) for c, own in zip(participants, batches, strict=True))
+            smashed = list(arrived(forward))
+
+        # 2. The server runs its half on all of them, takes the mean loss over all B_t samples, and
+        #    returns to each client its own rows of the gradient at the cut.
+        loss, cut_gradients = server.step(smashed)
+
+        # 3. Each of these clients backpropagates: g_k. 4. The client gradients are summed, not
+        #    averaged: the loss is a mean over the global batch already.
+        backward = (clients[message.client].backward(message) for message in cut_gradients)
+        total = summed(arrived(backward))
         check_finite("loss", loss, server)
         missing = [client.client for client in participants if client.client in lost]
         if missing:
-            raise Aborted(f"the gradients of clients {missing} never arrived")
-    except (Diverged, Aborted):
+            raise Aborted(missing)
+    except Exception:
         for client in participants:
             client.put_back()
         raise

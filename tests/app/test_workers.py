@@ -1,3 +1,4 @@
+import json
 import multiprocessing
 import os
 import queue
@@ -9,14 +10,23 @@ import time
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-import dask
 import pytest
-from distributed import Client, LocalCluster
 
-from pslref.app import grids, sweep, workers
+from pslref import data, versions
+from pslref.app import grids, scenario, sweep, workers
+from pslref.app.config import Config
+from pslref.app.runs import Run
+from pslref.app.train import train
 from tests.app.conftest import ANOTHER, GRID, OPTIONS, contents
+
+WITHOUT = "dask is not installed: `.[cluster]`"
+dask = pytest.importorskip("dask", reason=WITHOUT)
+distributed = pytest.importorskip("distributed", reason=WITHOUT)
+Client, LocalCluster = distributed.Client, distributed.LocalCluster
 
 # Dask warns when its own folders took a second to make, as on a busy machine.
 pytestmark = pytest.mark.filterwarnings("ignore:Creating scratch directories")
@@ -269,3 +279,125 @@ def test_ctrl_c_and_sigkill_leave_no_process_and_no_half_of_a_run(
     assert not (tmp_path / "sweep.csv").exists()
     sweep.sweep(grids.configs(GRID), tmp_path, lambda: ThreadPoolExecutor(1))
     assert contents(tmp_path).items() >= contents(reference).items()
+
+
+# --- clients on the workers
+
+ONE = Config(
+    clients=6, epochs=2, hidden=(4,), sampler="targets", momentum=0.9, batch_size=128,
+    execution="clients",
+)  # fmt: skip
+
+
+def left_after(steps: int):
+    asked = iter(range(steps - 1))
+    return lambda: next(asked, None) is None
+
+
+def remotely(cluster: LocalCluster):
+    return workers.simulations(ONE, True, cluster.scheduler_address)
+
+
+def test_clients_on_workers_and_here_go_on_from_each_others_checkpoint(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
+    """To the byte."""
+    one, other, whole = tmp_path / "one", tmp_path / "other", tmp_path / "whole"
+    with remotely(cluster) as kind:
+        train(ONE, checkpoint=one, stop=left_after(15), kind=kind)
+        train(ONE, checkpoint=other, stop=left_after(15))
+        assert contents(one) == contents(other)
+        train(ONE, checkpoint=one, resume=True, out=one)
+        train(ONE, checkpoint=other, resume=True, out=other, kind=kind)
+    train(ONE, checkpoint=whole, out=whole)
+    assert contents(one) == contents(other) == contents(whole)
+
+
+@pytest.mark.filterwarnings("ignore:clients")
+def test_clients_that_went_with_a_worker_are_back_when_the_run_is_taken_up(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
+    with Client(cluster) as client, remotely(cluster) as kind:
+        pids = client.run(os.getpid)
+        address = kind.keywords["workers"][0]
+
+        def kill(run: Run, epochs_done: float) -> None:
+            if run.num_steps == 2:
+                os.kill(pids[address], signal.SIGKILL)
+
+        left = train(ONE, checkpoint=tmp_path, stop=left_after(5), after_step=kill, kind=kind)
+    assert left.epoch.record().num_aborted == 1
+    assert [(o.client, o.start) for o in left.outages] == [(k, 2) for k in (0, 2, 4)]
+    found = train(ONE, checkpoint=tmp_path, resume=True)
+    expected = Run(ONE, data.load("digits"))
+    expected.outages.extend(replace(outage, end=5) for outage in left.outages)
+    list(expected.steps())
+    for name, array in expected.state().items():
+        assert array.tobytes() == found.state()[name].tobytes(), name
+    assert expected.records[0].num_unused == 0
+
+
+def test_a_worker_of_another_version_holds_no_clients(cluster: LocalCluster) -> None:
+    wanted, said = versions.MADE_BY | {"numpy": "1.0"}, r"worker on .* is of numpy = '1.0', not num"
+    with remotely(cluster) as kind, pytest.raises(ValueError, match=said):
+        train(ONE, kind=partial(kind, images=partial(scenario.images, ONE, wanted)))
+
+
+def test_workers_that_do_not_come_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "LONGEST_WAIT_FOR_WORKERS", 0.1)
+    with (
+        LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as empty,
+        pytest.raises(ValueError, match=r"workers = 1: must be there: `dask worker tcp://.*` star"),
+        workers.simulations(ONE, True, empty.scheduler_address),
+    ):
+        pass
+
+
+def test_processes_are_started_for_the_clients(pslref, tmp_path: Path) -> None:
+    options = ["train", "--clients", "5", "--epochs", "1", "--hidden", "4", "--json"]
+    here = pslref(*options, "--execution", "clients", "--out", str(tmp_path / "here"))
+    assert here[0] == 0
+    more = ["--execution", "remote", "--workers", "2", "--time-limit", "200"]
+    assert pslref(*options, *more, "--out", str(tmp_path / "there")) == here
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+
+
+def test_without_the_scheduler_training_ends_and_the_checkpoint_stands(tmp_path: Path) -> None:
+    known, checkpoint = tmp_path / "scheduler.json", tmp_path / "run"
+    at = ["--scheduler-file", str(known), "--no-dashboard"]
+    started = []
+
+    def start(*words: str, **more) -> subprocess.Popen:
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        started.append(subprocess.Popen([sys.executable, *words], cwd=ROOT, **quiet | more))
+        return started[-1]
+
+    def wait_for(path: Path) -> None:
+        while not path.exists():
+            assert started[-1].poll() is None, started[-1].communicate()
+            time.sleep(0.1)
+
+    try:
+        scheduler = start(
+            *("-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", *at)
+        )
+        wait_for(known)
+        worker = ["-m", "distributed.cli.dask_worker", "--no-nanny", "--nthreads", "1", *at]
+        start(*worker)
+        address = json.loads(known.read_text())["address"]
+        options = ["--clients", "5", "--epochs", "100000", "--hidden", "4", "--every", "1"]
+        options += ["--execution", "remote", "--scheduler", address, "--checkpoint", checkpoint]
+        training = start("cli.py", "train", *map(str, options), stderr=subprocess.PIPE, text=True)
+        wait_for(checkpoint / "checkpoint.npz")
+        scheduler.kill()
+        said = training.communicate()[1]
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+    assert said == "pslref: the scheduler does not answer any more\n"
+    assert training.returncode == 2
+    config = Config(clients=5, epochs=100000, hidden=(4,), execution="clients")
+    before = contents(checkpoint)
+    assert train(config, checkpoint=checkpoint, resume=True, stop=lambda: True).num_steps > 1
+    assert contents(checkpoint) != before

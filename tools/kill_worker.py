@@ -1,0 +1,54 @@
+"""Kill a worker in the middle of a step: python -m tools.kill_worker
+
+Three worker processes hold the 16 clients of a severe split of digits. One is killed after its
+clients have sent their activations, and before any gradient comes back. Training goes on without
+them. Then the outage is simulated at the same place, in this process.
+"""
+
+import os
+import signal
+
+from pslref.app.config import Config
+from pslref.app.runs import Run
+from pslref.app.scenario import dataset_of
+from pslref.app.train import train
+from pslref.app.workers import simulations
+
+CONFIG = Config(clients=16, epochs=5, execution="clients")
+STEP = 40  # is the last one before the kill
+
+
+def main() -> None:
+    with simulations(CONFIG, remote=True, workers=3) as kind:
+        pids = list(kind.keywords["cluster"].run(os.getpid).values())
+
+        def kill_in_next_step(run: Run, epochs_done: float) -> None:
+            server = run.simulation.server
+            if run.num_steps == STEP:
+                step = server.step
+
+                def killing(smashed):
+                    os.kill(pids[0], signal.SIGKILL)
+                    server.step = step
+                    return step(smashed)
+
+                server.step = killing
+
+        there = train(CONFIG, kind=kind, after_step=kill_in_next_step)
+    gone = [outage.client for outage in there.outages]
+    print(f"worker killed in step {there.outages[0].start}, with clients {gone}")
+    for epoch, (record, accuracy) in enumerate(zip(there.records, there.accuracies, strict=True)):
+        steps = f"{len(record.loss)} steps, {record.num_aborted} not committed"
+        print(f"epoch {epoch}: {steps}, {record.num_unused} unreachable, {100 * accuracy:.1f} %")
+    here = Run(CONFIG, dataset_of(CONFIG))
+    here.outages.extend(there.outages)
+    for _ in here.steps():
+        pass
+    arrays = there.state()
+    same = all(array.tobytes() == arrays[name].tobytes() for name, array in here.state().items())
+    print(f"weights, losses, schedules and shuffles equal the simulated outage's: {same}")
+    assert same
+
+
+if __name__ == "__main__":
+    main()
