@@ -270,6 +270,15 @@ def test_random_epochs_follow_their_law(page: Page, sampler: str, alpha: float) 
     assert not any(result.is_wrong for result in results), results
 
 
+def test_in_another_epoch_clients_shuffle_anew(page: Page) -> None:
+    page.open()
+    one = Shown(page)
+    page.open(epoch=2)
+    other = Shown(page)
+    np.testing.assert_array_equal(one.batch_sizes, other.batch_sizes)  # of FLS
+    assert (one.held != other.held).any()
+
+
 @pytest.mark.parametrize("preset", range(5))
 def test_a_preset_tells_its_part_of_the_story(page: Page, preset: int) -> None:
     page.open(seed=2)
