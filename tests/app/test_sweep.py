@@ -192,7 +192,7 @@ def test_a_worker_of_another_version_is_refused_before_it_runs_anything(tmp_path
 
     with pytest.raises(
         ValueError,
-        match=r"^the sweep that asked the worker on .* is of numpy = '.*, not numpy = '1.0'",
+        match=r"^what asked the worker on .* is of numpy = '.*, not numpy = '1.0'",
     ):
         sweep.sweep(configs(FEW), tmp_path, foreign)
     assert contents(tmp_path) == {}
