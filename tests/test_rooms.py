@@ -81,7 +81,7 @@ REST = {name for name in EVERYTHING if name.split("/")[0] in METHOD} - READ_FIRS
 # room: its files, the most lines that they have together, and that one of them has
 BUDGETS = {
     "read first": (READ_FIRST, 1300, 180),
-    "the rest of the method": (REST, 3510, 250),
+    "the rest of the method": (REST, 3530, 250),
     "the instruments": (INSTRUMENTS, 3750, 290),
     "the oracle": (ORACLE, 5300, 280),
 }
