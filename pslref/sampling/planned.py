@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pslref.check import FloatArray, IntArray
-from pslref.sampling.assign import balanced_steps
+from pslref.sampling.assign import balanced_steps, dealt_steps, slowest_first_lines
 from pslref.sampling.program import Fluid, fluid, rooms
 from pslref.sampling.schedule import Walk, tallied
 
-ON_TIME = 1e-6  # of a sample: what is whole but for the rounding of the program
+WHOLE = 1e-2  # of a sample: what is whole but for the tolerance of the program
 
 
 class Pairs(NamedTuple):
@@ -66,15 +66,25 @@ def planned_steps(
     firsts, latest, shares = _cut(best, batches, counts)
     sizes = np.add.reduceat(batches, firsts)
     totals = _rounded(np.array([pairs.by_class(share) for share in shares]), sizes, rng)
-    room = rooms(latest, delays, costs, int(batches.max())).T
     lengths = np.diff(firsts, append=batches.size)
+    drawn = []
+    for total, size, length in zip(totals, batches[firsts], lengths, strict=True):
+        if is_drawn:
+            labels = rng.permutation(np.repeat(np.arange(total.size), total))
+            drawn.append(tallied(labels, size.repeat(length), total.size))
+        elif not costs.any():
+            all_ = Pairs(np.zeros_like(total), np.arange(total.size), 1, total.size)
+            steps = _halved(all_, total, int(length), rng)
+            drawn.append(np.concatenate([now for _, now in steps]))
+    if not costs.any():  # then there is room for all, or none
+        lines = slowest_first_lines(class_counts, delays)
+        yield from dealt_steps(np.concatenate(drawn), len(class_counts), lines)
+        return
+    room = rooms(latest, delays, costs, int(batches.max())).T
     limits = np.floor(room * (sizes / batches.max())[:, np.newaxis] + 1e-9).astype(np.int64)
     for group, x in enumerate(_supplied(pairs, counts, shares, totals, limits)):
         if is_drawn:
-            labels = rng.permutation(np.repeat(np.arange(pairs.num_classes), totals[group]))
-            same = batches[firsts[group]].repeat(lengths[group])
-            wanted = tallied(labels, same, pairs.num_classes)
-            yield from balanced_steps(wanted, pairs.table(x), delays, costs)
+            yield from balanced_steps(drawn[group], pairs.table(x), delays, costs)
         else:
             yield from _halved(pairs, x, int(lengths[group]), rng)
 
@@ -89,8 +99,7 @@ def _cut(
     ends = best.supply.sum(axis=1).cumsum()
     edges = np.append(0.0, ends * (batches.sum() / ends[-1]))
     places = np.append(0, batches.cumsum())
-    nudge = 1e-3 * batches.max()  # a deadline of a thousandth of a step is none
-    of_step = np.searchsorted(edges[1:-1], places[:-1] + nudge, side="right")
+    of_step = np.searchsorted(edges[1:-1], places[:-1] + WHOLE / 10, side="right")
     changes = (np.diff(of_step) != 0) | (np.diff(batches) != 0)
     firsts = np.append(0, np.flatnonzero(changes) + 1)
     so_far = np.concatenate([np.zeros((1, counts.size)), best.supply.cumsum(axis=0)])
@@ -111,28 +120,32 @@ def _rounded(totals: FloatArray, sizes: IntArray, rng: np.random.Generator) -> I
     from scipy.sparse import csr_array, eye_array, kron, vstack
 
     groups, classes = totals.shape
-    ranges, sums = _around(totals), _around(totals.cumsum(axis=0))
     rows: Any = kron(eye_array(groups), np.ones((1, classes)))
     first: Any = kron(csr_array(np.tril(np.ones((groups, groups)))), eye_array(classes))
     both: Any = vstack([first, -first])
-    solved = linprog(
-        rng.random(totals.size),
-        A_ub=both.tocsr(),
-        b_ub=np.concatenate([sums.high.ravel(), -sums.low.ravel()]).astype(np.float64),
-        A_eq=rows.tocsr(),
-        b_eq=sizes.astype(np.float64),
-        bounds=list(zip(ranges.low.ravel().tolist(), ranges.high.ravel().tolist(), strict=True)),
-        method="highs-ds",
-    )
-    if solved.x is None:
-        raise ArithmeticError(f"the class totals of the deadlines: {solved.message}")
-    whole: IntArray = np.rint(solved.x).astype(np.int64).reshape(totals.shape)
-    return whole
+    costs = rng.random(totals.size)
+    for whole in (WHOLE, 1e-4, 1e-7):  # with many classes the first may leave no room
+        ranges, sums = _around(totals, whole), _around(totals.cumsum(axis=0), whole)
+        solved = linprog(
+            costs,
+            A_ub=both.tocsr(),
+            b_ub=np.concatenate([sums.high.ravel(), -sums.low.ravel()]).astype(np.float64),
+            A_eq=rows.tocsr(),
+            b_eq=sizes.astype(np.float64),
+            bounds=list(
+                zip(ranges.low.ravel().tolist(), ranges.high.ravel().tolist(), strict=True)
+            ),
+            method="highs-ds",
+        )
+        if solved.x is not None:
+            found: IntArray = np.rint(solved.x).astype(np.int64).reshape(totals.shape)
+            return found
+    raise ArithmeticError(f"the class totals of the deadlines: {solved.message}")
 
 
-def _around(x: FloatArray) -> Bounds:
-    """Rounded down and up."""
-    return Bounds(np.floor(x + ON_TIME).astype(np.int64), np.ceil(x - ON_TIME).astype(np.int64))
+def _around(x: FloatArray, whole: float = WHOLE) -> Bounds:
+    """Rounded down and up; what is nearly whole, to that number."""
+    return Bounds(np.floor(x + whole).astype(np.int64), np.ceil(x - whole).astype(np.int64))
 
 
 def _supplied(
@@ -140,8 +153,8 @@ def _supplied(
 ) -> list[IntArray]:
     """Of each group, (P,) whole samples: class totals are met, and room is kept where it can be.
 
-    First close to the program's shares; then anything that leaves no client more than it can still
-    bring; then a little more than there is room for, which makes few steps late.
+    First close to the program's shares, and such that no client keeps more than it can still bring;
+    then farther and farther from them, also above the room, which makes few steps late.
     """
     left, found = counts.copy(), []
     so_far = shares.cumsum(axis=0)
@@ -156,9 +169,10 @@ def _supplied(
             (Bounds(cells.low - i, cells.high + i), np.maximum(clients.low - i, must), limit)
             for i in range(4)
         ]
-        anything = Bounds(np.zeros_like(left), left)
-        ways.append((anything, must, limit))
-        ways += [(anything, np.zeros_like(held), limit + 2**i - 1) for i in range(40)]
+        ways += [
+            (Bounds(cells.low - i, cells.high + i), np.maximum(must - i // 4, 0), limit + i // 4)
+            for i in 2 ** np.arange(40)
+        ]
         for cell, least, most in ways:
             within = Bounds(np.clip(cell.low, 0, left), np.clip(cell.high, 0, left))
             clients_of = Bounds(least, np.minimum(most, held))

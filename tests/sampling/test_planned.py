@@ -127,7 +127,10 @@ def scenario(mild: bool, even: bool, cost: float) -> tuple[np.ndarray, np.ndarra
 def test_it_is_near_the_program_and_no_slower_than_one_step_at_a_time(
     mild, even, cost, rng
 ) -> None:
-    """Of the time of UGS: 1 % above steps and samples that can be divided; 0.5 % above others."""
+    """Of the time of UGS: 2 % above steps and samples that can be divided; 0.5 % above others.
+
+    The epoch has 160 steps, so that one more long step is 0.6 %.
+    """
     counts, delays, costs = scenario(mild, even, cost)
     of_ugs = epoch_time(ugs(counts.sum(axis=1), 128, rng), delays, costs)
 
@@ -139,7 +142,7 @@ def test_it_is_near_the_program_and_no_slower_than_one_step_at_a_time(
         best = fluid(counts, 128, delays, costs, slack)
         least = best.supply.sum(axis=1) @ best.deadlines / 128 / of_ugs
         planned = time(assign="planned", sample_costs=costs, slack=slack)
-        assert planned < least + 0.01
+        assert planned < least + 0.02
         assert planned < time(slack=slack) + 0.005
     assert planned < time(assign="balanced", sample_costs=costs) + 0.005
 

@@ -1,0 +1,60 @@
+"""How far is a planned epoch from the least time? python -m tools.planned_gap CSV K[,K...]
+
+50,000 samples in ten classes, B = 128: the paper's two splits, three kinds of delays, four costs
+of a sample and three slacks. A row for each: the times of the schedules and of the bounds, as
+shares of the time of UGS. `divided` is the linear program, whose steps and samples can be divided.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from pslref import files, partition, sampling
+from pslref.sampling.program import fluid
+from pslref.split import epoch_time, straggler_delays
+from pslref.theory import least_epoch_time
+
+SIZE = 128
+
+
+def delays_of(kind: str, num_clients: int, rng: np.random.Generator) -> np.ndarray:
+    """One in eight is ten times slower; evenly between 1 and 2; log-normal, with a heavy tail."""
+    if kind == "few":
+        return straggler_delays(num_clients, rng)
+    return 1 + rng.random(num_clients) if kind == "even" else rng.lognormal(0, 1, num_clients)
+
+
+def main(out: Path, clients: list[int]) -> None:
+    rows = []
+    grid = [(k, c, kind) for k in clients for c in (2, 5) for kind in ("few", "even", "tail")]
+    for num_clients, classes, kind in grid:
+        rng = np.random.default_rng([num_clients, classes])
+        labels = np.repeat(np.arange(10), 5_000)
+        part = partition.extended_dirichlet(labels, num_clients, classes, 3.0, rng)
+        counts, delays = part.class_counts, delays_of(kind, num_clients, rng)
+        for cost in (0, 0.01, 0.1, 1):
+            costs = cost * delays
+            of_ugs = epoch_time(sampling.ugs(part.sizes, SIZE, rng), delays, costs)
+            for slack in (0, 0.2, 0.4):
+                best = fluid(counts, SIZE, delays, costs, slack)
+                times = {"divided": float(best.supply.sum(axis=1) @ best.deadlines) / SIZE}
+                times["bound"] = least_epoch_time(counts, SIZE, delays, costs, slack)
+                for name, options in {
+                    "planned": {"assign": "planned", "sample_costs": costs, "slack": slack},
+                    "slowest-first": {"slack": slack},
+                    "balanced": {"assign": "balanced", "sample_costs": costs},
+                }.items():
+                    plan = sampling.targets(
+                        counts, SIZE, rng, delays=delays, draw="stratified", **options
+                    )
+                    times[name] = epoch_time(plan, delays, costs)
+                what = {"clients": num_clients, "classes": classes, "delays": kind}
+                shares = {name: round(time / of_ugs, 4) for name, time in times.items()}
+                rows.append(what | {"cost": cost, "slack": slack} | shares)
+                print(*rows[-1].values(), flush=True)
+                files.write_csv(out, rows)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), [int(k) for k in sys.argv[2].split(",")])
