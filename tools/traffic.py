@@ -4,7 +4,7 @@ Ten classes of 6,000, the severe split, 16, 64 and 128 clients, B = 128, one cli
 times slower, three seeds; images of 28 × 28 in float32, cut = 3. The client half of the MLP
 784-256-128-10 has 804 kB, that of the CNN 640 bytes. A row for each network, sampler, K and seed:
 megabytes by kind, and the participations of an epoch beside the fewest that its steps and clients
-or, of class targets, its steps' classes need (method.md 1.2). The tables show the megabytes of an
+or, of class targets, its steps' classes need (method.md 1.1). The tables show the megabytes of an
 epoch and the participants per step, over the seeds.
 """
 

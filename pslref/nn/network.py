@@ -75,9 +75,7 @@ class Network:
             raise check.wrong("cut", at, allowed)
         return Network(self.layers[:at], self.first), Network(self.layers[at:], self.first + at)
 
-    def copy(self) -> "Network":
-        """The same network with arrays of its own."""
-        return deepcopy(self)
+    copy = deepcopy  # a network with arrays of its own
 
     def _named(self, by_layer: Sequence[dict[str, Array]]) -> dict[str, Array]:
         return {

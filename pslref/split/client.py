@@ -1,6 +1,7 @@
 """Client: holds its own samples and a copy of the client half; draws, forward, backward."""
 
 import numpy as np
+from numpy.random import Generator
 
 from pslref.check import Array, IntArray
 from pslref.nn.network import Network
@@ -17,9 +18,7 @@ class Samples:
         rng: its own random stream.
     """
 
-    def __init__(
-        self, client: int, y: IntArray, indices: IntArray, rng: np.random.Generator
-    ) -> None:
+    def __init__(self, client: int, y: IntArray, indices: IntArray, rng: Generator) -> None:
         self.client, self.y, self.indices, self.rng = client, y, indices, rng
         self.start_epoch()
 
@@ -73,7 +72,7 @@ class Client(Samples):
         x: Array,
         y: IntArray,
         indices: IntArray,
-        rng: np.random.Generator,
+        rng: Generator,
     ) -> None:
         super().__init__(client, y, indices, rng)
         self.network, self.x = network, x

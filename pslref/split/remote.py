@@ -54,7 +54,7 @@ class RemoteClient(Client):
 
 
 class Remote(Simulation):
-    """A simulation whose clients are on the workers of a Dask cluster. (method.md 1.3)
+    """A simulation whose clients are on the workers of a Dask cluster. (method.md 1.2)
 
     Args:
         given, named: as for `Simulation`, but for `execution`. Of x only shape and dtype matter.

@@ -15,11 +15,7 @@ class Diverged(ValueError):
 
 
 class Aborted(Exception):
-    """A participant's gradient never arrived; the step was not committed.
-
-    Attributes:
-        gone: clients that went, and nobody had known of it.
-    """
+    """Gradients never arrived, as of those `gone`, who nobody knew would go: nothing is committed."""
 
     def __init__(self, missing: Sequence[int], gone: Sequence[int] = ()) -> None:
         super().__init__(f"the gradients of clients {missing} never arrived")
@@ -58,7 +54,7 @@ def step(
         pooled: one client half runs all participants' samples. All halves are equal, so the result
             is the same to rounding, and much faster.
         arrived: turns what the clients were asked for into what they answer. These here have done
-            it; others, elsewhere, work at once. (method.md 1.3)
+            it; others, elsewhere, work at once. (method.md 1.2)
 
     Raises:
         Diverged: if the loss is not finite.
