@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pslref.check import FloatArray, IntArray
-from pslref.sampling.assign import balanced_steps, dealt_steps, slowest_first_lines
+from pslref.sampling.assign import balanced_steps, dealt_steps, lines_in, slowest_first_order
 from pslref.sampling.program import Fluid, fluid, rooms
 from pslref.sampling.schedule import Walk, tallied
 
@@ -77,7 +77,7 @@ def planned_steps(
             steps = _halved(all_, total, int(length), rng)
             drawn.append(np.concatenate([now for _, now in steps]))
     if not costs.any():  # then there is room for all, or none
-        lines = slowest_first_lines(class_counts, delays)
+        lines = lines_in(slowest_first_order(class_counts, delays), class_counts)
         yield from dealt_steps(np.concatenate(drawn), len(class_counts), lines)
         return
     room = rooms(latest, delays, costs, int(batches.max())).T

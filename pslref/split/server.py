@@ -41,9 +41,8 @@ class Server:
         at_cut, self.gradients = self.network.backward(gradient, self.cache)
         ends = np.cumsum([message.labels.size for message in smashed])
         rows = np.split(at_cut, ends[:-1])
-        return loss, [
-            CutGradient(message.client, row) for message, row in zip(smashed, rows, strict=True)
-        ]
+        clients = [message.client for message in smashed]
+        return loss, list(map(CutGradient, clients, rows))
 
     def update(self, total: dict[str, Array]) -> None:
         """Commit the step: apply Σ_k g_k to the client half, the last gradients to its own."""

@@ -15,7 +15,7 @@ class Diverged(ValueError):
 
 
 class Aborted(Exception):
-    """Gradients never arrived, as of those `gone`, who nobody knew would go: nothing is committed."""
+    """Gradients never arrived, some as clients are `gone` without notice: nothing is committed."""
 
     def __init__(self, missing: Sequence[int], gone: Sequence[int] = ()) -> None:
         super().__init__(f"the gradients of clients {missing} never arrived")
@@ -43,8 +43,9 @@ def step(
     """Take one step; it is committed whole or not at all. [paper] (method.md 1)
 
     In exact arithmetic it is one centralized SGD step on the pooled batch, whatever the local
-    batch sizes, at every cut [derived]. If it is not committed, no weight and no velocity has
-    changed, and all samples drawn for it are unused again, in the order in which they were.
+    batch sizes, at every cut [derived]. If it is not committed, since the loss is not finite
+    (`Diverged`) or a participant is lost (`Aborted`), no weight and no velocity has changed, and
+    all samples drawn for it are unused again, in the order in which they were.
 
     Args:
         clients: all K.
@@ -55,10 +56,6 @@ def step(
             is the same to rounding, and much faster.
         arrived: turns what the clients were asked for into what they answer. These here have done
             it; others, elsewhere, work at once. (method.md 1.2)
-
-    Raises:
-        Diverged: if the loss is not finite.
-        Aborted: if a participant is lost.
     """
     participants = [clients[k] for k in np.flatnonzero(counts.any(axis=1)).tolist()]
 
