@@ -15,7 +15,7 @@ from pslref.oracle.library import OPS
 from pslref.oracle.operation import Values
 from pslref.oracle.protocols import PSL, cases_of
 from pslref.oracle.result import Result
-from pslref.oracle.vectors import Case, shipped
+from pslref.oracle.vectors import Case, shipped, sources
 
 TIERS = ("vectors", "laws", "distribution")
 ALPHA = 1e-6
@@ -75,7 +75,8 @@ def ask_vector(case: Case, backend: Asked) -> list[Result]:
         must = case.result == "invalid"
         return [replace(result, verdict="ok" if must else "wrong", detail=f"raised {error}")]
     if case.result == "invalid":
-        said = "was not refused, but these inputs are invalid"
+        why = " ".join(sources()["notes"][flag] for flag in case.flags)
+        said = f"was not refused, but these inputs are invalid: {why}"
         return [replace(result, verdict="wrong", detail=said)]
     bounds = bounds_of(case, backend.spec.dtype)
     found = divergence(case.expected, got, bounds)

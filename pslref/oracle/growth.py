@@ -77,11 +77,11 @@ def margin(inputs: Values) -> float:
         halves = {name: w[0] for name, w in step["client_weights"].items()}
         weights = {**halves, **step["server_weights"]}
     net = make_network(inputs["layers"], weights, np.float64)
-    return min(least, least_lead(net, inputs["eval_x"]))
+    return min(least, least_lead(net, inputs["eval_x"], evaluated=True))
 
 
-def least_lead(net: nn.Network, x: Array) -> float:
-    """The same for one network and its images."""
+def least_lead(net: nn.Network, x: Array, evaluated: bool = False) -> float:
+    """The same for one network and its images, in training or evaluated."""
     least = np.inf
     for layer in net.layers:
         if isinstance(layer, nn.ReLU):
@@ -89,5 +89,8 @@ def least_lead(net: nn.Network, x: Array) -> float:
         if isinstance(layer, nn.MaxPool2d):
             ordered = np.sort(np.stack([*shifts(x, layer.kernel, layer.stride)]), axis=0)
             least = min(least, float((ordered[-1] - ordered[-2]).min(initial=np.inf)))
-        x, _ = layer.forward(x)
+        if isinstance(layer, nn.Residual):
+            ways = layer.branch, layer.shortcut
+            least = min(least, *(least_lead(way, x, evaluated) for way in ways))
+        x = layer.evaluate(x) if evaluated else layer.forward(x)[0]
     return least

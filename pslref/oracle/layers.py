@@ -70,13 +70,14 @@ def group_norm(
 def batch_norm2d(
     x: Floats, weight: Floats, bias: Floats, eps: float, momentum: float,
     running_mean: Floats, running_var: Floats, dy: Floats,
+    *, kind: type[nn.BatchNorm2d] = nn.BatchNorm2d,
 ) -> Values:  # fmt: skip
     """y = w (x - mean) / √(var + eps) + b, population variance over a channel of the batch.
 
     As in training. The running statistics that come out have taken in the batch: s becomes (1 -
     momentum) s + momentum times the mean, or the sum of squares over n - 1.
     """
-    layer = nn.BatchNorm2d(weight.size, eps, momentum, x.dtype)
+    layer = kind(weight.size, eps, momentum, x.dtype)
     layer.parameters |= {"weight": weight, "bias": bias}
     layer.statistics |= {"running_mean": running_mean.copy(), "running_var": running_var.copy()}
     y, cache = layer.forward(x)

@@ -12,16 +12,19 @@ from pslref.oracle.operation import Layers, Values
 CLASSES = 3
 _RELU, _FLAT, _LINEAR = {"type": "relu"}, {"type": "flatten"}, {"type": "linear"}
 _MLP: Layers = [_FLAT, _LINEAR, _RELU, _LINEAR]
+_CONV = {"type": "conv2d", "stride": 1, "padding": 1}
+_GROUP_NORM = {"type": "group_norm", "num_groups": 2, "eps": 2.0**-7}
+_BATCH_NORM = {"type": "batch_norm2d", "eps": 2.0**-7, "momentum": 0.25}
 # Images (H, W, C), layers, and the shapes of their weights. A pool comes before the ReLU: after
 # it, zeros would tie.
-NETWORKS: dict[str, tuple[tuple[int, ...], Layers, dict[int, tuple[int, ...]]]] = {
+NETWORKS: dict[str, tuple[tuple[int, ...], Layers, dict[int | str, tuple[int, ...]]]] = {
     "mlp": ((2, 3, 1), _MLP, {1: (6, 5), 3: (5, CLASSES)}),
     "deep": ((1, 4, 1), [*_MLP, _RELU, _LINEAR], {1: (4, 6), 3: (6, 5), 5: (5, CLASSES)}),
     "cnn": (
         (6, 5, 1),
         [
             {"type": "conv2d", "stride": 2, "padding": 1},
-            {"type": "group_norm", "num_groups": 2, "eps": 2.0**-7},
+            _GROUP_NORM,
             {"type": "max_pool2d", "kernel": 2, "stride": 1},
             *(_RELU, _FLAT, _LINEAR),
         ],
@@ -30,13 +33,36 @@ NETWORKS: dict[str, tuple[tuple[int, ...], Layers, dict[int, tuple[int, ...]]]] 
     "conv": (
         (4, 4, 2),
         [
-            {"type": "conv2d", "stride": 1, "padding": 1},
+            _CONV,
             _RELU,
             {"type": "conv2d", "stride": 1, "padding": 0},
             {"type": "avg_pool2d", "kernel": 2, "stride": 2},
             *(_FLAT, _LINEAR),
         ],
         {0: (3, 3, 2, 3), 2: (3, 3, 3, 2), 5: (2, CLASSES)},
+    ),
+    "norm": (
+        (3, 3, 1),
+        [_CONV, _BATCH_NORM, _RELU, _FLAT, _LINEAR],
+        {0: (3, 3, 1, 2), 1: (2,), 4: (18, CLASSES)},
+    ),
+    "residual": (
+        (3, 3, 2),
+        [
+            {"type": "residual", "branch": [_CONV, _GROUP_NORM], "shortcut": []},
+            _RELU,
+            {
+                "type": "residual",
+                "branch": [{**_CONV, "stride": 2}, _BATCH_NORM, _RELU, _CONV],
+                "shortcut": [{**_CONV, "stride": 2, "padding": 0}],
+            },
+            *(_RELU, _FLAT, _LINEAR),
+        ],
+        {
+            **{"0.branch.0": (3, 3, 2, 2), "0.branch.1": (2,)},
+            **{"2.branch.0": (3, 3, 2, 2), "2.branch.1": (2,), "2.branch.3": (3, 3, 2, 3)},
+            **{"2.shortcut.0": (1, 1, 2, 3), 5: (12, CLASSES)},
+        },
     ),
 }
 
@@ -87,21 +113,28 @@ def make_layer(spec: dict[str, Any], arrays: Values, dtype: DTypeLike) -> Layer:
     elif kind == "conv2d":
         kernel, _, inputs, outputs = arrays["weight"].shape
         layer = nn.Conv2d(inputs, outputs, kernel, rng=rng, dtype=dtype, **settings)
-    elif kind == "group_norm":
-        layer = nn.GroupNorm(num_channels=arrays["weight"].size, dtype=dtype, **settings)
+    elif kind == "residual":
+        ways = {w: make_network(settings[w], part(arrays, w), dtype).layers for w in settings}
+        layer = nn.Residual(**ways)
+    elif kind in (norms := {"group_norm": nn.GroupNorm, "batch_norm2d": nn.BatchNorm2d}):
+        layer = norms[kind](num_channels=arrays["weight"].size, dtype=dtype, **settings)
     else:
         kinds: dict[str, type[Any]] = {"relu": nn.ReLU, "flatten": nn.Flatten}
         kinds |= {"max_pool2d": nn.MaxPool2d, "avg_pool2d": nn.AvgPool2d}
         layer = kinds[kind](**settings)
-    for name, parameter in layer.parameters.items():
-        parameter[...] = arrays[name]
+    for name, array in layer.parameters.items():
+        array[...] = arrays[name]
+    for name in layer.statistics.keys() & arrays.keys():
+        layer.statistics[name][...] = arrays[name]
     return layer
+
+
+def part(arrays: Values, of: Any) -> Values:
+    """The arrays of a layer, or of another part of a network, by the names that it gives them."""
+    return {n.removeprefix(f"{of}."): a for n, a in arrays.items() if n.startswith(f"{of}.")}
 
 
 def make_network(layers: Layers, weights: Values, dtype: DTypeLike, first: int = 0) -> nn.Network:
     """The network of `split_steps`; or a half of it, whose layers are counted from `first`."""
-    made = []
-    for index, spec in enumerate(layers, first):
-        own = {n: weights[f"{index}.{n}"] for n in ("weight", "bias") if f"{index}.{n}" in weights}
-        made.append(make_layer(spec, own, dtype))
+    made = [make_layer(spec, part(weights, i), dtype) for i, spec in enumerate(layers, first)]
     return nn.Network(made, first)

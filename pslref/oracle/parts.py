@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from pslref import sampling
-from pslref.oracle.library import Library
+from pslref.oracle import altered
+from pslref.oracle.library import OPS, Library
 from pslref.oracle.operation import Values
 from pslref.oracle.training import CLIENT, SGD, Array, Decisions, cross_entropy
 
@@ -68,17 +69,8 @@ def _over_the_batch(op: str, i: Values) -> Values:
     return out | {name: out[name].reshape(i["x"].shape) for name in ("y", "dx")}
 
 
-def _biased_running(i: Values, variance: Array) -> Any:
-    before, n = (1 - i["momentum"]) * i["running_var"], i["x"][..., 0].size
-    return before + (variance - before) * (n - 1) / n
-
-
-def _as_in_evaluation(op: str, i: Values) -> Values:
-    out = right(op, i) | {name: i[name] for name in ("running_mean", "running_var")}
-    scale = 1 / np.sqrt(i["running_var"] + i["eps"])
-    z, dz = (i["x"] - i["running_mean"]) * scale, i["dy"] * i["weight"]
-    dweight = (z * i["dy"]).sum(axis=(0, 1, 2))
-    return out | {"y": z * i["weight"] + i["bias"], "dx": dz * scale, "dweight": dweight}
+def _norm(op: str, i: Values, kind: type) -> Values:
+    return OPS[op].reference(**i, kind=kind)
 
 
 def _fixed(op: str, i: Values, rounded: Callable[[Array], Array]) -> Values:
@@ -148,9 +140,9 @@ PARTS: list[tuple[str, str, Predict]] = [
     ("group_norm", "the variance is the sum of squares over n - 1, not over n", _unbiased),
     ("group_norm", "mean and variance are those of the batch, not of each sample", _over_the_batch),
     ("batch_norm2d", "the running variance takes the batch's over n, not over n - 1",
-     _outputs(_biased_running, "running_var")),
+     partial(_norm, kind=altered.BiasedRunning)),
     ("batch_norm2d", "training takes the running statistics in place of the batch's",
-     _as_in_evaluation),
+     partial(_norm, kind=altered.AlwaysEvaluating)),
     ("cross_entropy", "the loss is summed over the batch, not averaged",
      _outputs(lambda i, v: v * len(i["labels"]))),
     ("cross_entropy", "the gradient lacks the 1/N of the mean",

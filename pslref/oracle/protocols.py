@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pslref import check
-from pslref.oracle import growth
+from pslref.oracle import altered, growth
 from pslref.oracle.compare import flatten
 from pslref.oracle.operation import Values
 from pslref.oracle.training import CLIENT, SERVER, Array, split_steps
@@ -82,12 +82,13 @@ def cases_of(protocol: str, cases: Iterable[Case]) -> list[Case]:
 
     found, rng = [], np.random.Generator(np.random.PCG64(0))
     for case in cases:
-        if case.op != "split_steps" or case.result == "invalid":
-            found.append(case)
-        elif not case.inputs["momentum"]:
+        if case.op == "split_steps" and case.inputs["momentum"]:
+            continue
+        if case.op == "split_steps" and case.result != "invalid":
             expected = flatten(run(case.inputs))
             limits = growth.limits(case.inputs, expected, rng, run)
-            found.append(case._replace(expected=expected, limits=limits))
+            case = case._replace(expected=expected, limits=limits)
+        found.append(case)
     return found
 
 
@@ -199,6 +200,19 @@ STEP_MISTAKES: list[tuple[str, Decide]] = [
     ("the momentum is Nesterov's", {"sgd": "nesterov"}),
     ("the momentum dampens the gradient by 1 - momentum", {"sgd": "dampened"}),
     ("weight decay is applied beside the velocity, not through it", {"sgd": "decoupled"}),
+    # batch norms and residual blocks
+    ("the server half runs once for each client's samples: batch norms take statistics of each, and"
+     " update the running ones once per client", {"apart": True}),
+    ("training takes the running statistics of batch norms in place of the batch's",
+     {"changed": altered.norms(altered.AlwaysEvaluating)}),
+    ("the running variance of batch norms takes the batch's over n, not over n - 1",
+     {"changed": altered.norms(altered.BiasedRunning)}),
+    ("evaluation takes the statistics of its own images, not the running ones of batch norms",
+     {"changed": altered.norms(altered.NeverEvaluating)}),
+    *((f"the shortcut of {where} is lost: y = branch(x)",
+       {"changed": altered.blocks(where, altered.shortcut)}) for where in altered.BLOCKS),
+    *((f"the last ReLU of {where} is lost",
+       {"changed": altered.blocks(where, altered.last_relu)}) for where in altered.BLOCKS),
     # the end
     ("evaluation runs the client half from before the last update", {"evaluated": "before"}),
     ("evaluation runs an untrained client half, as if the checkpoint lacked it",

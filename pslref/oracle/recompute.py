@@ -17,7 +17,7 @@ from pslref.check import Array
 from pslref.oracle import growth
 from pslref.oracle.codec import decode
 from pslref.oracle.compare import as_bounds, divergence, flatten
-from pslref.oracle.networks import make_network
+from pslref.oracle.networks import make_network, part
 from pslref.oracle.operation import ROUNDOFF, Values
 from pslref.oracle.result import Result
 
@@ -67,7 +67,7 @@ def judge_log(path: Path, halves: Halves | None = None) -> list[Result]:
     numbers = sorted({part[1] for part in parts}, key=lambda t: (len(t), t))
     if numbers != [str(t) for t in range(len(numbers))] or any(len(part) < 3 for part in parts):
         raise check.wrong(f"log {path}", numbers, "must number its steps 0, 1, 2, ...")
-    steps = {t: _part(flat, f"steps.{t}") for t in numbers}
+    steps = {t: part(flat, f"steps.{t}") for t in numbers}
     results: list[Result] = []
     carried: Values = {}
     rng = np.random.Generator(np.random.PCG64(0))
@@ -130,16 +130,10 @@ def _of_layers(layers: Any, log: Values) -> Halves:
     return halves
 
 
-def _part(log: Values, name: str) -> Values:
-    """The arrays of a quantity, by the names of the parameters."""
-    start = f"{name}."
-    return {key.removeprefix(start): log[key] for key in log if key.startswith(start)}
-
-
 def _recomputed(log: Values, halves: Halves, dtype: str) -> Values:
     """What a step computes, from what it logged: method.md, section 1."""
     log = {n: a.astype(dtype) if a.dtype.kind == "f" else a for n, a in log.items()}
-    before = {side: _part(log, f"{side}_before") for side in SIDES}
+    before = {side: part(log, f"{side}_before") for side in SIDES}
     client, server = halves(before["client"], before["server"], dtype)
     made: Values = {}
 
@@ -187,7 +181,7 @@ def _carried(log: Values, made: Values) -> Values:
     """What the next step starts from, if its log does not say."""
     found = {}
     for side in SIDES:
-        for name, w in _part(log, f"{side}_before").items():
+        for name, w in part(log, f"{side}_before").items():
             key = f"{side}_weights.{name}"
             after: Any = log.get(key, made.get(key, w))
             found[f"{side}_before.{name}"] = after[0] if after.ndim > w.ndim else after

@@ -73,7 +73,9 @@ def split_steps(
 
     `batch_sizes` is (S, K), `epochs` (S,): to which epoch each step belongs. The rows of `x` and
     `y` are in the order of use: those of step 0's client 0, then of its client 1, ..., then of
-    step 1's. `client_weights` are what each client would use in the next step.
+    step 1's. `client_weights` are what each client would use in the next step. `server_weights`
+    also has the running statistics of batch norms, as "1.running_mean", from 0, and
+    "1.running_var", from 1.
     """
     net = make_network(layers, weights, x.dtype)
     server = WatchedServer(net, cut, nn.SGD(learning_rate, momentum, weight_decay))
@@ -97,9 +99,10 @@ def split_steps(
                 client.receive(server.send())
             server.seen["client_gradients"] = _stacked([client.gradients for client in clients])
         server.seen["client_weights"] = _stacked([c.network.parameters() for c in clients])
-        server.seen["server_weights"] = _copied(server.network.parameters())
+        rest = server.network
+        server.seen["server_weights"] = _copied(rest.parameters() | rest.statistics())
         steps.append({name: server.seen[name] for name in STEP if name in server.seen})
-    return {"steps": steps, "logits": server.net.forward(eval_x)[0]}
+    return {"steps": steps, "logits": server.net.evaluate(eval_x)}
 
 
 def _copied(arrays: dict[str, Array]) -> Any:

@@ -13,6 +13,7 @@ from torch import nn
 
 from pslref.check import Array
 from pslref.oracle.backends import Spec, Unsupported
+from pslref.oracle.networks import part
 from pslref.oracle.operation import Layers, Values
 from pslref.oracle.recompute import Half, Halves
 from pslref.oracle.serve import load
@@ -60,6 +61,8 @@ class Modules:
         cut, sizes = inputs["cut"], inputs["batch_sizes"]
         client = self._half(inputs["layers"][:cut], 0, inputs["weights"])
         server = self._half(inputs["layers"][cut:], cut, inputs["weights"])
+        if list(client.buffers()):
+            raise ValueError("a batch norm in the client half would see one client's samples")
         if not list(client.parameters()):
             raise Unsupported("torch.optim.SGD refuses a client half without parameters")
         clients = [client if self.shared else deepcopy(client) for _ in sizes[0]]
@@ -78,12 +81,12 @@ class Modules:
                 raise ValueError("a step to which nobody brings a sample has no mean loss")
             said = step(batches, epoch)
             shown = said if isinstance(said, dict) else {"loss": said}
-            weights = [_arrays(dict(half.named_parameters())) for half in clients]
+            weights = [_state(half) for half in clients]
             steps.append(
                 {
                     **{name: _shown(name, value) for name, value in shown.items()},
                     "client_weights": {n: np.stack([w[n] for w in weights]) for n in weights[0]},
-                    "server_weights": _arrays(dict(server.named_parameters())),
+                    "server_weights": _state(server),
                 }
             )
         with torch.no_grad():
@@ -97,11 +100,18 @@ class Modules:
         """The layers of one half, each named by its number in the uncut network."""
         half = nn.Sequential()
         for index, spec in enumerate(layers, first):
-            layer = _layer(spec, weights.get(f"{index}.weight"))
-            for name, parameter in layer.named_parameters():
-                parameter.data = torch.tensor(_turned(weights[f"{index}.{name}"], inward=True))
-            half.add_module(str(index), layer)
+            half.add_module(str(index), self._layer(spec, part(weights, index)))
         return half.to(**self.place)
+
+    def _layer(self, spec: dict[str, Any], weights: Values) -> nn.Module:
+        if spec["type"] == "residual":
+            return Residual(
+                *(self._half(spec[w], 0, part(weights, w)) for w in spec if w != "type")
+            )
+        layer = _layer(spec, weights.get("weight"))
+        for name, parameter in layer.named_parameters():
+            parameter.data = torch.tensor(_turned(weights[name], inward=True))
+        return layer
 
 
 def halves_of(name: str) -> Halves:
@@ -147,6 +157,18 @@ class ChannelsLast(nn.Module):
         return x.movedim(1, 3).flatten(1)
 
 
+class Residual(nn.Module):
+    """y = branch(x) + shortcut(x)."""
+
+    def __init__(self, branch: nn.Module, shortcut: nn.Module) -> None:
+        super().__init__()
+        self.branch, self.shortcut = branch, shortcut
+
+    def forward(self, x: Any) -> Any:
+        """The sum of both ways."""
+        return self.branch(x) + self.shortcut(x)
+
+
 def _layer(spec: dict[str, Any], weight: Array | None) -> nn.Module:
     settings = {name: spec[name] for name in spec if name != "type"}
     if weight is None:
@@ -158,6 +180,8 @@ def _layer(spec: dict[str, Any], weight: Array | None) -> nn.Module:
         return nn.Linear(*weight.shape)
     if spec["type"] == "conv2d":
         return nn.Conv2d(*weight.shape[2:], weight.shape[0], **settings)
+    if spec["type"] == "batch_norm2d":
+        return nn.BatchNorm2d(weight.size, **settings)
     return nn.GroupNorm(num_channels=weight.size, **settings)
 
 
@@ -169,6 +193,11 @@ def _turned(array: Array, inward: bool) -> Array:
 
 def _arrays(tensors: dict[str, Any]) -> dict[str, Array]:
     return {n: _turned(t.detach().cpu().numpy(), inward=False) for n, t in tensors.items()}
+
+
+def _state(half: nn.Module) -> dict[str, Array]:
+    """Weights and running statistics; not the number of batches, which changes nothing."""
+    return _arrays({n: t for n, t in half.state_dict().items() if not n.endswith("_tracked")})
 
 
 def _shown(name: str, value: Any) -> Any:

@@ -27,6 +27,7 @@ CLIENT, SERVER = "client", "server"  # the sides of the cut
 class Decisions:
     """What an implementation decides; counts are b_tk, (K,), and a period is "step" or "epoch"."""
 
+    changed: Callable[[nn.Network, int], Any] = lambda net, cut: net  # the network, cut there
     # what crosses the cut
     activations: Order = list  # in which they are joined
     labels: Order = list
@@ -42,6 +43,7 @@ class Decisions:
     smoothing: float = 0.0  # of the labels
     after_update: str = ""  # "backward", or "forward" again: for the gradient that is sent
     frozen: bool = False
+    apart: bool = False  # it runs once for each client's samples; the gradients are added up
     # the clients
     share: Callable[[Array], Array] = np.ones_like  # of each gradient in the sum
     summed_in: Any = np.float64
@@ -96,6 +98,20 @@ class Half(NamedTuple):
     net: nn.Network
     sgd: SGD
 
+    def forward(self, pieces: list[Array]) -> tuple[Array, list[Any]]:
+        """y of all, and the cache of each, which is taken into the running statistics."""
+        runs = [self.net.forward(piece) for piece in pieces]
+        for _, cache in runs:
+            self.net.commit(cache)
+        return np.concatenate([y for y, _ in runs]), [cache for _, cache in runs]
+
+    def backward(self, dy: Array, caches: list[Any]) -> tuple[Array, Values]:
+        """dx of all, and the sums of the gradients."""
+        own = np.split(dy, np.cumsum([cache[-1].shape[0] for cache in caches])[:-1])
+        runs = [self.net.backward(*pair) for pair in zip(own, caches, strict=True)]
+        grads = {name: sum(g[name] for _, g in runs) for name in runs[0][1]}
+        return np.concatenate([dx for dx, _ in runs]), grads
+
 
 class Training:
     """One run of `split_steps`, in float64."""
@@ -108,6 +124,7 @@ class Training:
         ends = np.append(np.flatnonzero(np.diff(epochs)), steps - 1)
         self.last = {"step": np.arange(steps), "epoch": ends}  # steps of a period
         net = make_network(inputs["layers"], inputs["weights"], "float64")
+        decide.changed(net, inputs["cut"])
         self.initial, rest = net.cut(inputs["cut"])
         copies = num_clients if decide.server == "copies" else 1
         servers = [Half(rest.copy(), SGD(inputs, SERVER, decide)) for _ in range(copies)]
@@ -128,8 +145,8 @@ class Training:
             before = self.halves[CLIENT][0].net.copy()
             steps.append(self.step(t, [next(x) for _ in counts], [next(y) for _ in counts]))
         halves = {"now": self.halves[CLIENT][0].net, "before": before, "initial": self.initial}
-        smashed, _ = halves[self.decide.evaluated].forward(self.inputs["eval_x"])
-        return {"steps": steps, "logits": self.halves[SERVER][0].net.forward(smashed)[0]}
+        smashed = halves[self.decide.evaluated].evaluate(self.inputs["eval_x"])
+        return {"steps": steps, "logits": self.halves[SERVER][0].net.evaluate(smashed)}
 
     def step(self, t: int, x: list[Array], y: list[Array]) -> Values:
         """Forward, loss, backward, sum, update: one step."""
@@ -154,7 +171,8 @@ class Training:
             if counts[k] or not decide.stale_report:
                 self.shown[k] = half.net.copy()
         nothing = {name: np.zeros_like(w) for name, w in self.initial.parameters().items()}
-        servers = stacked([half.net.parameters() for half in self.halves[SERVER]])
+        rests = [half.net for half in self.halves[SERVER]]
+        servers = stacked([net.parameters() | net.statistics() for net in rests])
         apart = decide.server == "copies" and decide.averaged[SERVER] == "epoch"
         return {
             "smashed": np.concatenate([outs[k][0] for k in present]),
@@ -169,18 +187,19 @@ class Training:
     def serve(self, server: Half, sent: Rows, labels: Array) -> tuple[float, Rows]:
         """The loss, and each client's rows of the gradient at the cut; the server is updated."""
         decide, counts = self.decide, np.array([len(rows) for rows in sent.values()])
-        smashed = np.concatenate(list(sent.values()))
+        pieces = list(sent.values())
+        pieces = pieces if decide.apart else [np.concatenate(pieces)]
         scale = np.broadcast_to(decide.scale(counts, self.inputs), labels.shape)
-        logits, cache = server.net.forward(smashed)
+        logits, caches = server.forward(pieces)
         loss, dlogits = cross_entropy(logits, labels, scale, decide)
-        at_cut, grads = server.net.backward(dlogits, cache)
+        at_cut, grads = server.backward(dlogits, caches)
         if not decide.frozen:
             server.sgd.update(server.net.parameters(), grads)
         if decide.after_update == "forward":
-            logits, cache = server.net.forward(smashed)
+            logits, caches = server.forward(pieces)
             _, dlogits = cross_entropy(logits, labels, scale, decide)
         if decide.after_update:
-            at_cut, _ = server.net.backward(dlogits, cache)
+            at_cut, _ = server.backward(dlogits, caches)
         if decide.loss_sent:
             at_cut = np.full_like(at_cut, loss)
         rows = dict(zip(sent, np.split(at_cut, np.cumsum(counts)[:-1]), strict=True))

@@ -120,6 +120,7 @@ def schema() -> dict[str, Any]:
         for name, op in OPS.items()
         if {"x", "dy"} <= op.inputs.keys()
     }
+    layers["residual"] = dict.fromkeys(("branch", "shortcut"), "layers")
     definitions: dict[str, Any] = {
         "number": {"type": "number"},
         "whole": {"type": "integer"},

@@ -198,6 +198,11 @@ class BatchNorm2d(GroupNorm):
         self.whole_batch = True
         self.momentum, self.mean, self.variance = momentum, mean, variance
 
+    def evaluate(self, x: Array) -> Array:
+        if "never-evaluating" in self.faults:
+            return GroupNorm.forward(self, x)
+        return (x - self.mean) / np.sqrt(self.variance + self.eps) * self.weight + self.bias
+
     def forward(self, x: Array) -> Array:
         count = x[..., 0].size
         if count == 1:
@@ -221,8 +226,83 @@ class BatchNorm2d(GroupNorm):
         return dx, gradients
 
 
+class Residual:
+    def __init__(self, branch: "Half", shortcut: "Half", lost: bool) -> None:
+        self.ways, self.lost = {"branch": branch, "shortcut": shortcut}, lost
+
+    def forward(self, x: Array, evaluating: bool = False) -> Array:
+        y = self.ways["branch"].forward(x, evaluating)
+        if self.lost:
+            return y
+        return y + self.ways["shortcut"].forward(x, evaluating)
+
+    def evaluate(self, x: Array) -> Array:
+        return self.forward(x, evaluating=True)
+
+    def backward(self, dy: Array) -> tuple[Array, dict[str, Array]]:
+        dx, gradients = np.zeros((), dy.dtype), {}
+        for name, way in self.ways.items():
+            if name == "shortcut" and self.lost:
+                gradients |= {f"{name}.{n}": 0 * w for n, w in way.weights.items()}
+                continue
+            back, own = way.backward(dy)
+            dx = dx + back
+            gradients |= {f"{name}.{n}": g for n, g in own.items()}
+        return dx, gradients
+
+
+class Half:
+    """A chain of layers with parameters by name, "{index}.{name}"."""
+
+    def __init__(
+        self, specs: list[dict[str, Any]], first: int, weights: dict[str, Array], faults: Faults
+    ) -> None:
+        self.weights = {
+            n: w for n, w in weights.items() if first <= int(n.split(".")[0]) < first + len(specs)
+        }
+        self.first, self.layers = first, []
+        for index, spec in enumerate(specs, first):
+            self.layers.append(make(spec, below(index, self.weights), faults))
+
+    def forward(self, x: Array, evaluating: bool = False) -> Array:
+        for layer in self.layers:
+            x = layer.evaluate(x) if evaluating and hasattr(layer, "evaluate") else layer.forward(x)
+        return x
+
+    def backward(self, dy: Array) -> tuple[Array, dict[str, Array]]:
+        gradients = {}
+        for index, layer in reversed(list(enumerate(self.layers, self.first))):
+            dy, own = layer.backward(dy)
+            gradients |= {f"{index}.{name}": g for name, g in own.items()}
+        return dy, {name: gradients[name] for name in self.weights}
+
+    def statistics(self) -> dict[str, Array]:
+        found = {}
+        for index, layer in enumerate(self.layers, self.first):
+            if isinstance(layer, BatchNorm2d):
+                found[f"{index}.running_mean"] = layer.mean
+                found[f"{index}.running_var"] = layer.variance
+            if isinstance(layer, Residual):
+                for name, way in layer.ways.items():
+                    found |= {f"{index}.{name}.{n}": s for n, s in way.statistics().items()}
+        return found
+
+
+def below(start: Any, weights: dict[str, Array]) -> dict[str, Array]:
+    return {n[len(f"{start}.") :]: w for n, w in weights.items() if n.startswith(f"{start}.")}
+
+
 def make(spec: dict[str, Any], weights: dict[str, Array], faults: Faults) -> Any:
     kind = spec["type"]
+    if kind == "residual":
+        branch, shortcut = (
+            Half(spec[way], 0, below(way, weights), faults) for way in ("branch", "shortcut")
+        )
+        return Residual(branch, shortcut, spec.get("lost", False))
+    if kind == "batch_norm2d":
+        weight, bias = weights["weight"], weights["bias"]
+        mean, variance = np.zeros_like(bias), np.ones_like(bias)
+        return BatchNorm2d(weight, bias, faults, spec["momentum"], mean, variance, spec["eps"])
     if kind == "linear":
         return Linear(weights["weight"], weights["bias"], faults)
     if kind == "conv2d":

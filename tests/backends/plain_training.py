@@ -8,36 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from tests.backends.plain_layers import SGD, cross_entropy, make
+from tests.backends.plain_layers import SGD, Half, cross_entropy
 
 Array = np.ndarray[Any, Any]
-
-
-class Half:
-    """A chain of layers with parameters by name, "{index}.{name}"."""
-
-    def __init__(
-        self, specs: list[dict[str, Any]], first: int, weights: dict[str, Array], faults: set[str]
-    ) -> None:
-        self.weights = {
-            n: w for n, w in weights.items() if first <= int(n.split(".")[0]) < first + len(specs)
-        }
-        self.first, self.layers = first, []
-        for index, spec in enumerate(specs, first):
-            own = {n.split(".")[1]: w for n, w in self.weights.items() if n.startswith(f"{index}.")}
-            self.layers.append(make(spec, own, faults))
-
-    def forward(self, x: Array) -> Array:
-        for layer in self.layers:
-            x = layer.forward(x)
-        return x
-
-    def backward(self, dy: Array) -> tuple[Array, dict[str, Array]]:
-        gradients = {}
-        for index, layer in reversed(list(enumerate(self.layers, self.first))):
-            dy, own = layer.backward(dy)
-            gradients |= {f"{index}.{name}": g for name, g in own.items()}
-        return dy, {name: gradients[name] for name in self.weights}
 
 
 class Training:
@@ -46,13 +19,22 @@ class Training:
     def __init__(self, inputs: dict[str, Any], faults: set[str], dtype: str) -> None:
         self.i, self.faults = inputs, faults
         weights = {name: w.astype(dtype) for name, w in inputs["weights"].items()}
-        cut, specs = inputs["cut"], inputs["layers"]
+        cut, specs = inputs["cut"], list(inputs["layers"])
+        blocks = [i for i, spec in enumerate(specs) if spec["type"] == "residual"]
+        at_cut = [i for i in blocks if i < cut][-1:]
+        for i in blocks if "shortcuts-lost" in faults else at_cut:
+            if faults & {"shortcuts-lost", "shortcut-lost-at-cut"}:
+                specs[i] = {**specs[i], "lost": True}
+            if "last-relu-lost" in faults:
+                specs[i + 1] = {"type": "avg_pool2d", "kernel": 1, "stride": 1}
         self.num_clients = inputs["batch_sizes"].shape[1]
         self.clients = [
             Half(specs[:cut], 0, {n: w.copy() for n, w in weights.items()}, faults)
             for _ in range(self.num_clients)
         ]
         self.server = Half(specs[cut:], cut, weights, faults)
+        if self.clients[0].statistics() and "norm-at-clients" not in faults:
+            raise ValueError("a batch norm would see the samples of one client")
         self.initial = deepcopy(self.clients[0])
         self.shown = [deepcopy(client.weights) for client in self.clients]
         self.reset()
@@ -91,7 +73,8 @@ class Training:
             half = self.before
         if "half-not-in-checkpoint" in self.faults:
             half = self.initial
-        return {"steps": steps, "logits": self.server.forward(half.forward(self.i["eval_x"]))}
+        smashed = half.forward(self.i["eval_x"], evaluating=True)
+        return {"steps": steps, "logits": self.server.forward(smashed, evaluating=True)}
 
     def step(self, counts: list[int], x: list[Array], y: list[Array]) -> dict[str, Any]:
         f = self.faults
@@ -136,13 +119,15 @@ class Training:
             "client_gradients": _stack([gradients.get(k, zero) for k in range(len(counts))]),
             "summed_gradients": summed,
             "client_weights": _stack(self.shown),
-            "server_weights": {name: w.copy() for name, w in self.server.weights.items()},
+            "server_weights": deepcopy(self.server.weights | self.server.statistics()),
         }
 
     def serve(
         self, smashed: Array, labels: Array, counts: list[int]
     ) -> tuple[float, Array, dict[str, Array]]:
         f = self.faults
+        if "server-per-client" in f:
+            return self.serve_apart(smashed, labels, counts)
         logits = self.server.forward(smashed)
         loss, gradient = cross_entropy(logits, labels, f)
         if f & {
@@ -174,6 +159,22 @@ class Training:
         if "clipped" in f:
             at_cut = np.clip(at_cut, -0.05, 0.05)
         return loss, at_cut, gradients
+
+    def serve_apart(
+        self, smashed: Array, labels: Array, counts: list[int]
+    ) -> tuple[float, Array, dict[str, Array]]:
+        """A loop over the clients, with one update at its end."""
+        loss, rows, total, start = 0.0, [], {}, 0
+        for b in counts:
+            own = slice(start, start + b)
+            part, gradient = cross_entropy(self.server.forward(smashed[own]), labels[own], set())
+            share = b / len(labels)
+            loss += share * part
+            at_cut, gradients = self.server.backward((share * gradient).astype(gradient.dtype))
+            rows.append(at_cut)
+            total = {n: total.get(n, 0) + g for n, g in gradients.items()}
+            start += b
+        return loss, np.concatenate(rows), total
 
     def serve_in_turn(
         self, sent: list[Array], labels: list[Array]

@@ -87,6 +87,9 @@ class PyTorch:
             made = nn.MaxPool2d(spec["kernel"], spec["stride"])
         elif kind == "avg_pool2d":
             made = nn.AvgPool2d(spec["kernel"], spec["stride"])
+        elif kind == "residual":
+            ways = ("branch", "shortcut")
+            return Residual(*(self.half(spec[way], 0, _below(way, arrays)) for way in ways))
         else:
             made = {"relu": nn.ReLU, "flatten": Flatten}[kind]()
         for name, parameter in made.named_parameters():
@@ -98,8 +101,7 @@ class PyTorch:
     ) -> nn.Module:
         made = nn.Sequential()
         for index, spec in enumerate(layers, first):
-            own = {name: weights.get(f"{index}.{name}") for name in ("weight", "bias")}
-            made.add_module(str(index), self.module(spec, own))
+            made.add_module(str(index), self.module(spec, _below(index, weights)))
         return made
 
     def _split_steps(
@@ -114,6 +116,8 @@ class PyTorch:
 
         clients = [self.half(layers[:cut], 0, weights) for _ in batch_sizes[0]]
         server = self.half(layers[cut:], cut, weights)
+        if list(clients[0].buffers()):
+            raise ValueError("a batch norm in the client half sees one client's samples")
         client_optimizers, server_optimizer = [optimizer(c) for c in clients], optimizer(server)
         images, steps, used = self.tensor(_channels_first(x)), [], 0
         for counts in batch_sizes.tolist():
@@ -156,10 +160,11 @@ class PyTorch:
                     "client_gradients": gradients,
                     "summed_gradients": {n: _weight_out(n, g) for n, g in total.items()},
                     "client_weights": _stack([dict(c.named_parameters()) for c in clients]),
-                    "server_weights": {n: _weight_out(n, p) for n, p in server.named_parameters()},
+                    "server_weights": _state(server),
                 }
             )
         with torch.no_grad():
+            server.eval()
             logits = server(clients[0](self.tensor(_channels_first(eval_x))))
         return {"steps": steps, "logits": logits.numpy()}
 
@@ -174,6 +179,24 @@ class Flatten(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.permute(0, 2, 3, 1).flatten(1)
+
+
+class Residual(nn.Module):
+    def __init__(self, branch: nn.Module, shortcut: nn.Module) -> None:
+        super().__init__()
+        self.branch, self.shortcut = branch, shortcut
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.branch(x) + self.shortcut(x)
+
+
+def _below(start: Any, arrays: dict[str, Array]) -> dict[str, Array]:
+    return {n[len(f"{start}.") :]: a for n, a in arrays.items() if n.startswith(f"{start}.")}
+
+
+def _state(half: nn.Module) -> dict[str, Array]:
+    state = half.state_dict()
+    return {n: _weight_out(n, w) for n, w in state.items() if not n.endswith("tracked")}
 
 
 def _channels_first(images: Array) -> Array:

@@ -48,6 +48,12 @@ VECTORS: dict[str, tuple[str, str | None]] = {
     "micro-batches": ("split_steps", "the means of micro-batches of 16"),
     "labels-by-name": ("split_steps", "labels are joined in the order of clients' numbers as text"),
     "epoch-optimizers": ("split_steps", "optimizers are new in every epoch"),
+    "norm-at-clients": ("split_steps", None),  # what it did not refuse says it: see below
+    "server-per-client": ("split_steps", "batch norms take statistics of each"),
+    "never-evaluating": ("split_steps", "evaluation takes the statistics of its own images"),
+    "shortcuts-lost": ("split_steps", "the shortcut of every block is lost"),
+    "shortcut-lost-at-cut": ("split_steps", "the shortcut of the last block before the cut"),
+    "last-relu-lost": ("split_steps", "the last ReLU of the last block before the cut is lost"),
     # layers, loss, optimizer
     "no-bias": ("linear", None),
     "mean-gradients": ("linear", "averaged over the batch"),
@@ -66,8 +72,8 @@ VECTORS: dict[str, tuple[str, str | None]] = {
     "one-group": ("group_norm", "there is one group"),
     "norm-as-constant": ("group_norm", None),
     "batch-statistics": ("group_norm", "those of the batch, not of each sample"),
-    "biased-running-variance": ("batch_norm2d", "over n, not over n - 1"),
-    "evaluation-in-training": ("batch_norm2d", "running statistics in place of the batch's"),
+    "biased-running-variance": ("batch_norm2d split_steps", "over n, not over n - 1"),
+    "evaluation-in-training": ("batch_norm2d split_steps", "training takes the running statistics"),
     "softmax-twice": ("cross_entropy", "a softmax comes before"),
     "unstable-softmax": ("cross_entropy", None),
     "summed-loss": ("cross_entropy", "summed over the batch"),

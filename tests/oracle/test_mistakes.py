@@ -33,16 +33,24 @@ def test_at_least_thirty_are_caught_and_twenty_named() -> None:
 
 @pytest.mark.parametrize("fault", VECTORS)
 def test_the_vectors_catch_it_and_name_it(fault: str, rng: np.random.Generator) -> None:
-    op, name = VECTORS[fault]
+    ops, name = VECTORS[fault][0].split(), VECTORS[fault][1]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # some faults make weights explode
-        report = examine(Plain(fault, dtype="float32"), rng, tiers=["vectors"], ops=[op])
+        report = examine(Plain(fault, dtype="float32"), rng, tiers=["vectors"], ops=ops)
     assert report.exit_code == 1
     if name is not None:
-        assert any(name in sentence for sentence in report.diagnoses), report.diagnoses
-        assert len(report.diagnoses) == 1
+        assert all(name in sentence for sentence in report.diagnoses), report.diagnoses
+        assert len(report.diagnoses) == len(ops)
     else:
         assert report.diagnoses == []
+
+
+def test_a_batch_norm_in_the_client_half_is_told(rng: np.random.Generator) -> None:
+    """No numbers are expected where inputs must be refused."""
+    report = examine(Plain("norm-at-clients"), rng, tiers=["vectors"], ops=STEP)
+    (wrong,) = (one for one in report.results if one.is_wrong)
+    assert wrong.check == "steps-norm-at-clients"
+    assert "A batch norm in the client half would normalize with" in wrong.detail
 
 
 @pytest.mark.parametrize("fault", ONLY_RANDOM)
