@@ -86,7 +86,7 @@ BUDGETS = {
     "the rest of the method": (REST, 4070, 250),
     "the instruments": (INSTRUMENTS, 3670, 290),
     "what every room uses": (COMMON, 890, 260),
-    "the oracle": (ORACLE, 5080, 280),
+    "the oracle": (ORACLE, 5270, 292),
 }
 
 

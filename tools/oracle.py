@@ -51,9 +51,10 @@ def independent() -> Iterator[tuple[str, str, str, Backend]]:
         for fault, question, *_ in QUESTIONED
         if not question.startswith("local-batches")
     }
-    ops = {**{fault: op for fault, (op, _) in VECTORS.items()}, **ONLY_RANDOM, **of_questions}
-    for fault, op in ops.items():
-        yield "independent", fault, op, Plain(fault, only=[op])
+    every = {**{fault: ops for fault, (ops, _) in VECTORS.items()}, **ONLY_RANDOM, **of_questions}
+    for fault, ops in every.items():
+        for op in ops.split():
+            yield "independent", fault, op, Plain(fault, only=[op])
 
 
 def known() -> Iterator[tuple[str, str, str, Backend]]:

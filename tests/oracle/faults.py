@@ -1,6 +1,6 @@
 """Wrong implementations: each is the plain backend with one decision made wrongly."""
 
-# By the vectors of an operation; and the diagnosis, or None.
+# By the vectors of an operation, or of each of two; and the diagnosis, or None.
 VECTORS: dict[str, tuple[str, str | None]] = {
     # the step
     "averaged": ("split_steps", "averaged over the participants"),

@@ -35,6 +35,7 @@ def test_the_example_is_right(rng: np.random.Generator) -> None:
 SHOWN = ("return loss", 'return {"loss": loss, "smashed": smashed, "cut_gradient": smashed.grad}')
 ZERO = "for optimizer in optimizers:\n            optimizer.zero_grad()"
 MADE = CODE.splitlines()[6].strip()
+APART = "torch.cat([server(a) for a in smashed.split([len(y) for x, y in batches.values()])])"
 FRESH = (ZERO, f"{MADE}\n        {ZERO}")
 
 
@@ -49,6 +50,8 @@ def test_what_a_step_shows_comes_in_the_layout_of_the_oracle(rng: np.random.Gene
     [
         ([("total.clone()", "total / len(batches)")], "averaged over the participants"),
         ([FRESH], "optimizers are new in every step"),
+        ([("server(smashed)", APART)], "batch norms take statistics of each"),
+        ([("return step\n", "server.eval()\n    return step\n")], "training takes the running"),
         ([(".split([", ".flip(0).split(["), SHOWN], None),
         ([("Modules(training)", "Modules(training, shared=True)")], None),
     ],
