@@ -55,7 +55,7 @@ def read(name: str, path: Path, most: int) -> Csv:
         reader = csv.reader(StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
         rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise check.wrong(name, str(path), f"must be a CSV file: {error}") from None
+        raise check.wrong(name, str(path), f"must be a CSV file in UTF-8: {error}") from None
     if len(rows) < 2:
         raise check.wrong(name, str(path), "must have a header and a row below it")
     (_, header), *rows = rows

@@ -26,9 +26,9 @@ def test_cells_stand_under_the_names_of_the_header_with_the_lines_they_are_from(
     [
         (b"", "must have a header and a row below it"),
         (b"a,b\n", "must have a header and a row below it"),
-        (b"\xff\xfe\x00", "must be a CSV file: 'utf-8' codec"),
-        (b'a,b\n1,"2', "must be a CSV file: unexpected end"),
-        (b'a,b\n1,"2"3\n', "must be a CSV file: "),
+        (b"\xff\xfe\x00", "must be a CSV file in UTF-8: 'utf-8' codec"),
+        (b'a,b\n1,"2', "must be a CSV file in UTF-8: unexpected end"),
+        (b'a,b\n1,"2"3\n', "must be a CSV file in UTF-8: "),
         (b"a,a\n1,2\n", "a column of {} = 'a': must have a name, and each another"),
         (b"a, a\n1,2\n", "a column of {} = 'a': must have a name, and each another"),
         (b"a,\n1,2\n", "a column of {} = '': must have a name"),

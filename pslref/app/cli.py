@@ -95,7 +95,7 @@ def compare(
     else:
         print(compare.verdict(rows))
     if target is not None:
-        print("To the target: in the mean over the seeds that reached it, at the end of an epoch.")
+        print(compare.reached(results.runs))
     picture = compare.picture_name(configs, figures)
     terminal.print_written(out, f"{picture}, results.tex, {', '.join(compare.TABLES)}")
 

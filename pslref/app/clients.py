@@ -118,14 +118,19 @@ def _check_header(path: Path, header: list[str]) -> None:
         if len(header) == 1 and separator in header[0]:
             allowed = f"must have commas between its columns, as all rows, not {separator!r}"
             raise check.wrong(what, header[0], allowed)
+    meant = {_letters(name): name for name in OPTIONAL}
     for name in header:
-        meant = name.lower().replace(" ", "_")
-        if meant in OPTIONAL and name != meant:
-            raise check.wrong(f"a column of {path}", name, f"must be written {meant!r}")
+        if (known := meant.get(_letters(name), name)) != name:
+            raise check.wrong(f"a column of {path}", name, f"must be written {known!r}")
     of_links = [name for name in LINKS if name in header]
     if of_links and (len(of_links) < len(LINKS) or set(header) & set(TIMES)):
         allowed = f"must have all of {', '.join(LINKS)}, without delay and sample_cost, or none"
         raise check.wrong(what, ",".join(header), allowed)
+
+
+def _letters(name: str) -> str:
+    """What is the same in 'Sample cost', 'sample-costs' and 'sample_cost'."""
+    return "".join(filter(str.isalpha, name.lower())).removesuffix("s")
 
 
 def drawn(config: Config, *, out: Path | None = None, figures: str = "png") -> Clients:
@@ -176,7 +181,8 @@ def described_with(configs: Sequence[Config], table: Table | None) -> Row:
     if table is None:
         return row
     kept = {name: value for name, value in row.items() if name not in DRAWN}
-    return {"table": str(table.path), "table_sha256": table.sha256} | kept
+    beside = {name: getattr(table.clients, name) for name in ("input_shape", "server_flops")}
+    return {"table": str(table.path), "table_sha256": table.sha256} | beside | kept
 
 
 def time_unit_of(links: str, table: Table | None) -> str:

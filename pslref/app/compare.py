@@ -100,6 +100,18 @@ def summarized(results: Results) -> list[Row]:
     return summary(results.runs, ("sampler", "faults"), [*MEANS, *to_target], LARGEST)
 
 
+def reached(runs: Sequence[Row]) -> str:
+    """One sentence that says how many seeds of each sampler reached the target."""
+    times: dict[str, list[bool]] = {}
+    for row in runs:
+        times.setdefault(row["sampler"], []).append(row["megabytes_to_target"] is not None)
+    parts = [f"{sampler} {sum(each)} of {len(each)}" for sampler, each in times.items()]
+    return (
+        f"Seeds that reached the target: {', '.join(parts)}. "
+        "Time and MB to it are their mean, at the end of an epoch."
+    )
+
+
 def verdict(rows: Sequence[Row]) -> str:
     """One sentence that says what a summary shows about accuracy."""
     compared = [row for row in rows if row["low"] is not None]

@@ -90,16 +90,21 @@ def _from_list(
 ) -> list[IntArray]:
     """One row for each epoch, step, client and perhaps class; the header has been read."""
     columns = [header.index(name) for name in COLUMNS]
-    of_class = header.index("class") if "class" in header else len(header)
-    flat = array("q")
+    of_class, of_sampler = (
+        header.index(name) if name in header else len(header) for name in ("class", "sampler")
+    )
+    flat, samplers = array("q"), set()
     for i, row in enumerate(rows, 2):
         if row:
+            samplers.add(row[of_sampler] if of_sampler < len(row) else "")
             flat.extend(_count(row[c] if c < len(row) else "", i) for c in columns)
             label = row[of_class].strip() if of_class < len(row) else ""
             flat.append(_count(label, i) if label else -1)
     table = np.array(flat, np.int64).reshape(-1, len(COLUMNS) + 1)
     if not len(table):
         raise ValueError("must list at least one step")
+    if len(samplers) > 1:
+        raise ValueError(f"has {', '.join(sorted(samplers))}: must be the schedules of one sampler")
     check.integer("last epoch", int(table[:, 0].max()), 0, MOST_EPOCHS - 1)
     table = table[np.lexsort(table[:, [4, 2, 1, 0]].T)]
     again = (np.diff(table[:, [0, 1, 2, 4]], axis=0) == 0).all(axis=1)

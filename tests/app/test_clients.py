@@ -61,6 +61,8 @@ WRONG = [
     (b"client\nana\n", "must have a column for at least one class"),
     (b"client;a;b\nana;1;2\n", "header of {} = 'client;a;b': must have commas between its columns"),
     (b"client\ta\nana\t1\n", "must have commas between its columns, as all rows, not '\\t'"),
+    (b"delays,a\n1,1\n", "a column of {} = 'delays': must be written 'delay'"),
+    (b"sample-costs,a\n1,1\n", "= 'sample-costs': must be written 'sample_cost'"),
     (b"Client,a\nana,1\n", "a column of {} = 'Client': must be written 'client'"),
     (b"DELAY,a\n1,1\n", "a column of {} = 'DELAY': must be written 'delay'"),
     (b"Sample cost,a\n1,1\n", "a column of {} = 'Sample cost': must be written 'sample_cost'"),
@@ -157,6 +159,8 @@ def test_clients_are_those_of_a_run_and_their_table_can_be_planned(pslref, tmp_p
         same[name] = [row | unknown for row in found["results"]]
     assert same["drawn"] == same["table"]
     assert found["config"]["table"] == str(tmp_path / "clients.csv")
+    assert found["config"]["input_shape"] == [8, 8, 1]
+    assert found["config"]["server_flops"] is None
     assert "partition" not in found["config"]
 
 

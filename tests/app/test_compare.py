@@ -8,7 +8,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from pslref.app import plots
-from pslref.app.compare import compare, summarized, verdict
+from pslref.app.compare import compare, reached, summarized, verdict
 from pslref.app.config import SAMPLERS, Config
 from pslref.app.grids import Row, configs
 from pslref.app.pictures import STYLES
@@ -152,11 +152,14 @@ def test_time_and_megabytes_to_an_accuracy_are_of_the_first_epoch_that_has_it() 
     for row in found.runs:
         which = row["sampler"], row["seed"]
         run = [epoch for epoch in found.epochs if (epoch["sampler"], epoch["seed"]) == which]
-        reached = [epoch for epoch in run if epoch["test_accuracy"] >= 0.3]
-        first = reached[0] if reached else dict.fromkeys(run[0])
+        there = [epoch for epoch in run if epoch["test_accuracy"] >= 0.3]
+        first = there[0] if there else dict.fromkeys(run[0])
         assert row["time_to_target"] == first["time_so_far"]
         assert row["megabytes_to_target"] == first["megabytes_so_far"]
         assert run[-1]["megabytes_so_far"] == pytest.approx(len(run) * row["megabytes"])
     rows = {row["sampler"]: row for row in summarized(found)}
     assert rows["centralized"]["time_to_target"] is None
+    assert reached([*found.runs, {"sampler": "fls", "megabytes_to_target": None}]).startswith(
+        "Seeds that reached the target: ugs 2 of 2, centralized 2 of 2, fls 0 of 1."
+    )
     assert rows["ugs"]["time_to_target"] > 0

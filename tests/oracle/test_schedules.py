@@ -109,6 +109,10 @@ MALFORMED: dict[str, tuple[str | bytes, str]] = {
     "unequal rows": ("1,2\n3\n", "row 2 has 1 columns, and those before it 2"),
     "quote not closed": ('1,2\n"3,4\n', "unexpected end of data"),
     "a long field": ("1" * 200_000, "field larger than field limit"),
+    "two samplers": (
+        "sampler,epoch,step,client,samples\nugs,0,0,0,1\nfls,0,0,1,1\n",
+        "has fls, ugs: must be the schedules of one sampler",
+    ),
     "twice": (HEADER + "0,0,0,1\n0,0,0,1\n", "lists epoch 0, step 0, client 0 twice"),
     "from 1": (HEADER + "1,1,0,1\n", "epoch 0, step 0 is missing: numbers start at 0"),
     "an epoch too far": (HEADER + "0,0,0,1\n2,0,0,1\n", "epoch 1, step 0 is missing"),
