@@ -59,7 +59,8 @@ CONTENTS = {
 
 
 def add_contents(app: Sphinx, page: str, source: list[str]) -> None:
-    """Say which pages come below this one."""
+    """Say which pages come below this one; the playground's is that which leads to it."""
+    source[0] = source[0].replace("playground/index.html)", "site/playground.rst)")
     for caption, pages in CONTENTS.get(page, []):
         options = f":hidden:\n:glob:\n:caption: {caption}\n\n"
         source[0] += f"\n\n```{{toctree}}\n{options}" + "\n".join(pages) + "\n```\n"
