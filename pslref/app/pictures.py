@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import cycle, product
 from pathlib import Path
+from textwrap import fill
 from typing import Any, BinaryIO, NamedTuple
 
 import matplotlib as mpl
@@ -42,6 +43,8 @@ LOOKS: list[dict[str, Any]] = [
     {"color": "black", "linestyle": "-."},
 ]
 FEW = 15  # a line through so few values shows where they are
+# How far a text is from its place, in pixels, the nearest first, beyond a mark with a ring.
+NEAR = sorted(product(range(-120, 121, 10), repeat=2), key=np.linalg.norm)[1:]
 
 # The same bytes for the same figure: what of its metadata is left out, versions and dates.
 LEFT_OUT = {
@@ -197,22 +200,33 @@ def shade(
 
 
 def annotate(figure: Figure, axes: Axes, texts: Sequence[tuple[str, tuple[float, float]]]) -> None:
-    """Write each text beside its place (x, y), inside, over no other text and no place of one.
+    """Write texts near their places (x, y), those of one place together, with a thin line to it.
 
-    Where there is no such room, it is left out.
+    They are inside, over no other, no place and no line. Where there is no room, they are left out.
     """
     figure.draw_without_rendering()  # or nothing has its place yet
+    lines = [line.get_transform().transform_path(line.get_path()) for line in axes.lines]
     places = axes.transData.transform([place for _, place in texts])
-    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in places]
-    for text, place in texts:
-        for ha, va in product(("left", "right"), ("bottom", "top")):
-            offset = (5 if ha == "left" else -5, 5 if va == "bottom" else -5)
-            written = axes.annotate(
-                text, place, offset, textcoords="offset points", fontsize="x-small", ha=ha, va=va
-            )
-            box = written.get_window_extent()
-            inside = axes.bbox.count_contains(box.corners()) == 4  # else the layout would change
-            if inside and not any(box.overlaps(other) for other in taken):
+    taken = [Bbox.from_bounds(x - 9, y - 9, 18, 18) for x, y in places]
+    together: dict[tuple[int, ...], list[int]] = {}
+    for i, pixel in enumerate(places):
+        together.setdefault(tuple(pixel // 4), []).append(i)
+    for first, *others in together.values():
+        written = axes.annotate(
+            fill(", ".join(texts[i][0] for i in (first, *others)), 20), texts[first][1], (0, 0),
+            textcoords="offset points", fontsize="x-small", ha="center", va="center",
+            arrowprops={"arrowstyle": "-", "linewidth": 0.4, "shrinkB": 2}, in_layout=False,
+        )  # fmt: skip
+        there = written.get_window_extent().padded(3)
+        for away in NEAR:
+            offset = np.add(away, np.sign(away) * there.size / 2)
+            box, to_it = there.translated(*offset), mpl.path.Path(places[first] + [[0, 0], offset])
+            free = axes.bbox.count_contains(box.corners()) == 4 and not box.count_overlaps(taken)
+            clear = not any(to_it.intersects_bbox(text) for text in taken[len(places) :])
+            if free and clear and not any(one.intersects_bbox(box, filled=False) for one in lines):
+                written.set(position=offset * 72 / figure.dpi)
                 taken.append(box)
+                lines.append(to_it)
                 break
+        else:
             written.remove()

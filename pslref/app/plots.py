@@ -49,19 +49,19 @@ def compare(epochs: Sequence[Row], steps: Sequence[Row], unit: str) -> Picture:
             [[100 * row["test_accuracy"] for row in rows if row["seed"] == seed] for seed in seeds]
         )
         epoch = np.arange(1, accuracy.shape[1] + 1)
-        style = STYLES[sampler]
-        left.plot(epoch, accuracy.mean(axis=0), label=sampler, **style)
-        left.fill_between(epoch, accuracy.min(axis=0), accuracy.max(axis=0), alpha=0.15,
-                          color=style["color"], linewidth=0)  # fmt: skip
-        times = np.array([row["time_so_far"] for row in rows if row["time_so_far"] is not None])
-        if times.size:
-            mean_time = times.reshape(accuracy.shape).mean(axis=0)
-            middle.plot(mean_time, accuracy.mean(axis=0), label=sampler, **style)
         first = next(iter(seeds))
         deviation = [
             row["deviation"] for row in steps if (row["sampler"], row["seed"]) == (sampler, first)
         ]
-        right.plot(np.arange(1, len(deviation) + 1), deviation, label=sampler, **style)
+        style = STYLES[sampler] | {"label": sampler, "markevery": max(1, len(deviation) // 10)}
+        style["marker"] = MARKERS[sampler] if 1 in (epoch.size, len(deviation)) else ""
+        left.plot(epoch, accuracy.mean(axis=0), **style)
+        left.fill_between(epoch, accuracy.min(axis=0), accuracy.max(axis=0), alpha=0.15,
+                          color=style["color"], linewidth=3 * (epoch.size == 1))  # fmt: skip
+        times = np.array([row["time_so_far"] for row in rows if row["time_so_far"] is not None])
+        if times.size:
+            middle.plot(times.reshape(accuracy.shape).mean(axis=0), accuracy.mean(axis=0), **style)
+        right.plot(range(1, len(deviation) + 1), deviation, **style)
         data[sampler] = accuracy, np.array(deviation)
     left.set(xlabel="epoch", ylabel="test accuracy in %, mean and range over seeds")
     left.xaxis.get_major_locator().set_params(integer=True)
@@ -167,7 +167,7 @@ def plan(rows: Sequence[Row], unit: str) -> Picture:
 
     Args:
         rows: rows of `plan.planned`. LDS is a line through its deltas for each concentration, class
-            targets a line through slacks for each assignment, for each batch size and cut.
+            targets one through slacks for each assignment, batch size and cut; each has a number.
         unit: of the times.
 
     Returns:
@@ -184,24 +184,23 @@ def plan(rows: Sequence[Row], unit: str) -> Picture:
         lines.setdefault(_line(row, several), []).append(row)
     data, texts, drawn = {}, [], dict.fromkeys(STYLES, 0)
     columns = [shown[0], "max_deviation", *shown[1:]]
-    for name, points in lines.items():
+    for number, (name, points) in enumerate(lines.items(), 1):
         sampler = points[0]["sampler"]
         data[name] = np.array([[row[column] for column in columns] for row in points])
         linestyle = ("-", "--", ":", "-.")[drawn[sampler] % 4]
-        look = {"color": STYLES[sampler]["color"], "marker": MARKERS[sampler], "label": name}
-        look["markersize"] = 4 + 3 * sizes.index(points[0]["batch_size"])  # of larger batches
+        look = {"color": STYLES[sampler]["color"], "marker": MARKERS[sampler]}
+        look["markersize"] = 4 + 9 * sizes.index(points[0]["batch_size"]) / len(sizes)
         look["fillstyle"] = ("full", "none", "left", "top")[cuts.index(points[0]["cut"]) % 4]
         for axes, x in zip(panels, (0, 2), strict=False):
-            axes.plot(data[name][:, x], data[name][:, 1], linestyle=linestyle, **look)
+            axes.plot(*data[name].T[[x, 1]], linestyle=linestyle, label=f"{number}: {name}", **look)
         drawn[sampler] += 1
-        for row in points if len(points) > 1 else ():
-            setting = ("δ", row["delta"]) if sampler == "lds" else ("slack", row["slack"])
-            texts.append((f"{setting[0]}={setting[1]:g}", row))
-    ring: dict[str, Any] = {"facecolors": "none", "edgecolors": "black", "s": 130}
+        for row in points:
+            setting = f"δ={row['delta']:g}" if sampler == "lds" else f"slack={row['slack'] or 0:g}"
+            texts.append((f"{number}:{setting}" if len(points) > 1 else str(number), row))
     in_all = f"no other of its B is as good in {'both' if len(shown) == 1 else 'all three'}"
     for axes, cost in zip(panels, shown, strict=True):
         best = [(row[cost], row["max_deviation"]) for row in rows if row["pareto"]]
-        axes.scatter(*np.transpose(best), **ring, label=in_all)
+        axes.scatter(*np.transpose(best), 130, "none", edgecolors="black", label=in_all)
         axes.set(xlabel=costs[cost], xlim=(0, 1.05 * axes.get_xlim()[1]))
     for row in rows:
         if row["sampler"] == "ugs":  # whose batches have the size that is asked for
@@ -212,6 +211,7 @@ def plan(rows: Sequence[Row], unit: str) -> Picture:
     top = 1.1 * panels[0].get_ylim()[1]
     panels[0].set(ylabel="largest expected batch deviation Δ of an epoch", ylim=(0, top))
     names = dict(zip(*panels[0].get_legend_handles_labels()[::-1], strict=True))
+    figure.set_figheight(max(4.8, 0.3 + 0.22 * len(names)))
     panels[-1].legend(names.values(), names, loc=2, bbox_to_anchor=(1.01, 1), frameon=False)
     for axes, cost in zip(panels, shown, strict=True):
         annotate(figure, axes, [(text, (row[cost], row["max_deviation"])) for text, row in texts])

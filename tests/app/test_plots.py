@@ -14,7 +14,7 @@ from pslref.app import plots
 from pslref.app.config import Config
 from pslref.app.grids import Row, labels
 from pslref.app.pictures import STYLES, save, shades
-from tests.drawn import drawn
+from tests.drawn import Panel, drawn
 
 
 def test_compare_draws_mean_and_range_over_the_seeds_and_the_deviation_of_the_first(rng) -> None:
@@ -72,6 +72,18 @@ def test_compare_draws_mean_and_range_over_the_seeds_and_the_deviation_of_the_fi
         np.testing.assert_array_equal(picture.data[sampler][1], right.lines[sampler][1])
         assert left.looks[sampler] == right.looks[sampler]
         assert left.looks[sampler][0] == to_hex(STYLES[sampler]["color"])
+
+
+def test_compare_marks_a_point_that_no_line_goes_through() -> None:
+    once = [row | {"test_accuracy": 0.5 + row["seed"] / 10} for row in EPOCHS if not row["epoch"]]
+    for rows, steps in ((once, STEPS), (EPOCHS, STEPS[::3]), (EPOCHS, STEPS)):
+        figure = plots.compare(rows, steps, "s").figure
+        for sampler, marker in (("ugs", "^"), ("fls", "s")):
+            for panel in drawn(figure):  # as in the legend of the last
+                expected = "" if (rows, steps) == (EPOCHS, STEPS) else marker
+                assert panel.looks[sampler][3] == expected
+        widths = [band.get_linewidth()[0] for band in figure.axes[0].collections]
+        assert all((width > 0) == (rows is once) for width in widths)
 
 
 def test_deviation_draws_the_exact_line_in_its_band_and_the_bounds_that_say_something(rng) -> None:
@@ -141,28 +153,58 @@ def test_plan_draws_each_schedule_the_best_and_the_least_time(rng: np.random.Gen
     assert picture.figure.get_size_inches() == pytest.approx((8, 4.8))
     places = np.array([(row["epoch_time"], row["max_deviation"]) for row in rows])
     names = ["ugs", "lds, c = 0.01", "lds, c = 1", "targets", "targets, balanced"]
-    assert list(panel.lines) == list(picture.data) == names
-    for name, (start, end) in zip(names, pairwise((0, 1, 4, 7, 9, 10)), strict=True):
-        np.testing.assert_array_equal(panel.lines[name].T, places[start:end])
+    assert list(picture.data) == names
+    numbered = [f"{i}: {name}" for i, name in enumerate(names, 1)]
+    assert list(panel.lines) == numbered
+    ends = pairwise((0, 1, 4, 7, 9, 10))
+    for name, label, (start, end) in zip(names, numbered, ends, strict=True):
+        np.testing.assert_array_equal(panel.lines[label].T, places[start:end])
         np.testing.assert_array_equal(picture.data[name], places[start:end])
-        assert panel.looks[name][0] == STYLES[name.split(",")[0]]["color"]
-    deltas = ("δ=0.5", "δ=2", "δ=1")
-    settings = ["", *2 * deltas, "slack=0", "slack=0.2", ""]
-    by_place = dict(zip(map(tuple, places), settings, strict=True))
-    assert len(panel.notes) >= 5
-    assert all(by_place[x, y] == text for text, x, y in panel.notes)
+        assert panel.looks[label][0] == STYLES[name.split(",")[0]]["color"]
+    deltas = [f"{i}:δ={delta}" for i in (2, 3) for delta in (0.5, 2, 1)]
+    settings = ["1", *deltas, "4:slack=0", "4:slack=0.2", "5"]
+    assert written(panel) == dict(zip(map(tuple, places), settings, strict=True))
     np.testing.assert_array_equal(
         panel.rings["no other of its B is as good in both"].T, places[[0, 3]]
     )
     assert panel.walls == {"no schedule is faster": [62.5]}
     assert panel.looks["no schedule is faster"][0] == "#000000"
     assert len({look[1:] for look in panel.looks.values()}) == len(panel.looks)  # without colour
-    assert panel.legend == [*names, "no other of its B is as good in both", "no schedule is faster"]
+    assert panel.legend == [
+        *numbered,
+        "no other of its B is as good in both",
+        "no schedule is faster",
+    ]
     assert panel.xlabel == "epoch time, in hours"
     assert panel.ylabel == "largest expected batch deviation Δ of an epoch"
     assert panel.xlim[0] == panel.ylim[0] == 0
     assert panel.xlim[1] > 1.05 * places[:, 0].max()  # so that there is room for the notes
     assert panel.ylim[1] > 1.1 * places[:, 1].max()
+
+
+def written(panel: Panel) -> dict[tuple[float, float], str]:
+    return {(x, y): text for text, x, y in panel.notes}
+
+
+@pytest.mark.filterwarnings("error")  # as of a layout without room
+@pytest.mark.parametrize("cuts", [(3,), (3, 4, 5)])
+def test_plan_has_room_for_many_lines_and_each_point_has_the_number_of_its_line(
+    cuts: Sequence[int], rng: np.random.Generator
+) -> None:
+    rows = [row for row in planned(rng, 64, 128, 256, cuts=cuts, sent=True) if not row["delta"]]
+    for row in rows:  # as many points lie in one place
+        row["megabytes"] = row["max_deviation"] = 1.0
+    figure = plots.plan(rows, "s").figure
+    time, sent = drawn(figure)
+    height = figure.get_window_extent().height
+    assert all(axes.get_window_extent().height > 350 for axes in figure.axes)
+    assert all(axes.get_legend().get_window_extent().y0 > 0 for axes in figure.axes[-1:])
+    assert height < 300 + 25 * len(sent.legend)
+    ((text, *place),) = sent.notes
+    assert place == [1, 1]
+    numbers = [part.split(":")[0] for part in text.replace("\n", " ").split(", ")]
+    assert set(numbers) == {label.split(":")[0] for label in sent.lines}
+    assert time.legend == []
 
 
 def test_plan_names_the_batch_size_where_there_are_several(rng: np.random.Generator) -> None:
@@ -172,8 +214,8 @@ def test_plan_names_the_batch_size_where_there_are_several(rng: np.random.Genera
         "no schedule with B = 128 is faster": [31.25],
     }
     assert len(panel.lines) == 10
-    assert list(panel.lines)[1::5] == ["lds, c = 0.01, B = 64", "lds, c = 0.01, B = 128"]
-    assert panel.lines["targets, B = 128"].shape == (2, 2)
+    assert list(panel.lines)[1::5] == ["2: lds, c = 0.01, B = 64", "7: lds, c = 0.01, B = 128"]
+    assert panel.lines["9: targets, B = 128"].shape == (2, 2)
     assert len({panel.looks[name][1:] for name in panel.lines}) == len(panel.lines)
 
 
@@ -186,11 +228,12 @@ def test_plan_draws_megabytes_beside_the_time_and_names_the_cut(rng: np.random.G
         "no schedule with cut = 3 is faster": [62.5],
         "no schedule with cut = 4 is faster": [31.25],
     }
-    assert list(time.lines)[::5] == ["ugs, cut = 3", "ugs, cut = 4"]
-    assert list(time.lines) == list(sent.lines) == list(picture.data)
-    for name, places in picture.data.items():
-        np.testing.assert_array_equal(time.lines[name], places.T[:2])
-        np.testing.assert_array_equal(sent.lines[name], places.T[[2, 1]])
+    assert list(picture.data)[::5] == ["ugs, cut = 3", "ugs, cut = 4"]
+    assert list(time.lines) == list(sent.lines)
+    for (label, line), (name, places) in zip(time.lines.items(), picture.data.items(), strict=True):
+        assert label.split(": ")[1] == name
+        np.testing.assert_array_equal(line, places.T[:2])
+        np.testing.assert_array_equal(sent.lines[label], places.T[[2, 1]])
     best = [(row["megabytes"], row["max_deviation"]) for row in rows if row["pareto"]]
     rings = sent.rings["no other of its B is as good in all three"]
     np.testing.assert_array_equal(rings.T, best)
