@@ -84,7 +84,7 @@ REST = {name for name in EVERYTHING if name.split("/")[0] in METHOD} - READ_FIRS
 BUDGETS = {
     "read first": (READ_FIRST, 1300, 180),
     "the rest of the method": (REST, 4070, 250),
-    "the instruments": (INSTRUMENTS, 3690, 290),
+    "the instruments": (INSTRUMENTS, 3720, 290),
     "what every room uses": (COMMON, 890, 260),
     "the oracle": (ORACLE, 5270, 292),
 }
