@@ -19,6 +19,7 @@ from concurrent.futures import (
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from math import inf
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, TypeVar
 
 from pslref import check, versions
@@ -239,6 +240,7 @@ def _deaf_to_interrupts() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows: there they may hear it while they start
         yield
         return
+    resource_tracker.ensure_running()  # which, as it starts, would let this thread hear again
     heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

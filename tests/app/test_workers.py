@@ -2,6 +2,7 @@ import json
 import multiprocessing
 import os
 import queue
+import shlex
 import signal
 import socket
 import subprocess
@@ -26,6 +27,7 @@ from tests.app.conftest import ANOTHER, GRID, OPTIONS, contents
 WITHOUT = "dask is not installed: `.[cluster]`"
 dask = pytest.importorskip("dask", reason=WITHOUT)
 distributed = pytest.importorskip("distributed", reason=WITHOUT)
+psutil = pytest.importorskip("psutil", reason=WITHOUT)
 Client, LocalCluster = distributed.Client, distributed.LocalCluster
 
 # Dask warns when its own folders took a second to make, as on a busy machine.
@@ -360,6 +362,29 @@ def test_processes_are_started_for_the_clients(pslref, tmp_path: Path) -> None:
     more = ["--execution", "remote", "--workers", "2", "--time-limit", "200"]
     assert pslref(*options, *more, "--out", str(tmp_path / "there")) == here
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
+
+
+def test_ctrl_c_leaves_the_clients_on_the_processes_to_the_end_of_the_step(tmp_path: Path) -> None:
+    """While these start, and later; the run then ends as one without a stop, to the byte."""
+    words = ["--clients", "5", "--epochs", "2", "--hidden", "4", "--checkpoint", "run", "--resume"]
+    words += ["--every", "1", "--execution", "remote", "--workers", "2", "--out", "there"]
+    command = [sys.executable, str(ROOT / "cli.py"), "train", *words]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    for trained in (False, True):
+        training = subprocess.Popen(command, cwd=tmp_path, start_new_session=True, **pipes)
+        if trained:
+            assert training.stdout.readline().startswith("epoch 0")
+        while len(psutil.Process(training.pid).children()) < 2:
+            time.sleep(0.01)
+        os.killpg(training.pid, signal.SIGINT)
+        said = training.communicate(timeout=60)[1]
+        assert said == f"pslref: SIGINT: stopped; to go on: {shlex.join(command)}\n"
+        assert training.returncode == 130
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    config = Config(clients=5, epochs=2, hidden=(4,), execution="clients")
+    train(config, checkpoint=tmp_path / "run here", out=tmp_path / "here")
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+    assert contents(tmp_path / "run") == contents(tmp_path / "run here")
 
 
 def test_without_the_scheduler_training_ends_and_the_checkpoint_stands(tmp_path: Path) -> None:
