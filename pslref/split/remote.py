@@ -1,6 +1,7 @@
 """Remote: the same clients on the workers of a Dask cluster (docs/method.md, section 1.3)."""
 
 import asyncio
+import copyreg
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +13,24 @@ import numpy as np
 from pslref.check import Array, IntArray
 from pslref.nn.network import Network
 from pslref.split.client import Client
-from pslref.split.messages import ClientHalf, CutGradient
+from pslref.split.messages import ClientHalf, CutGradient, SmashedBatch
 from pslref.split.simulation import Simulation
 from pslref.split.step import Aborted
+
+
+def _reduced(message: SmashedBatch | CutGradient) -> tuple[Any, ...]:
+    """For pickle: its rows go laid out in memory as they are, since sums depend on that."""
+    client, rows, *labels = vars(message).values()
+    axes = np.argsort(rows.strides)[::-1]
+    return _made, (type(message), client, rows.transpose(axes), np.argsort(axes), *labels)
+
+
+def _made(kind: Callable[..., Any], client: int, rows: Array, axes: IntArray, *labels: Any) -> Any:
+    return kind(client, rows.transpose(axes), *labels)
+
+
+copyreg.pickle(SmashedBatch, _reduced)
+copyreg.pickle(CutGradient, _reduced)
 
 
 class Host:

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pslref.nn import Network, resnet
 from pslref.split import Client, Epoch, Outage, Remote, Simulation, draw_outages, state
-from tests.small import every_layer, setting, small
+from tests.small import CLASSES, SHAPE, every_layer, setting, small
 from tests.split.test_epoch import PLANS, planner
 
 distributed = pytest.importorskip("distributed", reason="dask is not installed: `.[cluster]`")
@@ -89,9 +90,15 @@ def test_it_is_the_simulation_to_the_bit(
         assert everything(other) == everything(one)
 
 
-def test_every_layer_runs_there(dask, rng: np.random.Generator) -> None:
-    x, y, part = setting(rng, (6, 6, 2))
-    given = {"net": every_layer(rng), "cut": 7, "x": x, "y": y, "partition": part}
+def residual(rng: np.random.Generator) -> Network:
+    return resnet(SHAPE, CLASSES, rng, (1, 1))
+
+
+@pytest.mark.parametrize(("net", "cut"), [(every_layer, 7), (every_layer, 3), (residual, 5)])
+def test_every_layer_runs_there(dask, rng: np.random.Generator, net, cut: int) -> None:
+    """Also where what is at the cut lies in memory as convolutions lay it out."""
+    x, y, part = setting(rng, SHAPE)
+    given = {"net": net(rng), "cut": cut, "x": x, "y": y, "partition": part}
     here, there = (
         [everything(epoch) for epoch in two_epochs(kind, 1, "ugs", **given)]
         for kind in (Simulation, remote(dask))
