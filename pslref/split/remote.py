@@ -19,7 +19,7 @@ from pslref.split.step import Aborted
 
 
 def _reduced(message: SmashedBatch | CutGradient) -> tuple[Any, ...]:
-    """For pickle: its rows go laid out in memory as they are, since sums depend on that."""
+    """For pickle: its rows keep their layout in memory, on which sums depend to the last bit."""
     client, rows, *labels = vars(message).values()
     axes = np.argsort(rows.strides)[::-1]
     return _made, (type(message), client, rows.transpose(axes), np.argsort(axes), *labels)
@@ -121,7 +121,8 @@ class Remote(Simulation):
         except OSError:
             raise ValueError("the scheduler does not answer any more") from None
         now = np.isin(self.host_of, self.host_of[list(failed)])  # a worker goes with all it has
-        gone, why = np.flatnonzero(now).tolist(), repr(next(iter(failed.values())))
+        gone, error = np.flatnonzero(now).tolist(), next(iter(failed.values()))
+        why = repr(error) if str(error) else f"no answer within time_limit = {self.time_limit:g} s"
         self.gone |= now
         if self.gone.all():
             raise ValueError(f"no client that holds samples answers any more: {why}")

@@ -230,7 +230,7 @@ def test_who_listens_and_says_nothing_is_not_waited_for(monkeypatch: pytest.Monk
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
         with (
-            pytest.raises(ValueError, match=r"that answers soon: TimeoutError\(\)$"),
+            pytest.raises(ValueError, match=r"that answers within 0.1 seconds$"),
             workers.cluster(address),
         ):
             pass
@@ -346,11 +346,34 @@ def test_a_worker_of_another_version_holds_no_clients(cluster: LocalCluster) -> 
 
 
 def test_workers_that_do_not_come_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "LONGEST_WAIT_FOR_WORKERS", 0.1)
+    monkeypatch.setattr(workers, "PATIENCE", 0.1)
+    monkeypatch.setattr(workers, "LONGEST_WAIT_FOR_WORKERS", 0.2)
+    there_are = r"scheduler = '.*': must have workers, 2 or more, not 0: `dask worker tcp://.*` sta"
     with (
         LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as empty,
-        pytest.raises(ValueError, match=r"workers = 1: must be there: `dask worker tcp://.*` star"),
-        workers.simulations(ONE, True, empty.scheduler_address),
+        pytest.warns(UserWarning, match=r"waiting for workers of the scheduler: `dask worker tcp"),
+        pytest.raises(ValueError, match=there_are),
+        workers.simulations(ONE, True, empty.scheduler_address, workers=2),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("changed", "number", "sentence"),
+    [
+        ({"clients": 4}, 2, r"clients = 4: must be 5 or more, if severe"),
+        ({"cut": 9}, 2, r"cut = 9: must be a whole number from 1 to 3"),
+        ({}, 7, r"workers = 7: must be at most the number of clients, 6"),
+        ({"sampler": "centralized"}, 2, r"workers = 2: must be at most the number of clients, 1"),
+    ],
+)
+def test_nothing_is_started_for_what_cannot_run(
+    monkeypatch: pytest.MonkeyPatch, changed: dict, number: int, sentence: str
+) -> None:
+    monkeypatch.delattr(workers, "_local_cluster")
+    with (
+        pytest.raises(ValueError, match=sentence),
+        workers.simulations(replace(ONE, **changed), True, workers=number),
     ):
         pass
 
