@@ -43,8 +43,8 @@ def _real(default: float, low: float, high: float, help: str, *, low_open: bool 
     return _field(default, help, checked, float)
 
 
-def _choice(default: str, choices: Sequence[str], help: str) -> Any:
-    return _field(default, help, lambda name, value: check.one_of(name, value, choices))
+def _choice(default: str, choices: Sequence[str], help: str, said: str = "") -> Any:
+    return _field(default, help, lambda name, value: check.one_of(name, value, choices, said))
 
 
 def _folder(name: str, value: object) -> str:
@@ -141,13 +141,12 @@ class Config:
         "short", ["short", "even"], "short (one short last batch) or even (nearly equal batches)."
     )
     dtype: str = _choice("float64", ["float32", "float64"], "float64 or float32.")
-    execution: str = _field(
+    execution: str = _choice(
         "pooled",
+        ["pooled", "clients"],
         "pooled (one client half runs all samples) or clients (each its own; slower); for `train` "
         "also remote (clients on the workers of a Dask cluster).",
-        lambda name, value: check.one_of(
-            name, value, ["pooled", "clients"], "pooled, clients or, for `train`, remote"
-        ),
+        said="pooled, clients or, for `train`, remote",
     )
     fraction: float = _real(0.125, 0, 1, "Probability that a client is a straggler.")
     slowdown: float = _real(10.0, 1, 1e9, "A straggler's delay, in units of another client's.")

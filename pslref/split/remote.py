@@ -81,8 +81,9 @@ class Remote(Simulation):
         time_limit: seconds for an answer, of which a step asks two; then a worker is gone.
 
     Raises:
-        ValueError: as `Simulation` and `images` do; and from a step, if the scheduler or all
-            clients with samples do not answer any more. The steps before it are committed.
+        ValueError: as `Simulation` and `images` do.
+        ConnectionAbortedError: from a step, if the scheduler or all clients with samples do not
+            answer any more. The steps before it are committed.
     """
 
     kind = RemoteClient
@@ -119,13 +120,13 @@ class Remote(Simulation):
         try:
             self.cluster.sync(self.cluster.scheduler.identity, callback_timeout=10)
         except OSError:
-            raise ValueError("the scheduler does not answer any more") from None
+            raise ConnectionAbortedError("the scheduler does not answer any more") from None
         now = np.isin(self.host_of, self.host_of[list(failed)])  # a worker goes with all it has
         gone, error = np.flatnonzero(now).tolist(), next(iter(failed.values()))
         why = repr(error) if str(error) else f"no answer within time_limit = {self.time_limit:g} s"
         self.gone |= now
         if self.gone.all():
-            raise ValueError(f"no client that holds samples answers any more: {why}")
+            raise ConnectionAbortedError(f"no client with samples answers any more: {why}")
         warnings.warn(f"clients {gone} are gone, and planned without: {why}", stacklevel=2)
         raise Aborted(list(failed), gone)
 

@@ -443,7 +443,9 @@ def test_without_the_scheduler_training_ends_and_the_checkpoint_stands(tmp_path:
         for process in started:
             process.kill()
             process.wait()
-    assert said == "pslref: the scheduler does not answer any more\n"
+    assert said.startswith("pslref: the scheduler does not answer any more; to go on: ")
+    assert said.endswith(f" --checkpoint {checkpoint}\n")
+    assert " train --resume --clients 5 " in said
     assert training.returncode == 2
     config = Config(clients=5, epochs=100000, hidden=(4,), execution="clients")
     before = contents(checkpoint)
