@@ -7,6 +7,7 @@ them. Then the outage is simulated at the same place, in this process.
 
 import os
 import signal
+import warnings
 
 from pslref.app.config import Config
 from pslref.app.runs import Run
@@ -19,6 +20,7 @@ STEP = 40  # is the last one before the kill
 
 
 def main() -> None:
+    warnings.filterwarnings("ignore", "clients .* are gone")  # which is printed at the end
     with simulations(CONFIG, remote=True, workers=3) as kind:
         pids = list(kind.keywords["cluster"].run(os.getpid).values())
 

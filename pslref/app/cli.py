@@ -128,7 +128,7 @@ def train(
     ] = None,
     time_limit: Annotated[
         float | None,
-        option("Seconds after which a worker that does not answer is gone.", of=float),
+        option("Seconds until a worker that does not answer is gone.  [default: none]", of=float),
     ] = None,
 ) -> None:
     """Train once, as `compare` does for one sampler and seed; stop and go on with checkpoints.
@@ -153,16 +153,19 @@ def train(
             if epochs_done.is_integer() and not json_:
                 print(printed.epoch(run.results().epochs[-1]), flush=True)
 
-        run = train.train(
-            config,
-            checkpoint=checkpoint,
-            every=every,
-            resume=resume,
-            out=out,
-            after_step=show,
-            stop=lambda: bool(received),
-            kind=kind,
-        )
+        try:
+            run = train.train(
+                config,
+                checkpoint=checkpoint,
+                every=every,
+                resume=resume,
+                out=out,
+                after_step=show,
+                stop=lambda: bool(received),
+                kind=kind,
+            )
+        except ConnectionAbortedError as error:  # of clients elsewhere
+            raise terminal.Stopped(str(error), checkpoint is not None, resume) from None
     if not run.finished:
         raise terminal.Stopped(received[0], checkpoint is not None, resume)
     results = train.results_of(run)

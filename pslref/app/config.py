@@ -43,8 +43,8 @@ def _real(default: float, low: float, high: float, help: str, *, low_open: bool 
     return _field(default, help, checked, float)
 
 
-def _choice(default: str, choices: Sequence[str], help: str) -> Any:
-    return _field(default, help, lambda name, value: check.one_of(name, value, choices))
+def _choice(default: str, choices: Sequence[str], help: str, said: str = "") -> Any:
+    return _field(default, help, lambda name, value: check.one_of(name, value, choices, said))
 
 
 def _folder(name: str, value: object) -> str:
@@ -146,6 +146,7 @@ class Config:
         ["pooled", "clients"],
         "pooled (one client half runs all samples) or clients (each its own; slower); for `train` "
         "also remote (clients on the workers of a Dask cluster).",
+        said="pooled, clients or, for `train`, remote",
     )
     fraction: float = _real(0.125, 0, 1, "Probability that a client is a straggler.")
     slowdown: float = _real(10.0, 1, 1e9, "A straggler's delay, in units of another client's.")

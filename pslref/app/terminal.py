@@ -25,12 +25,12 @@ _warned: set[tuple[str, int]] = set()
 
 
 class Stopped(Exception):
-    """A signal made the command leave its work between two steps."""
+    """A signal made the command leave its work between two steps, or what it needs is gone."""
 
-    def __init__(self, received: int, saved: bool, resumed: bool) -> None:
-        name = signal.Signals(received).name
-        super().__init__(f"{name}: stopped" + (f"; to go on: {_resume(resumed)}" if saved else ""))
-        self.received = received
+    def __init__(self, why: int | str, saved: bool, resumed: bool) -> None:
+        said = why if isinstance(why, str) else f"{signal.Signals(why).name}: stopped"
+        super().__init__(said + (f"; to go on: {_resume(resumed)}" if saved else ""))
+        self.code = 2 if isinstance(why, str) else 128 + why
 
 
 def _resume(resumed: bool) -> str:
@@ -161,7 +161,7 @@ def run(app: typer.Typer) -> NoReturn:
     except (KeyboardInterrupt, typer.Abort):
         code = _say("interrupted", 128 + signal.SIGINT)
     except Stopped as stopped:
-        code = 128 + stopped.received
+        code = stopped.code
         # To the letter, and to the byte: no stream's encoding has all names of files.
         sys.stderr.buffer.write(os.fsencode(f"pslref: {stopped}\n"))
     sys.exit(code)

@@ -17,13 +17,16 @@ from concurrent.futures import (
     as_completed,
 )
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from math import inf
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, TypeVar
 
 from pslref import check, versions
 from pslref.app.config import Config
-from pslref.app.scenario import images, made_by
+from pslref.app.runs import Run
+from pslref.app.scenario import dataset_of, images, made_by
 from pslref.split import Remote, Simulation
 
 if TYPE_CHECKING:
@@ -34,7 +37,8 @@ Result = TypeVar("Result")
 
 LONGEST_WAIT = 10  # seconds, for a scheduler
 LONGEST_WAIT_FOR_WORKERS = 60
-PATIENCE = 15  # seconds without a worker, until it is said
+PATIENCE = 5  # seconds without enough workers, until it is said
+WAITING = "waiting for workers of the scheduler: `dask worker {}` starts one"
 NOT_STARTED = (
     "the processes ended as they started: each imports the script that starts them, which must be "
     "a file and do so under `if __name__ == '__main__':`"
@@ -115,7 +119,8 @@ def _connected(address: str) -> Iterator["Client"]:
             pool.submit(asyncio.run, _reach(address)).result()
         client = Client(address, direct_to_workers=True)  # type: ignore[no-untyped-call]
     except Exception as error:  # of many kinds, as many as there are kinds of addresses
-        allowed = f"must be the address of a Dask scheduler that answers soon: {error!r}"
+        why = f": {error!r}" if str(error) else f" within {LONGEST_WAIT} seconds"
+        allowed = f"must be the address of a Dask scheduler that answers{why}"
         raise check.wrong("scheduler", address, allowed) from None
     with client:
         yield client
@@ -132,7 +137,7 @@ def simulations(
     """What makes the simulation of a run: its clients are here or, remote, on Dask's workers.
 
     `workers` is their number, by default of those that the scheduler at an address has, or else, of
-    processes that are started here, one for each core. `time_limit` is as for `split.Remote`.
+    processes started here, one for each core or client. `time_limit` is as for `split.Remote`.
     """
     where = {"scheduler": scheduler, "workers": workers, "time_limit": time_limit}
     for name, value in where.items():
@@ -142,20 +147,34 @@ def simulations(
         yield Simulation
         return
     limit = inf if time_limit is None else check.real("time_limit", time_limit, 0, low_open=True)
-    number = None if workers is None else check.integer("workers", workers, 1, 1024)
+    number = None if workers is None else check.integer("workers", workers, 1)
+    # What is wrong with the run is said before anything is started for it.
+    most = Run(replace(config, execution="pooled"), dataset_of(config)).part.num_clients
+    if number is not None and number > most:
+        raise check.wrong("workers", number, f"must be at most the number of clients, {most}")
     with ExitStack() as stack:
         if scheduler is None:
-            number = number or os.cpu_count() or 1
+            number = number or min(os.cpu_count() or 1, most)
             scheduler = stack.enter_context(_local_cluster(number))
         client = stack.enter_context(_connected(scheduler))
-        try:
-            client.wait_for_workers(number or 1, timeout=LONGEST_WAIT_FOR_WORKERS)
-        except TimeoutError:
-            allowed = f"must be there: `dask worker {scheduler}` starts one"
-            raise check.wrong("workers", number or 1, allowed) from None
-        there = sorted(client.nthreads())[:number]  # type: ignore[no-untyped-call]
+        there = _workers(client, scheduler, number or 1)[:number]
         own = partial(images, config, made_by(config))
         yield partial(Remote, cluster=client, workers=there, images=own, time_limit=limit)
+
+
+def _workers(client: "Client", address: str, least: int) -> list[str]:
+    """The addresses of the scheduler's workers, as soon as it has enough."""
+    for seconds in (PATIENCE, LONGEST_WAIT_FOR_WORKERS):
+        with suppress(TimeoutError):
+            client.wait_for_workers(least, timeout=seconds)
+            break
+        if seconds == PATIENCE:
+            warnings.warn(WAITING.format(address), stacklevel=2)
+    there = sorted(client.nthreads())  # type: ignore[no-untyped-call]
+    if len(there) < least:
+        allowed = f"must have workers, {least} or more, not {len(there)}"
+        raise check.wrong("scheduler", address, f"{allowed}: `dask worker {address}` starts one")
+    return there
 
 
 @contextmanager
@@ -188,8 +207,7 @@ def _watch(
             show(description=f"runs (workers: {count})")
             without = 0 if count else without + 1
             if without == PATIENCE:
-                text = f"waiting for workers of the scheduler: `dask worker {address}` starts one"
-                warnings.warn(text, stacklevel=1)
+                warnings.warn(WAITING.format(address), stacklevel=1)
 
 
 async def _reach(address: str) -> None:
@@ -239,6 +257,7 @@ def _deaf_to_interrupts() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows: there they may hear it while they start
         yield
         return
+    resource_tracker.ensure_running()  # which, as it starts, would let this thread hear again
     heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -1,6 +1,7 @@
 """Remote: the same clients on the workers of a Dask cluster (docs/method.md, section 1.3)."""
 
 import asyncio
+import copyreg
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +13,24 @@ import numpy as np
 from pslref.check import Array, IntArray
 from pslref.nn.network import Network
 from pslref.split.client import Client
-from pslref.split.messages import ClientHalf, CutGradient
+from pslref.split.messages import ClientHalf, CutGradient, SmashedBatch
 from pslref.split.simulation import Simulation
 from pslref.split.step import Aborted
+
+
+def _reduced(message: SmashedBatch | CutGradient) -> tuple[Any, ...]:
+    """For pickle: its rows keep their layout in memory, on which sums depend to the last bit."""
+    client, rows, *labels = vars(message).values()
+    axes = np.argsort(rows.strides)[::-1]
+    return _made, (type(message), client, rows.transpose(axes), np.argsort(axes), *labels)
+
+
+def _made(kind: Callable[..., Any], client: int, rows: Array, axes: IntArray, *labels: Any) -> Any:
+    return kind(client, rows.transpose(axes), *labels)
+
+
+copyreg.pickle(SmashedBatch, _reduced)
+copyreg.pickle(CutGradient, _reduced)
 
 
 class Host:
@@ -65,8 +81,9 @@ class Remote(Simulation):
         time_limit: seconds for an answer, of which a step asks two; then a worker is gone.
 
     Raises:
-        ValueError: as `Simulation` and `images` do; and from a step, if the scheduler or all
-            clients with samples do not answer any more. The steps before it are committed.
+        ValueError: as `Simulation` and `images` do.
+        ConnectionAbortedError: from a step, if the scheduler or all clients with samples do not
+            answer any more. The steps before it are committed.
     """
 
     kind = RemoteClient
@@ -103,12 +120,13 @@ class Remote(Simulation):
         try:
             self.cluster.sync(self.cluster.scheduler.identity, callback_timeout=10)
         except OSError:
-            raise ValueError("the scheduler does not answer any more") from None
+            raise ConnectionAbortedError("the scheduler does not answer any more") from None
         now = np.isin(self.host_of, self.host_of[list(failed)])  # a worker goes with all it has
-        gone, why = np.flatnonzero(now).tolist(), repr(next(iter(failed.values())))
+        gone, error = np.flatnonzero(now).tolist(), next(iter(failed.values()))
+        why = repr(error) if str(error) else f"no answer within time_limit = {self.time_limit:g} s"
         self.gone |= now
         if self.gone.all():
-            raise ValueError(f"no client that holds samples answers any more: {why}")
+            raise ConnectionAbortedError(f"no client with samples answers any more: {why}")
         warnings.warn(f"clients {gone} are gone, and planned without: {why}", stacklevel=2)
         raise Aborted(list(failed), gone)
 

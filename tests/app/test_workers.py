@@ -2,6 +2,7 @@ import json
 import multiprocessing
 import os
 import queue
+import shlex
 import signal
 import socket
 import subprocess
@@ -26,6 +27,7 @@ from tests.app.conftest import ANOTHER, GRID, OPTIONS, contents
 WITHOUT = "dask is not installed: `.[cluster]`"
 dask = pytest.importorskip("dask", reason=WITHOUT)
 distributed = pytest.importorskip("distributed", reason=WITHOUT)
+psutil = pytest.importorskip("psutil", reason=WITHOUT)
 Client, LocalCluster = distributed.Client, distributed.LocalCluster
 
 # Dask warns when its own folders took a second to make, as on a busy machine.
@@ -228,7 +230,7 @@ def test_who_listens_and_says_nothing_is_not_waited_for(monkeypatch: pytest.Monk
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
         with (
-            pytest.raises(ValueError, match=r"that answers soon: TimeoutError\(\)$"),
+            pytest.raises(ValueError, match=r"that answers within 0.1 seconds$"),
             workers.cluster(address),
         ):
             pass
@@ -344,11 +346,34 @@ def test_a_worker_of_another_version_holds_no_clients(cluster: LocalCluster) -> 
 
 
 def test_workers_that_do_not_come_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "LONGEST_WAIT_FOR_WORKERS", 0.1)
+    monkeypatch.setattr(workers, "PATIENCE", 0.1)
+    monkeypatch.setattr(workers, "LONGEST_WAIT_FOR_WORKERS", 0.2)
+    there_are = r"scheduler = '.*': must have workers, 2 or more, not 0: `dask worker tcp://.*` sta"
     with (
         LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as empty,
-        pytest.raises(ValueError, match=r"workers = 1: must be there: `dask worker tcp://.*` star"),
-        workers.simulations(ONE, True, empty.scheduler_address),
+        pytest.warns(UserWarning, match=r"waiting for workers of the scheduler: `dask worker tcp"),
+        pytest.raises(ValueError, match=there_are),
+        workers.simulations(ONE, True, empty.scheduler_address, workers=2),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("changed", "number", "sentence"),
+    [
+        ({"clients": 4}, 2, r"clients = 4: must be 5 or more, if severe"),
+        ({"cut": 9}, 2, r"cut = 9: must be a whole number from 1 to 3"),
+        ({}, 7, r"workers = 7: must be at most the number of clients, 6"),
+        ({"sampler": "centralized"}, 2, r"workers = 2: must be at most the number of clients, 1"),
+    ],
+)
+def test_nothing_is_started_for_what_cannot_run(
+    monkeypatch: pytest.MonkeyPatch, changed: dict, number: int, sentence: str
+) -> None:
+    monkeypatch.delattr(workers, "_local_cluster")
+    with (
+        pytest.raises(ValueError, match=sentence),
+        workers.simulations(replace(ONE, **changed), True, workers=number),
     ):
         pass
 
@@ -360,6 +385,29 @@ def test_processes_are_started_for_the_clients(pslref, tmp_path: Path) -> None:
     more = ["--execution", "remote", "--workers", "2", "--time-limit", "200"]
     assert pslref(*options, *more, "--out", str(tmp_path / "there")) == here
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
+
+
+def test_ctrl_c_leaves_the_clients_on_the_processes_to_the_end_of_the_step(tmp_path: Path) -> None:
+    """While these start, and later; the run then ends as one without a stop, to the byte."""
+    words = ["--clients", "5", "--epochs", "2", "--hidden", "4", "--checkpoint", "run", "--resume"]
+    words += ["--every", "1", "--execution", "remote", "--workers", "2", "--out", "there"]
+    command = [sys.executable, str(ROOT / "cli.py"), "train", *words]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    for trained in (False, True):
+        training = subprocess.Popen(command, cwd=tmp_path, start_new_session=True, **pipes)
+        if trained:
+            assert training.stdout.readline().startswith("epoch 0")
+        while len(psutil.Process(training.pid).children()) < 2:
+            time.sleep(0.01)
+        os.killpg(training.pid, signal.SIGINT)
+        said = training.communicate(timeout=60)[1]
+        assert said == f"pslref: SIGINT: stopped; to go on: {shlex.join(command)}\n"
+        assert training.returncode == 130
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    config = Config(clients=5, epochs=2, hidden=(4,), execution="clients")
+    train(config, checkpoint=tmp_path / "run here", out=tmp_path / "here")
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+    assert contents(tmp_path / "run") == contents(tmp_path / "run here")
 
 
 def test_without_the_scheduler_training_ends_and_the_checkpoint_stands(tmp_path: Path) -> None:
@@ -395,7 +443,9 @@ def test_without_the_scheduler_training_ends_and_the_checkpoint_stands(tmp_path:
         for process in started:
             process.kill()
             process.wait()
-    assert said == "pslref: the scheduler does not answer any more\n"
+    assert said.startswith("pslref: the scheduler does not answer any more; to go on: ")
+    assert said.endswith(f" --checkpoint {checkpoint}\n")
+    assert " train --resume --clients 5 " in said
     assert training.returncode == 2
     config = Config(clients=5, epochs=100000, hidden=(4,), execution="clients")
     before = contents(checkpoint)
