@@ -86,12 +86,14 @@ class Centralized:
         return loss
 
 
-def assert_equal(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
-    """To rounding, by name; where a norm follows, a bias is the rounding of a gradient of 0."""
+def assert_equal(
+    found: dict[str, np.ndarray], expected: dict[str, np.ndarray], least: float = 1e-6
+) -> None:
+    """To rounding, by name, of numbers that are at least so large."""
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         error = np.max(np.abs(found[name] - value), initial=0)
-        assert error <= 1e-10 * np.max(np.abs(value), initial=1e-3), name
+        assert error <= 1e-10 * np.max(np.abs(value), initial=least), name
 
 
 def weights_of(simulation: Simulation) -> dict[str, bytes]:

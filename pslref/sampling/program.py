@@ -28,11 +28,11 @@ class Fluid(NamedTuple):
 def fluid(
     class_counts: IntArray, batch_size: int, delays: FloatArray, costs: FloatArray, slack: float
 ) -> Fluid:
-    """The fastest epoch of full batches whose class mix is within `slack`. [derived]
+    """The fastest epoch of full batches whose class mix is within `slack`. (method.md 3.4)
 
-    (method.md 3.4). Begins with a few deadlines, and adds those that the prices of the samples show
-    to be worth it, until they save little. Of very many cells, similar clients count as one, and
-    each brings its share.
+    It begins with a few deadlines, and adds those that the prices of the samples show to be worth
+    it, until they save little. Of very many cells, similar clients count as one, and each brings
+    its share.
     """
     k, m = np.nonzero(class_counts)
     of_group = _similar(class_counts, delays, costs)

@@ -1,7 +1,6 @@
 """The protocol: clients, a server, and what crosses the wire (docs/method.md, section 1)."""
 
 from pslref.split.client import Client as Client
-from pslref.split.clock import SCENARIOS as SCENARIOS
 from pslref.split.clock import Links as Links
 from pslref.split.clock import client_costs as client_costs
 from pslref.split.clock import draw_links as draw_links

@@ -1,4 +1,4 @@
-"""Remote: the same clients on the workers of a Dask cluster (docs/method.md, section 1.3)."""
+"""Remote: the same clients on the workers of a Dask cluster (docs/method.md, section 1.2)."""
 
 import asyncio
 import copyreg

@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pslref import nn, split
+from pslref import nn
 from pslref.app.config import LINKS
 from pslref.nn.flops import of_network
 from pslref.sampling import Schedule
 from pslref.split import client_costs, draw_links, epoch_time, server_cost, step_time
+from pslref.split.clock import SCENARIOS
 from tests.small import SHAPE, every_layer
 
 FIVE = {
@@ -90,7 +91,7 @@ def test_a_cut_outside_the_network_is_refused(cut: object) -> None:
 def test_links_are_drawn_within_their_ranges(scenario: str, k: int, seed: int) -> None:
     found = draw_links(scenario, k, np.random.default_rng(seed))
     again = draw_links(scenario, k, np.random.default_rng(seed))
-    for numbers, same, (low, high) in zip(found, again, split.SCENARIOS[scenario], strict=True):
+    for numbers, same, (low, high) in zip(found, again, SCENARIOS[scenario], strict=True):
         assert numbers.shape == (k,)
         assert ((numbers >= low * (1 - 1e-12)) & (numbers <= high * (1 + 1e-12))).all()
         assert (numbers == same).all()
@@ -104,7 +105,7 @@ def test_links_are_log_uniform(rng: np.random.Generator, alpha: float) -> None:
     from scipy.stats import chisquare, kstest
 
     links = draw_links("mobile", 20_000, rng)
-    ranges = split.SCENARIOS["mobile"]
+    ranges = SCENARIOS["mobile"]
     parts = [
         np.log(n / low) / np.log(high / low) for n, (low, high) in zip(links, ranges, strict=True)
     ]
@@ -116,7 +117,7 @@ def test_links_are_log_uniform(rng: np.random.Generator, alpha: float) -> None:
 
 
 def test_a_scenario_is_one_of_those_there_are(rng: np.random.Generator) -> None:
-    assert set(split.SCENARIOS) == set(LINKS[1:])
+    assert set(SCENARIOS) == set(LINKS[1:])
     with pytest.raises(
         ValueError, match="scenario = 'wifi': must be one of datacentre, home, mobile"
     ):

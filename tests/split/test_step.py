@@ -115,6 +115,13 @@ def test_five_steps_equal_five_centralized_ones_at_every_cut(execution, drawn, s
         assert_five_steps_equal_centralized_ones(net, net, shape, cut, execution, seed)
 
 
+def has_norm(layers) -> bool:
+    ways = [way for layer in layers if isinstance(layer, Residual) for way in vars(layer).values()]
+    within = [way.layers for way in ways if isinstance(way, Network)]
+    norms = (GroupNorm, BatchNorm2d)
+    return any(isinstance(layer, norms) for layer in layers) or any(map(has_norm, within))
+
+
 def assert_five_steps_equal_centralized_ones(net, whole, shape, cut, execution, seed) -> None:
     """Of split learning with `net`, and of SGD on `whole`."""
     rng = np.random.default_rng(seed)
@@ -126,13 +133,15 @@ def assert_five_steps_equal_centralized_ones(net, whole, shape, cut, execution, 
         batch = simulation.last_batch
         assert batch.size == row.sum()
         assert loss == pytest.approx(centralized.step(x[batch], y[batch]), rel=1e-10)
-    assert_equal(simulation.net.parameters(), centralized.net.parameters())
+    # A bias before a norm may have gradient 0: what it holds is the rounding of larger numbers.
+    least = 1e-3 if has_norm(net.layers) else 1e-6
+    assert_equal(simulation.net.parameters(), centralized.net.parameters(), least)
     assert_equal(simulation.net.statistics(), centralized.net.statistics())
     assert simulation.evaluate(x, y) == np.mean(centralized.net.evaluate(x).argmax(axis=1) == y)
     client_half, server_half = centralized.net.cut(cut)
-    assert_equal(simulation.server_network.parameters(), server_half.parameters())
+    assert_equal(simulation.server_network.parameters(), server_half.parameters(), least)
     for half in simulation.client_networks:
-        assert_equal(half.parameters(), client_half.parameters())
+        assert_equal(half.parameters(), client_half.parameters(), least)
         for name, value in simulation.client_networks[0].parameters().items():
             assert (half.parameters()[name] == value).all()
 
