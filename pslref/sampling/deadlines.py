@@ -9,7 +9,8 @@ from pslref.check import FloatArray, IntArray
 MOST_DEADLINES = 4000  # to choose from
 MOST_ROOMS = 2**24  # clients times deadlines; of more clients, fewer deadlines
 MOST_TIMES = 2**22  # of all clients together, from which deadlines are taken
-MOST_CELLS = 1500  # clients times classes; of more, similar clients are one
+MOST_CELLS = 1500  # pairs of client and class; of more, clients are put into groups
+MOST_GROUPS = 400
 ROUNDING = 1e-12  # what is late by this share is on time
 
 
@@ -84,18 +85,15 @@ def _times(most: IntArray, delays: FloatArray, costs: FloatArray) -> FloatArray:
 
 
 def similar(class_counts: IntArray, delays: FloatArray, costs: FloatArray) -> IntArray:
-    """(K,) a number for each group of clients that are alike in time and in size."""
+    """(K,) a number for each group of clients, of which few cells have many, alike in time."""
     num_clients, num_classes = class_counts.shape
-    most = max(4, MOST_CELLS // num_classes)
+    most = max(4, min(MOST_GROUPS, MOST_CELLS // num_classes))
     if num_clients <= most or np.count_nonzero(class_counts) <= MOST_CELLS:
         return np.arange(num_clients)
-    sizes = class_counts.sum(axis=1)
-    by_size = int(np.ceil(most**0.5 / 2))
-    by_time = most // by_size
-    order = np.argsort(delays + costs, kind="stable")
-    groups = np.empty(num_clients, np.int64)
-    for i, some in enumerate(np.array_split(order, by_time)):
-        ordered = some[np.argsort(sizes[some], kind="stable")]
-        for j, alike in enumerate(np.array_split(ordered, by_size)):
-            groups[alike] = i * by_size + j
+    times = delays + costs
+    place = np.log(np.maximum(times, 1e-9 * times.max() or 1.0))
+    edges = np.linspace(place.min(), place.max(), most, endpoint=False)
+    groups: IntArray = np.unique(np.searchsorted(edges, place, side="right"), return_inverse=True)[
+        1
+    ]
     return groups

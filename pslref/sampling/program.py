@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pslref.check import FloatArray, IntArray
-from pslref.sampling.deadlines import ROUNDING, deadlines, similar, spread
+from pslref.sampling.deadlines import MOST_CELLS, ROUNDING, deadlines, similar, spread
 
-FIRST, MORE = 64, 16  # deadlines to begin with, and added in each further round
+FEWEST, FIRST, MORE = 24, 64, 16  # deadlines to begin with, and added in each further round
 NEAR = 0.005  # no further round where it cannot save more than this share
 MOST_VARIABLES = 25_000  # of all rounds but the last
 
@@ -50,12 +50,25 @@ def fluid(
 def least_time(
     class_counts: IntArray, batch_size: int, delays: FloatArray, costs: FloatArray, slack: float
 ) -> float:
-    """What no schedule with B_t ≤ B and Δ_t ≤ slack takes less than. (method.md 5.1)"""
+    """What no schedule with B_t ≤ B and Δ_t ≤ slack takes less than. (method.md 5.1)
+
+    Groups of clients forget who of them is slow, fewer where there are many classes. So of very
+    many cells the larger of two bounds is taken, with all classes and with none.
+    """
+    one_class = class_counts.sum(axis=1, keepdims=True)
+    with_classes = [class_counts] if slack < 2 else []
+    if slack == 2 or np.count_nonzero(class_counts) > MOST_CELLS:
+        with_classes.append(one_class)
+    return max(
+        _proven(_Program(counts, batch_size, delays, costs, slack, is_full=False))
+        for counts in with_classes
+    )
+
+
+def _proven(program: "_Program") -> float:
+    """What the prices of all rounds together prove, but for rounding by less than 1e-12."""
     from scipy.optimize import linprog  # here: it takes longer to import than all else together
 
-    if slack == 2:  # classes do not matter
-        class_counts = class_counts.sum(axis=1, keepdims=True)
-    program = _Program(class_counts, batch_size, delays, costs, slack, is_full=False)
     earliest, held = program.earliest, program.counts[program.k, program.m]
     is_timed = earliest > 0
     paid, rates = [], []
@@ -119,7 +132,8 @@ class _Program:
         Until they save little, or the programs get large.
         """
         times = self.times
-        chosen = np.unique(np.append(spread(times, FIRST), [0, times.size - 1]))
+        first = min(FIRST, max(FEWEST, 2 * MOST_VARIABLES // self.k.size))
+        chosen = np.unique(np.append(spread(times, first), [0, times.size - 1]))
         variables = 0
         while True:
             found = self._solve(chosen)
