@@ -34,7 +34,7 @@ def least_epoch_time(
         The bound, in the unit of the delays.
     """
     counts = check.class_counts("class_counts", class_counts)
-    b = check.integer("batch_size", batch_size, 1)
+    b = min(check.integer("batch_size", batch_size, 1), int(counts.sum()))
     d = check.per_client("delays", delays, len(counts))
     s = check.per_client("sample_costs", sample_costs, len(counts))
     slack = check.real("slack", slack, 0, 2)
