@@ -18,10 +18,10 @@ def least_epoch_time(
 ) -> float:
     """A lower bound: no schedule with B_t ≤ B and Δ_t ≤ slack in every step is sooner done.
 
-    A step that is done by z has room for ⌊(z − d_k) / s_k⌋ samples of client k. The bound is the
-    least Σ_j r_j z_j over numbers r_j of steps with deadline z_j, such that there is room for what
-    each set of slowest clients holds, of all classes and of each: a linear program. [derived]
-    (method.md 5.1)
+    With prices π_km of samples of which no step brings more than λ times its time, no epoch takes
+    less than Σ_km π_km n_km / λ. The prices are those of the linear program that `targets` plans
+    an epoch with. Never less than max_k (n_k s_k + ⌈n_k / B⌉ d_k) or `split.epoch_time_bound` of
+    d + s, but for 1e-12 of them, for rounding. [derived] (method.md 5.1)
 
     Args:
         class_counts: (K, M) samples n_km of class m at client k, whole numbers.
