@@ -40,8 +40,8 @@ def coarse(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     """Of all times only some are deadlines, of some clients at a time, in groups."""
     spread = deadlines.spread
     monkeypatch.setattr(deadlines, "spread", lambda times, _: spread(times, number))
-    for name in ("MOST_TIMES", "MOST_ROOMS", "MOST_CELLS"):
-        monkeypatch.setattr(deadlines, name, 4)
+    for name, most in (("MOST_TIMES", 4), ("MOST_ROOMS", 16), ("MOST_CELLS", 4)):
+        monkeypatch.setattr(deadlines, name, most)
     monkeypatch.setattr(program, "MOST_CELLS", 4)
 
 
@@ -92,9 +92,8 @@ def test_no_schedule_of_any_sampler_is_sooner_done(
         sampling.ugs(sizes, size, rng, remainder="even"),
         sampling.lds(counts, size, rng, delays=delays, delta=1.0),
         sampling.slowest_first(sizes, delays + costs, size),
-        sampling.targets(counts, size, rng, **options, slack=slack),
+        sampling.targets(counts, size, rng, **options),
         sampling.targets(counts, size, rng, **options, assign="random"),
-        sampling.targets(counts, size, rng, **with_costs, assign="balanced"),
         sampling.targets(counts, size, rng, **with_costs, assign="planned", slack=slack),
         sampling.fls(sizes, size),
         sampling.fpls(sizes, size),
@@ -125,20 +124,18 @@ def test_without_costs_any_mix_is_slowest_first_and_less_slack_takes_no_less(
 def severe(num_clients: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng([num_clients, 0, 0, 0])
     labels = np.repeat(np.arange(10), 5000)
-    return extended_dirichlet(labels, num_clients, 2, 3.0, rng).class_counts, straggler_delays(
-        num_clients, rng
-    )
+    part = extended_dirichlet(labels, num_clients, 2, 3.0, rng)
+    return part.class_counts, straggler_delays(num_clients, rng)
 
 
-@pytest.mark.parametrize("slack", [0, 0.2, 2])
-@pytest.mark.parametrize("cost", [0, 0.01, 1])
+@pytest.mark.parametrize(("cost", "slack"), [(0, 0.2), (0.01, 0), (0.01, 0.2), (1, 0.2), (1, 2)])
 def test_it_is_what_steps_and_samples_that_can_be_divided_take(cost: float, slack: float) -> None:
-    """But for 0.7 %, and for more than that only where a step can be left out: N / B is 390.6."""
+    """But for 0.7 %, and for 0.1 % above: the last step has too few samples."""
     counts, delays = severe(16)
     best = program.fluid(counts, 128, delays, cost * delays, slack)
     divided = best.supply.sum(axis=1) @ best.deadlines / 128
     bound = least_epoch_time(counts, 128, delays, cost * delays, slack)
-    assert 0.993 * divided < bound < (391 / 390.6 + 0.002) * divided
+    assert 0.993 * divided < bound < 391 / (50_000 / 128) * divided
 
 
 def test_costs_make_nothing_faster_also_where_there_are_too_many_times_to_try_all() -> None:
@@ -148,17 +145,19 @@ def test_costs_make_nothing_faster_also_where_there_are_too_many_times_to_try_al
     assert least_epoch_time(counts, 128, delays, 0.01 * delays, slack=0) >= free
 
 
-def test_of_very_many_clients_and_classes_it_says_something_too(
-    rng: np.random.Generator,
+def test_of_very_many_cells_clients_are_in_groups_and_classes_one(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """1,000 clients of 20 classes: no less than nine tenths of what their line takes."""
-    counts = rng.integers(0, 4, (1000, 20))
-    delays = rng.lognormal(0, 1, 1000)
-    line = epoch_time_bound(counts.sum(axis=1), delays, 256)
-    bound = least_epoch_time(counts, 256, delays, 0.001 * delays, slack=0.2)
-    ugs = epoch_time(sampling.ugs(counts.sum(axis=1), 256, rng), delays, 0.001 * delays)
-    assert 1.02 * line < bound < ugs
-    assert (
-        program._proven(program._Program(counts, 256, delays, 0.001 * delays, 0.2, is_full=False))
-        > 0.9 * line
-    )
+    """60 clients of four classes: far above the line, for which samples cost nothing."""
+    for each in (deadlines, program):
+        monkeypatch.setattr(each, "MOST_CELLS", 100)
+    counts = rng.integers(0, 40, (60, 4))
+    delays = rng.lognormal(0, 1, 60)
+    costs = 0.05 * delays
+    line = epoch_time_bound(counts.sum(axis=1), delays + costs, 256)
+    ugs = epoch_time(sampling.ugs(counts.sum(axis=1), 256, rng), delays, costs)
+    bound = least_epoch_time(counts, 256, delays, costs, slack=0.2)
+    assert 1.5 * line < bound < ugs
+    grouped = program._Program(counts, 256, delays, costs, 0.2, is_full=False)
+    assert len(grouped.counts) < 30
+    assert 1.5 * line < program._proven(grouped) <= bound
