@@ -86,7 +86,7 @@ def test_no_schedule_of_any_sampler_is_sooner_done(
     rng, sizes = np.random.default_rng(seed), counts.sum(axis=1)
     size = int(rng.choice([1, sizes.sum(), rng.integers(1, sizes.sum() + 1)]))
     options = {"delays": delays, "draw": str(rng.choice(["hypergeometric", "stratified"]))}
-    with_costs = options | {"sample_costs": costs}
+    planned = options | {"sample_costs": costs, "assign": "planned", "slack": slack}
     schedules = [
         sampling.ugs(sizes, size, rng),
         sampling.ugs(sizes, size, rng, remainder="even"),
@@ -94,7 +94,7 @@ def test_no_schedule_of_any_sampler_is_sooner_done(
         sampling.slowest_first(sizes, delays + costs, size),
         sampling.targets(counts, size, rng, **options),
         sampling.targets(counts, size, rng, **options, assign="random"),
-        sampling.targets(counts, size, rng, **with_costs, assign="planned", slack=slack),
+        sampling.targets(counts, size, rng, **planned),
         sampling.fls(sizes, size),
         sampling.fpls(sizes, size),
     ]
@@ -136,6 +136,18 @@ def test_it_is_what_steps_and_samples_that_can_be_divided_take(cost: float, slac
     divided = best.supply.sum(axis=1) @ best.deadlines / 128
     bound = least_epoch_time(counts, 128, delays, cost * delays, slack)
     assert 0.993 * divided < bound < 391 / (50_000 / 128) * divided
+
+
+@pytest.mark.parametrize(("slack", "fast"), [(0, 20), (0.2, 25), (0.5, 40)])
+def test_two_classes_by_hand(slack: float, fast: int) -> None:
+    """So many samples in fast steps of 8, the others in steps that take 3.
+
+    A slow client has 30 samples of one class, fast ones ten of it and 40 of the other. In fast
+    steps the first class has a share of ½ − slack / 2 at least, and there are ten of it for them.
+    """
+    counts, delays = np.array([[30, 0], [10, 0], [0, 40]]), np.array([3.0, 1.0, 1.0])
+    least = (3 * (80 - fast) + fast) / 8
+    assert least * (1 - 1e-9) < least_epoch_time(counts, 8, delays, slack=slack) < least
 
 
 def test_costs_make_nothing_faster_also_where_there_are_too_many_times_to_try_all() -> None:
