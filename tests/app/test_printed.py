@@ -16,6 +16,7 @@ def test_no_mean_is_rounded_above_its_maximum(shown) -> None:
             "megabytes_down",
             "epoch_time",
             "least_time",
+            "above_least",
             "time_saved",
             "participants",
             "batch_size",
@@ -32,7 +33,8 @@ def test_no_mean_is_rounded_above_its_maximum(shown) -> None:
 
 PLANNED = {
     **{"sampler": "ugs", "batch_size": 64, "delta": None, "concentration": None, "slack": None},
-    **{"assign": None, "epoch_time": 60.0, "least_time": 40.0, "time_saved": 0.25},
+    **{"assign": None, "epoch_time": 60.0, "least_time": 40.0, "above_least": 0.5},
+    "time_saved": 0.25,
 }
 
 
@@ -42,15 +44,18 @@ PLANNED = {
         ({}, "ugs"),
         ({"sampler": "lds", "delta": 0.5, "concentration": 1.0}, "lds c=1 δ=0.5"),
         ({"sampler": "targets", "slack": 0.0, "assign": "slowest-first"}, "targets"),
-        ({"sampler": "targets", "slack": 0.2, "assign": "slowest-first"}, "targets slack=0.2"),
+        ({"sampler": "targets", "slack": 0.2, "assign": "planned"}, "targets planned slack=0.2"),
         ({"sampler": "stratified", "slack": 0.0, "assign": "random"}, "stratified random"),
     ],
 )
 def test_a_recommendation_says_what_it_is_saves_and_leaves(changed: dict, name: str) -> None:
     assert printed.recommendation(PLANNED | changed, 0.25) == (
         f"The fastest whose largest Δ is at most 0.25: {name} with B = 64. Its epoch takes 60: "
-        "25 % less than ugs with the same B, and 50 % more than the least of any schedule."
+        "25 % less than ugs with the same B, and 50 % more than the least of any schedule"
+        f"{' that deviates no more' if name.startswith(('targets', 'stratified')) else ''}."
     )
+    no_least = printed.recommendation(PLANNED | changed | {"above_least": None}, 0.25)
+    assert no_least.endswith("25 % less than ugs with the same B.")
 
 
 def test_without_a_recommendation_the_limit_is_named() -> None:
