@@ -26,6 +26,7 @@ bench: .venv/bench
 	$(BIN)/python -m benchmarks.samplers
 	$(BIN)/python -m benchmarks.scale
 	$(BIN)/python -m benchmarks.step
+	$(BIN)/python -m benchmarks.threads
 	$(BIN)/python -m benchmarks.remote
 
 tutorials: .venv/tutorials

@@ -1,5 +1,6 @@
 """The same step of training in PyTorch: by K client modules, and by one network."""
 
+import os
 from collections.abc import Sequence
 from copy import deepcopy
 
@@ -20,7 +21,7 @@ from pslref.nn import (
     Residual,
 )
 
-torch.set_num_threads(1)
+torch.set_num_threads(int(os.environ.get("OPENBLAS_NUM_THREADS", "1")))  # as many as NumPy has
 
 Batch = Sequence[tuple[int, torch.Tensor]]  # client, and the indices of its samples
 

@@ -14,7 +14,7 @@ from pslref import files
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-def machine() -> str:
+def machine(threads: str = "one thread each") -> str:
     """The machine, its load, and the versions, in one sentence."""
     cpuinfo = Path("/proc/cpuinfo")
     named = re.search(r"model name\s*: (.*)", cpuinfo.read_text()) if cpuinfo.exists() else None
@@ -25,7 +25,7 @@ def machine() -> str:
         pytorch = ""
     return (
         f"{named[1] if named else platform.processor()}, {os.cpu_count()} cores, load "
-        f"{os.getloadavg()[0]:.1f} at the start; one thread each; Python "
+        f"{os.getloadavg()[0]:.1f} at the start; {threads}; Python "
         f"{platform.python_version()}, NumPy {np.__version__} with {blas['name']} "
         f"{blas['version']}{pytorch}."
     )

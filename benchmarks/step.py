@@ -15,7 +15,7 @@ from pslref.split import Epoch, Simulation
 
 BATCH_SIZE = 128
 LEARNING_RATE = 0.05
-CUTS = {"mlp": 3, "cnn": 3, "resnet": 5}  # after a hidden layer, a pool, the first stage
+CUTS = {"mlp": 3, "mlp of 2048": 3, "cnn": 3, "resnet": 5}  # a hidden layer, a pool, a stage
 SHAPE, CLASSES = (28, 28, 1), 10
 PRODUCT = np.ones((1024, 1024), np.float32)  # times itself: how fast the machine multiplies
 PEERS = ("K modules", "K modules, in place", "fused", "fused, channels last")
@@ -25,22 +25,25 @@ Times = dict[str, list[float]]  # by name: seconds a step, in each round
 
 
 def network(model: str, rng: np.random.Generator) -> Network:
-    """The MLP 784-256-128-10, the CNN with 16 and 32 channels, or three stages of 16 to 64."""
-    if model == "mlp":
-        return nn.mlp([784, 256, 128, CLASSES], rng=rng, dtype="float32")
+    """The MLP 784-256-128-10 or a wide one, the CNN, or the ResNet with stages of 16 to 64."""
+    if model.startswith("mlp"):
+        hidden = [256, 128] if model == "mlp" else [2048, 2048]
+        return nn.mlp([784, *hidden, CLASSES], rng=rng, dtype="float32")
     if model == "resnet":
         return nn.resnet(SHAPE, CLASSES, rng=rng, width=16, dtype="float32")
     return nn.cnn(SHAPE, CLASSES, rng=rng, dtype="float32")
 
 
-def contestants(net: Network, cut: int, num_clients: int, num_steps: int) -> Contestants:
+def contestants(
+    net: Network, cut: int, num_clients: int, num_steps: int, batch_size: int = BATCH_SIZE
+) -> Contestants:
     """All start from the weights of `net` and see the same batches of a severe split."""
     rng = np.random.default_rng(0)
-    num_samples = num_steps * BATCH_SIZE
+    num_samples = num_steps * batch_size
     x = rng.standard_normal((num_samples, *SHAPE), np.float32)
     y = rng.integers(0, CLASSES, num_samples)
     part = partition.extended_dirichlet(y, num_clients, classes_per_client=2, alpha=3.0, rng=rng)
-    schedule = sampling.ugs(part.sizes, BATCH_SIZE, rng)
+    schedule = sampling.ugs(part.sizes, batch_size, rng)
 
     def simulation(execution: str) -> Simulation:
         same = np.random.default_rng(1)

@@ -86,7 +86,7 @@ BUDGETS = {
     "the rest of the method": (REST, 3971, 254),
     "the instruments": (INSTRUMENTS, 3740, 293),
     "what every room uses": (COMMON, 890, 260),
-    "the oracle": (ORACLE, 5270, 292),
+    "the oracle": (ORACLE, 5266, 292),
 }
 
 

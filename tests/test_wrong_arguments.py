@@ -221,7 +221,7 @@ def rows() -> Iterator[Row]:
     yield Row(
         nn.Residual,
         {"branch": [nn.ReLU()], "shortcut": []},
-        {"branch": no_layers, "shortcut": no_layers},
+        {"branch": [*no_layers, []], "shortcut": no_layers},
     )
     descent = {"learning_rate": POSITIVE, "momentum": SHARE, "weight_decay": REAL}
     yield Row(nn.SGD, {"learning_rate": 0.1}, descent)

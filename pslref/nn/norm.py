@@ -31,34 +31,34 @@ class _Norm(Layer):
 
     def output(self, x: Array) -> tuple[Array, Kept]:
         """y, in the shape of x; the cache is z, 1 / √(var + eps), mean and variance."""
-        groups = self._groups(x)
-        mean = self._mean(groups)
-        centred = groups - mean
-        variance = self._mean(np.square(centred))
-        y, z, scale = self._normalized(x, centred, variance)
-        return y, (z, scale, mean, variance)
+        return self._normalized(x, self._mean(self._groups(x)))
 
     def input_gradient(self, dy: Array, cache: Kept) -> Array:
         """dx = (dz - mean(dz) - z · mean(z dz)) / √(var + eps), where dz = w dy. [derived]"""
         z = self._groups(cache[0])
         dz = self._groups(dy * self.parameters["weight"])
-        dx = dz - self._mean(dz)
-        dx -= z * self._mean(z * dz)
+        dx: Array = dz - self._mean(dz).astype(dy.dtype)
+        dx -= z * self._mean(z * dz).astype(dy.dtype)
         dx *= cache[1]
-        return dx.astype(dy.dtype, copy=False).reshape(dy.shape)
+        return dx.reshape(dy.shape)
 
     def parameter_gradients(self, dy: Array, cache: Kept) -> dict[str, Array]:
         """dw = Σ z dy, db = Σ dy, over samples and pixels."""
         return {"weight": summed(cache[0] * dy, (0, 1, 2)), "bias": summed(dy, (0, 1, 2))}
 
-    def _normalized(self, x: Array, centred: Array, variance: Array) -> tuple[Array, Array, Array]:
-        """y, z, and 1 / √(var + eps), from x - mean, which is changed."""
-        scale = 1 / np.sqrt(variance + self.eps)
+    def _normalized(self, x: Array, mean: Array, variance: Any = None) -> tuple[Array, Kept]:
+        """What `output` returns, with this mean, and this variance or the one about the mean."""
+        leading = mean.astype(x.dtype)  # the mean has more digits than x: it goes in two parts
+        centred = self._groups(x) - leading
+        centred -= (mean - leading).astype(x.dtype)
+        if variance is None:
+            variance = self._mean(np.square(centred, dtype=np.float64))
+        scale = (1 / np.sqrt(variance + self.eps)).astype(x.dtype)
         centred *= scale
-        z = centred.astype(x.dtype, copy=False).reshape(x.shape)
+        z = centred.reshape(x.shape)
         y = z * self.parameters["weight"]
         y += self.parameters["bias"]
-        return y, z, scale
+        return y, (z, scale, mean, variance)
 
     def _groups(self, x: Array) -> Array:
         """(N, H, W, C) as (N, H, W, G, C / G)."""
@@ -83,8 +83,8 @@ class GroupNorm(_Norm):
         num_groups: G; it must divide num_channels.
         num_channels: C of x, (N, H, W, C).
         eps: added to the (population) variance; a normal number of `dtype`.
-        dtype: float32 or float64; "weight" (C,) starts at 1, "bias" (C,) at 0. In between, what
-            depends on mean and variance is float64.
+        dtype: float32 or float64; "weight" (C,) starts at 1, "bias" (C,) at 0. Means and
+            variances are float64.
     """
 
     axes = (1, 2, 4)
@@ -133,8 +133,7 @@ class BatchNorm2d(_Norm):
     def evaluate(self, x: ArrayLike) -> Array:
         """y with the running mean and variance."""
         x = check.floats("x", x, self.dtype)
-        mean, variance = (s[:, np.newaxis] for s in self.statistics.values())
-        return self._normalized(x, self._groups(x) - mean, variance)[0]
+        return self._normalized(x, *(s[:, np.newaxis] for s in self.statistics.values()))[0]
 
     def commit(self, cache: Any) -> None:
         """Take the batch's mean and unbiased variance into the running ones."""

@@ -17,12 +17,14 @@ class Residual(Layer):
     Its arrays are named "branch.{index}.{name}" and "shortcut.{index}.{name}".
 
     Args:
-        branch: layers, one after the other.
+        branch: layers, one or more, one after the other.
         shortcut: likewise, to the same shape; without any it is x itself.
     """
 
     def __init__(self, branch: Sequence[Layer], shortcut: Sequence[Layer] = ()) -> None:
         self.branch, self.shortcut = Network(branch), Network(shortcut)
+        if not self.branch.layers:
+            raise check.wrong("branch", branch, "must have one layer or more")
         super().__init__(**self._named(self.branch.parameters(), self.shortcut.parameters()))
         self.statistics = self._named(self.branch.statistics(), self.shortcut.statistics())
 

@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from benchmarks import step
+from benchmarks import step, threads
 
 
 @pytest.mark.parametrize("model", ["mlp", "cnn", "resnet"])
@@ -35,3 +35,9 @@ def test_the_operations_of_the_products_are_counted() -> None:
         stages.append((9 * 2 + 9 * 4 + 2) * width * width * pixels)
     others = sum(stages) + 64 * 10
     assert step.flops(step.network("resnet", rng)) == 128 * 2 * (2 * first + 3 * others)
+
+
+def test_all_contestants_run_with_each_number_of_threads() -> None:
+    head, row = threads.lines([("mlp", 8, 2)], 2)
+    assert row[:2] == ["mlp", "8"]
+    assert len(row) == len(head)

@@ -164,10 +164,10 @@ class RunningInTraining(BatchNorm2d):
     """Takes the running statistics where the batch's are due."""
 
     def output(self, x):
-        _, (z, scale, mean, variance) = super().output(x)
-        running_mean, running_var = (s[:, np.newaxis] for s in self.statistics.values())
-        y, z, scale = self._normalized(x, self._groups(x) - running_mean, running_var)
-        return y, (z, scale, mean, variance)
+        _, (_, _, *batchs) = super().output(x)
+        running = (s[:, np.newaxis] for s in self.statistics.values())
+        y, (z, scale, *_) = self._normalized(x, *running)
+        return y, (z, scale, *batchs)
 
 
 class BiasedVariance(BatchNorm2d):
