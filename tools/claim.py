@@ -22,7 +22,7 @@ NAMES = {
     "ugs": "UGS: drawn as from one pool",
     "lds": "LDS: more from slow clients at first",
     "targets": "class targets: first classes, then who",
-    "stratified": "class targets, all steps nearly equal",
+    "stratified": "stratified class targets: steps alike",
 }
 PANELS = {  # column: what it is, its unit, decimals
     "test_accuracy": ("test accuracy, %", 0.01, 1),
