@@ -68,12 +68,16 @@ class Page:
         return " ".join(found.split())
 
     def table(self, name: str) -> tuple[list[str], np.ndarray]:
-        """The head and the cells of a table, opened if it is closed."""
+        """The head and the cells of a table; a closed one is closed again before it is drawn."""
         code = """const place = document.querySelector(`[data-table=${arguments[0]}]`);
-            if (place.open === false) { place.open = true; place.ontoggle(); }
-            return [...place.querySelectorAll("tr")].map((row) =>
-              [...row.children].map((cell) => cell.textContent));"""
-        head, *rows = self.script(code, name)
+            const toggle = () => { place.open = !place.open; place.ontoggle(); };
+            const isClosed = place.open === false;
+            if (isClosed) toggle();
+            const rows = [...place.querySelectorAll("tr")].map((row) =>
+              [...row.children].map((cell) => cell.textContent));
+            if (isClosed) toggle();
+            return JSON.stringify(rows);"""
+        head, *rows = json.loads(self.script(code, name))
         return head, np.array(rows)
 
     def state(self) -> dict[str, str]:
@@ -522,7 +526,8 @@ def test_everything_has_a_name_and_every_chart_its_numbers(page: Page) -> None:
 def test_nothing_is_wider_than_the_window(page: Page, preset: int, size: tuple[int, int]) -> None:
     page.resize(*size)
     page.open(**PRESETS[preset])
-    Shown(page)  # opens the tables
+    page.script("document.querySelectorAll('details').forEach((table) => (table.open = true))")
+    page.wait("document.querySelectorAll('details .scroll').length === 3")
     assert page.script("return innerWidth") == size[0]
     code = "const root = document.documentElement; return root.scrollWidth <= root.clientWidth"
     assert page.script(code)
