@@ -30,3 +30,9 @@ def test_every_symbol_is_in_the_table() -> None:
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"`(?:sampling|theory)\.(\w+)`", TEXT))))
 def test_a_function_of_the_samplers_or_laws_is_public(name: str) -> None:
     assert hasattr(pslref.sampling, name) or hasattr(pslref.theory, name)
+
+
+def test_what_is_displayed_is_mathematics_where_it_is_rendered() -> None:
+    """Indented lines are commands, and nothing with a sign of mathematics."""
+    text = re.sub(r"### 5\.1 .*?(?=### 5\.2 )|```.*?```", "", TEXT, flags=re.DOTALL)
+    assert not re.findall(r"^ {4}.*[=≤≥Σ].*$", text, re.MULTILINE)

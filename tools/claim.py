@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from pslref.app.pictures import STYLES, Picture, own_settings, save
+from pslref.app.config import SAMPLERS
+from pslref.app.pictures import Picture, own_settings, save
 
 NAMES = {
     "centralized": "centralized: all data in one place",
@@ -36,7 +37,7 @@ FILLS = {"centralized": "1", "targets": "0.5", "stratified": "0.5"}  # others ar
 def claim(rows: Sequence[Mapping[str, Any]]) -> Picture:
     """A row for each sampler, a panel for each column; the data are (seeds,) by both."""
     figure = Figure(figsize=(10.5, 2.9), layout="constrained")
-    shown = [name for name in STYLES if any(row["sampler"] == name for row in rows)]
+    shown = [name for name in SAMPLERS if any(row["sampler"] == name for row in rows)]
     data = {}
     for axes, (column, (title, unit, digits)) in zip(
         figure.subplots(1, len(PANELS), sharey=True), PANELS.items(), strict=True
