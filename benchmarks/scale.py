@@ -30,8 +30,8 @@ WALKS: dict[str, Walk] = {
     "stratified": lambda n, b, rng, d: sampling.targets_steps(
         n, b, rng, delays=d, draw="stratified"
     ),
-    "stratified, slack 0.2": lambda n, b, rng, d: sampling.targets_steps(
-        n, b, rng, delays=d, draw="stratified", slack=0.2
+    "planned, slack 0.2": lambda n, b, rng, d: sampling.targets_steps(
+        n, b, rng, delays=d, draw="stratified", assign="planned", slack=0.2
     ),
 }
 LAW = "expected deviation of ugs"

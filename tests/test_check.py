@@ -121,9 +121,6 @@ TOO_LARGE = {
     "lds_steps": lambda rng: next(iter(sampling.lds_steps([[MANY]], 3, rng))),
     "slowest_first": lambda rng: sampling.slowest_first([2**27] * 2, [1, 2], 1),
     "targets": lambda rng: sampling.targets([[MANY]], 3, rng, delays=[1]),
-    "balanced": lambda rng: sampling.targets(
-        [[MANY]], MANY, rng, assign="balanced", sample_costs=1.0
-    ),
     "global_batch_sizes": lambda rng: sampling.global_batch_sizes(MANY, 3),
     "Schedule": lambda rng: sampling.Schedule(HUGE),
     "local_class_counts": lambda rng: sampling.Schedule([[1]], HUGE[np.newaxis]),

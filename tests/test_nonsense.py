@@ -173,7 +173,7 @@ MISTAKES = [
     ("compare --clients 8 --clients 0", "clients = 0: must be"),
     ("compare --out a --out ''", "out = '': must be a path"),
     # contradictions
-    ("compare --slack 1 --assign random", "slack = 1.0: must be 0 unless assign = 'slowest-first'"),
+    ("compare --slack 1 --assign random", "slack = 1.0: must be 0 unless assign = 'planned'"),
     ("train --resume", "checkpoint = None: must be a folder, if every or resume is given"),
     ("train --every 3", "checkpoint = None: must be a folder"),
     ("oracle check", "one of --backend and --command must be given"),
@@ -210,7 +210,7 @@ MISTAKES = [
     ("plan --slack 3", "slack = 3.0: must be a finite number, 0 or more, at most 2"),
     ("plan --slack 0,1 --assign random", "slack = 1.0: must be 0 unless assign"),
     ("plan --assign slowest", "(did you mean 'slowest-first'?)"),
-    ("plan --assign ''", "assign = '': must be one of slowest-first, planned, balanced, random"),
+    ("plan --assign ''", "assign = '': must be one of auto, slowest-first, planned, random"),
     (
         f"plan --delta {','.join(map(str, range(1000)))} "
         f"--concentration {','.join(map(str, range(1, 1001)))}",

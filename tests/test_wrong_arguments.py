@@ -127,9 +127,9 @@ def rows() -> Iterator[Row]:
     yield Row(sampling.targets, counted, refused | more)
     yield Row(
         sampling.targets,
-        counted | {"assign": "balanced", "sample_costs": 1.0},
-        {"sample_costs": DELAYS, "slack": [1]},
-        "targets balanced",
+        counted | {"assign": "planned", "sample_costs": 1.0, "slack": 1.0},
+        {"sample_costs": DELAYS},
+        "targets planned",
     )
     yield Row(
         Schedule,

@@ -40,14 +40,13 @@ def main(out: Path, clients: list[int]) -> None:
                 best = fluid(counts, SIZE, delays, costs, slack)
                 times = {"divided": float(best.supply.sum(axis=1) @ best.deadlines) / SIZE}
                 times["bound"] = least_epoch_time(counts, SIZE, delays, costs, slack)
+                planned = {"assign": "planned", "sample_costs": costs, "slack": slack}
                 for name, options in {
-                    "planned": {"assign": "planned", "sample_costs": costs, "slack": slack},
-                    "slowest-first": {"slack": slack},
-                    "balanced": {"assign": "balanced", "sample_costs": costs},
+                    "planned": planned | {"draw": "stratified"},
+                    "hypergeometric": planned,
+                    "slowest-first": {"draw": "stratified"},
                 }.items():
-                    plan = sampling.targets(
-                        counts, SIZE, rng, delays=delays, draw="stratified", **options
-                    )
+                    plan = sampling.targets(counts, SIZE, rng, delays=delays, **options)
                     times[name] = epoch_time(plan, delays, costs)
                 what = {"clients": num_clients, "classes": classes, "delays": kind}
                 shares = {name: round(time / of_ugs, 4) for name, time in times.items()}

@@ -177,13 +177,14 @@ class Config:
         0.0,
         0,
         2,
-        "How far class targets may leave the pooled mix, 0 to 2; for slowest-first and planned.",
+        "How far class targets may leave the pooled mix, 0 to 2; above 0 they are planned.",
     )
     assign: str = _choice(
-        "slowest-first",
-        ["slowest-first", "planned", "balanced", "random"],
+        "auto",
+        ["auto", "slowest-first", "planned", "random"],
         "Who brings the samples of class targets: slowest-first, planned (the epoch as a whole; "
-        "heeds sample costs), balanced (the same, one step at a time) or random.",
+        "alone heeds sample costs and slack) or random. auto: planned if there are any, else "
+        "slowest-first.",
     )
     faults: float = _real(
         0.0,
@@ -197,9 +198,8 @@ class Config:
         for each in fields(self):
             value = each.metadata["checked"](each.name, getattr(self, each.name))
             object.__setattr__(self, each.name, value)  # 1 as 1.0: equal configs are written alike
-        if self.slack > 0 and self.assign not in ("slowest-first", "planned"):
-            allowed = "must be 0 unless assign = 'slowest-first' or 'planned'"
-            raise check.wrong("slack", self.slack, allowed)
+        if self.slack > 0 and self.assign not in ("auto", "planned"):
+            raise check.wrong("slack", self.slack, "must be 0 unless assign = 'planned'")
         if self.least > 0 and not self.partition.startswith("dirichlet"):
             raise check.wrong("least", self.least, "must be 0 unless partition = 'dirichlet:ALPHA'")
         for name in DRAWN_TIMES if self.links != "none" else ():

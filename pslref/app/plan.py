@@ -1,6 +1,7 @@
 """What each schedule would cost: time against deviation, and bytes, before anything is trained."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from pslref.app.grids import SETTINGS, Row, labels
 from pslref.app.runs import run
 from pslref.app.scenario import (
     Clients,
+    assigned,
     dataset_of,
     draw_steps,
     made_by,
@@ -74,7 +76,8 @@ def plan(
     rows = []
     least: dict[tuple[int, ...], float] = {}
     for config, clients, streams in planned_for(configs, table):
-        label = {name: labels(config)[name] for name in (*SETTINGS, "seed")}
+        of_run = labels(replace(config, assign=assigned(config, clients)))
+        label = {name: of_run[name] for name in (*SETTINGS, "seed")}
         found = _planned(config, clients, streams, least)
         drawn = table is None and config.links == "none"
         found["stragglers"] = _stragglers(config, len(clients.delays)) if drawn else None

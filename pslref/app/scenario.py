@@ -203,6 +203,14 @@ def draw_steps(config: Config, clients: Clients, rng: np.random.Generator) -> St
     return one_by_one(**_asked(config, clients, rng))
 
 
+def assigned(config: Config, clients: Clients) -> str:
+    """Who brings the samples of class targets: what the config says, or what "auto" means here."""
+    if config.assign != "auto":
+        return config.assign
+    is_planned = config.slack > 0 or bool(clients.sample_costs.any())
+    return "planned" if is_planned else "slowest-first"
+
+
 def _asked(config: Config, clients: Clients, rng: np.random.Generator) -> dict[str, Any]:
     """The arguments of the sampler."""
     counts, batch_size = clients.class_counts, {"batch_size": config.batch_size}
@@ -215,8 +223,9 @@ def _asked(config: Config, clients: Clients, rng: np.random.Generator) -> dict[s
         return drawn | lds | {"class_counts": counts, "delays": clients.delays}
     if config.sampler in TARGETS:
         draw = "hypergeometric" if config.sampler == "targets" else "stratified"
-        costs = clients.sample_costs if config.assign in ("balanced", "planned") else None
-        targets = {"draw": draw, "assign": config.assign, "slack": config.slack}
+        assign = assigned(config, clients)
+        costs = clients.sample_costs if assign == "planned" else None
+        targets = {"draw": draw, "assign": assign, "slack": config.slack}
         known = {"class_counts": counts, "delays": clients.delays, "sample_costs": costs}
         return drawn | targets | known
     return drawn | sizes

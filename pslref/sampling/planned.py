@@ -1,19 +1,21 @@
-"""The epoch planned as a whole: deadlines, then who brings what to them, then the steps."""
+"""The epoch planned as a whole: deadlines, the classes of its steps, then who brings them."""
 
+from bisect import bisect_left
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from pslref.check import FloatArray, IntArray
-from pslref.sampling.assign import balanced_steps, dealt_steps, lines_in, slowest_first_order
+from pslref.sampling.assign import dealt_steps, lines_in, slowest_first_order
 from pslref.sampling.program import Fluid, fluid, rooms
 from pslref.sampling.schedule import Walk, tallied
 
 WHOLE = 1e-2  # of a sample: what is whole but for the tolerance of the program
+LATE = np.array([0, *(0.003 * 1.5 ** np.arange(18))])  # shares of a deadline, tried in turn
 
 
 class Pairs(NamedTuple):
-    """The clients and classes of which there are samples: (P,) both, and how many there are."""
+    """The clients and classes of which there are samples: (P,) both."""
 
     clients: IntArray
     classes: IntArray
@@ -27,12 +29,6 @@ class Pairs(NamedTuple):
     def by_class(self, x: Any) -> Any:
         """(M,) the samples of each class."""
         return np.bincount(self.classes, x, self.num_classes).astype(x.dtype)
-
-    def table(self, x: IntArray) -> IntArray:
-        """(K, M) the same numbers."""
-        counts = np.zeros((self.num_clients, self.num_classes), np.int64)
-        counts[self.clients, self.classes] = x
-        return counts
 
 
 class Bounds(NamedTuple):
@@ -55,38 +51,37 @@ def planned_steps(
     """The steps of an epoch planned as a whole: participants, and what they bring by class, (P, M).
 
     The linear program has steps and samples that can be divided. Cut into whole steps, those of one
-    deadline are a group. Its class totals are rounded, then what each client brings to it, then it
-    is halved again and again, so that each step has its share of everything, rounded up or down. If
-    `is_drawn`, the labels of a group are shuffled, and its steps balanced. (method.md 3.4)
+    deadline are a group. Its class totals are rounded, and spread over its steps, evenly or, if
+    `is_drawn`, at random. Then a flow supplies each step, near the program. (method.md 3.4)
     """
     clients, classes = np.nonzero(class_counts)
     pairs = Pairs(clients, classes, *class_counts.shape)
-    counts = class_counts[pairs.clients, pairs.classes]
-    best = fluid(class_counts, int(batches.max()), delays, costs, slack)
+    counts = class_counts[clients, classes]
+    size = int(batches.max())
+    best = fluid(class_counts, size, delays, costs, slack)
     firsts, latest, shares = _cut(best, batches, counts)
-    sizes = np.add.reduceat(batches, firsts)
-    totals = _rounded(np.array([pairs.by_class(share) for share in shares]), sizes, rng)
-    lengths = np.diff(firsts, append=batches.size)
+    totals = _rounded(
+        np.array([pairs.by_class(share) for share in shares]),
+        np.add.reduceat(batches, firsts),
+        rng,
+    )
     drawn = []
-    for total, size, length in zip(totals, batches[firsts], lengths, strict=True):
+    for total, group in zip(totals, np.split(batches, firsts[1:]), strict=True):
         if is_drawn:
-            labels = rng.permutation(np.repeat(np.arange(total.size), total))
-            drawn.append(tallied(labels, size.repeat(length), total.size))
-        elif not costs.any():
-            all_ = Pairs(np.zeros_like(total), np.arange(total.size), 1, total.size)
-            steps = _halved(all_, total, int(length), rng)
-            drawn.append(np.concatenate([now for _, now in steps]))
-    if not costs.any():  # then there is room for all, or none
-        lines = lines_in(slowest_first_order(class_counts, delays), class_counts)
-        yield from dealt_steps(np.concatenate(drawn), len(class_counts), lines)
-        return
-    room = rooms(latest, delays, costs, int(batches.max())).T
-    limits = np.floor(room * (sizes / batches.max())[:, np.newaxis] + 1e-9).astype(np.int64)
-    for group, x in enumerate(_supplied(pairs, counts, shares, totals, limits)):
-        if is_drawn:
-            yield from balanced_steps(drawn[group], pairs.table(x), delays, costs)
+            line = rng.permutation(np.repeat(np.arange(total.size), total))
+            drawn.append(tallied(line, group, total.size))
         else:
-            yield from _halved(pairs, x, int(lengths[group]), rng)
+            drawn.append(_evenly(total, group.size, rng))
+    wanted = np.concatenate(drawn)
+    if not costs.any():  # then there is room for all of a client's samples, or for none
+        lines = lines_in(slowest_first_order(class_counts, delays), class_counts)
+        yield from dealt_steps(wanted, len(class_counts), lines)
+        return
+    of_step = np.repeat(np.arange(firsts.size), np.diff(firsts, append=batches.size))
+    room = np.full((LATE.size + 1, len(class_counts), firsts.size), size)  # at last, for all
+    for late, longer in enumerate(LATE):
+        room[late] = rooms(latest * (1 + longer), delays, costs, size)
+    yield from _supplied(pairs, counts, shares, wanted, of_step, room)
 
 
 def _cut(
@@ -148,100 +143,111 @@ def _around(x: FloatArray, whole: float = WHOLE) -> Bounds:
     return Bounds(np.floor(x + whole).astype(np.int64), np.ceil(x - whole).astype(np.int64))
 
 
-def _supplied(
-    pairs: Pairs, counts: IntArray, shares: FloatArray, totals: IntArray, limits: IntArray
-) -> list[IntArray]:
-    """Of each group, (P,) whole samples: class totals are met, and room is kept where it can be.
+def _evenly(total: IntArray, num_steps: int, rng: np.random.Generator) -> IntArray:
+    """(T, M) class counts of steps of one size: each its share of every class, up or down.
 
-    First close to the program's shares, and such that no client keeps more than it can still bring;
-    then farther and farther from them, also above the room, which makes few steps late.
-    """
-    left, found = counts.copy(), []
-    so_far = shares.cumsum(axis=0)
-    later = limits[::-1].cumsum(axis=0)[::-1] - limits
-    for group, total in enumerate(totals):
-        near = so_far[group] - (counts - left)
-        cells, clients = _around(near), _around(pairs.by_client(near))
-        held = pairs.by_client(left)
-        must = np.maximum(held - later[group], 0)
-        exact, limit = Bounds(total, total), limits[group]
-        ways = [
-            (Bounds(cells.low - i, cells.high + i), np.maximum(clients.low - i, must), limit)
-            for i in range(4)
-        ]
-        ways += [
-            (Bounds(cells.low - i, cells.high + i), np.maximum(must - i // 4, 0), limit + i // 4)
-            for i in 2 ** np.arange(40)
-        ]
-        for cell, least, most in ways:
-            within = Bounds(np.clip(cell.low, 0, left), np.clip(cell.high, 0, left))
-            clients_of = Bounds(least, np.minimum(most, held))
-            brought = _flow(pairs, within, clients_of, exact, int(total.sum()))
-            if brought is not None:
-                found.append(brought)
-                left = left - brought
-                break
-    return found
-
-
-def _halved(pairs: Pairs, x: IntArray, num_steps: int, rng: np.random.Generator) -> Walk:
-    """Cut a group into steps, which all have their share of every pair, client and class.
-
-    Each is rounded up or down. Since the shares in fractions are a flow, there is one in whole
-    numbers.
+    The steps are halved again and again; which classes a half has more of is random.
     """
     if num_steps == 1:
-        clients = np.unique(pairs.clients[x > 0])
-        yield clients, pairs.table(x)[clients]
-        return
+        return total[np.newaxis]
     first = (num_steps + int(rng.integers(2))) // 2  # of an odd number either part may be larger
-    cells, of_client, of_class = (
-        Bounds(held * first // num_steps, -(-held * first // num_steps))
-        for held in (x, pairs.by_client(x), pairs.by_class(x))
-    )
-    half = _flow(pairs, cells, of_client, of_class, int(x.sum()) * first // num_steps)
-    assert half is not None
-    yield from _halved(pairs, half, first, rng)
-    yield from _halved(pairs, x - half, num_steps - first, rng)
+    half, over = np.divmod(total * first, num_steps)
+    lacking = int(total.sum()) * first // num_steps - int(half.sum())
+    half[rng.choice(np.flatnonzero(over), lacking, replace=False)] += 1
+    rest = _evenly(total - half, num_steps - first, rng)
+    return np.concatenate([_evenly(half, first, rng), rest])
 
 
-def _flow(
-    pairs: Pairs, cells: Bounds, clients: Bounds, classes: Bounds, total: int
-) -> IntArray | None:
-    """(P,) whole numbers within the bounds of each pair, client and class; None if there are none.
+def _supplied(
+    pairs: Pairs,
+    counts: IntArray,
+    shares: FloatArray,
+    wanted: IntArray,
+    of_step: IntArray,
+    room: IntArray,
+) -> Walk:
+    """The steps, each with its class counts, from clients that have room.
 
-    A flow from clients to classes, whose least amounts come from the source and go to the sink
-    directly, and the rest over one more node at either end.
+    A client's part of a class comes as that class does, so that what is due follows the program.
+    No client brings more than its room, (L, K, G) by the deadline of the group, nor keeps more than
+    it has room for later. If that cannot be, all deadlines from here on are missed by one share of
+    them, as small as possible; with the last there is room for all.
     """
-    from scipy.sparse import csr_array
+    left, so_far = counts.copy(), np.zeros(counts.size)
+    later = room @ np.bincount(of_step)
+    rates = [share / np.maximum(pairs.by_class(share), 1e-9)[pairs.classes] for share in shares]
+    for now, group in zip(wanted, of_step, strict=True):
+        so_far += rates[group] * now[pairs.classes]
+        later -= room[:, :, group]
+        due = np.ceil(so_far - (counts - left) - WHOLE).astype(np.int64).clip(0, left)
+        held = pairs.by_client(left)
+        clients = [
+            Bounds(np.maximum(held - keep, 0), np.minimum(most, held))
+            for keep, most in zip(later, room[:, :, group], strict=True)
+        ]
+        x = _supply(pairs, (due, left), clients[0], now)
+        if x is None:
+            late = bisect_left(
+                clients, True, 1, key=lambda c: _supply(pairs, (left,), c, now) is not None
+            )
+            x = _supply(pairs, (due, left), clients[late], now)
+        assert x is not None
+        left = left - x
+        brought = np.flatnonzero(x)
+        who, row = np.unique(pairs.clients[brought], return_inverse=True)
+        table = np.zeros((who.size, pairs.num_classes), np.int64)
+        table[row, pairs.classes[brought]] = x[brought]
+        yield who, table
+
+
+def _supply(
+    pairs: Pairs, most: tuple[IntArray, ...], clients: Bounds, wanted: IntArray
+) -> IntArray | None:
+    """(P,) whole numbers of these class counts, within the bounds of the clients; None if none are.
+
+    No pair has more than the first of `most` if that is enough; else more up to the next, wherever
+    a flow that begins with what there is finds it.
+    """
+    rest = int(wanted.sum() - clients.low.sum())
+    if rest < 0 or (clients.low > clients.high).any():
+        return None
+    x = np.zeros_like(most[0])
+    for cells in most:
+        x = x + _more(pairs, x, cells, clients, wanted)
+        if x.sum() == wanted.sum():
+            return x
+    return None
+
+
+def _more(pairs: Pairs, x: IntArray, most: IntArray, clients: Bounds, wanted: IntArray) -> IntArray:
+    """(P,) what a flow from the clients to the classes that lack samples adds to x, and takes back.
+
+    Clients' least amounts come from the source directly, and the rest over one more node.
+    """
+    from scipy.sparse import csr_array  # here: they take longer to import than all else together
     from scipy.sparse.csgraph import maximum_flow
 
-    num_clients, num_classes = pairs.num_clients, pairs.num_classes
-    given = pairs.by_client(cells.low), pairs.by_class(cells.low)
-    least = [np.maximum(b.low - g, 0) for b, g in zip((clients, classes), given, strict=True)]
-    spare = [b.high - g - n for b, g, n in zip((clients, classes), given, least, strict=True)]
-    rest = total - int(cells.low.sum())
-    free = np.flatnonzero(cells.high > cells.low)
-    if min(spare[0].min(), spare[1].min(), rest - max(map(np.sum, least))) < 0:
-        return None
-    if rest == 0:
-        return cells.low.copy()
-    who, what = np.arange(num_clients), num_clients + np.arange(num_classes)
-    source, more, less, sink = range(num_clients + num_classes, num_clients + num_classes + 4)
+    brought = pairs.by_client(x)
+    must = np.minimum(brought, clients.low)
+    may = brought - must
+    who, what = np.arange(brought.size), brought.size + np.arange(wanted.size)
+    source, rest, sink = brought.size + wanted.size + np.arange(3)
+    used = np.flatnonzero(most)
+    tails, heads = pairs.clients[used], what[pairs.classes[used]]
+    spare = int(wanted.sum() - clients.low.sum() - may.sum())
     arcs = [
-        (np.full(num_clients, source), who, least[0]),
-        ([source], [more], [rest - least[0].sum()]),
-        (np.full(num_clients, more), who, spare[0]),
-        (pairs.clients[free], what[pairs.classes[free]], (cells.high - cells.low)[free]),
-        (what, np.full(num_classes, sink), least[1]),
-        (what, np.full(num_classes, less), spare[1]),
-        ([less], [sink], [rest - least[1].sum()]),
+        (np.full(who.size, source), who, clients.low - must),
+        (np.array([source]), np.array([rest]), np.array([spare])),
+        (np.full(who.size, rest), who, clients.high - clients.low - may),
+        (who, np.full(who.size, rest), may),
+        (tails, heads, (most - x)[used]),
+        (heads, tails, x[used]),
+        (what, np.full(what.size, sink), wanted - pairs.by_class(x)),
     ]
-    tails, heads, most = (np.concatenate(each).astype(np.int32) for each in zip(*arcs, strict=True))
-    found = maximum_flow(csr_array((most, (tails, heads)), shape=(sink + 1,) * 2), source, sink)
-    if found.flow_value < rest:
-        return None
-    brought = cells.low.copy()
-    ends = pairs.clients[free], what[pairs.classes[free]]
-    brought[free] += np.asarray(found.flow[ends], np.int64)
-    return brought
+    start, end, limits = (np.concatenate(each).astype(np.int32) for each in zip(*arcs, strict=True))
+    network = csr_array((limits, (start, end)), shape=(sink + 1, sink + 1))
+    flow = maximum_flow(network, source, sink).flow
+    added = np.zeros_like(x)
+    if used.size:  # without any, SciPy's answer is no array
+        added[used] = flow[tails, heads]
+    return added

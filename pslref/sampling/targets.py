@@ -17,8 +17,6 @@ import numpy as np
 from pslref import check
 from pslref.check import ArrayLike, IntArray
 from pslref.sampling.assign import (
-    balanced,
-    balanced_steps,
     dealt,
     dealt_steps,
     lines_in,
@@ -27,12 +25,11 @@ from pslref.sampling.assign import (
 )
 from pslref.sampling.planned import planned_steps
 from pslref.sampling.schedule import Schedule, Walk, tallied
-from pslref.sampling.slack import parts
 from pslref.sampling.uniform import global_batch_sizes
 from pslref.sampling.walks import Steps
 
 DRAWS = ("hypergeometric", "stratified")
-ASSIGNMENTS = ("random", "slowest-first", "balanced", "planned")
+ASSIGNMENTS = ("random", "slowest-first", "planned")
 
 
 def targets(
@@ -56,15 +53,10 @@ def targets(
     Assign. "random": each class's samples are dealt out in random order; with hypergeometric
     targets this is UGS in distribution. "slowest-first": they are dealt out from the slowest holder
     to the fastest. No assignment of the same targets is sooner done with the clients of delay d or
-    more, for any d. "balanced": each step by itself ends as soon as its targets allow; for costs
-    per sample. "planned": the epoch as a whole, with costs and slack: a linear program says which
-    deadlines its steps have, of which class mix, and who brings what to them; targets are drawn
-    within the mix of a deadline. Stratified, Δ_t ≤ slack + 2 ⌊M / 2⌋ / B_t.
-
-    Slack. With slack > 0 the epoch may be cut into parts that have class mixes of their own, each
-    within Δ ≤ slack of the pooled mix, such that the first part holds all the data of the slowest
-    clients (`parts`). Targets are drawn within each part. 0 cuts nothing; 2 allows any mix, and
-    comes near `pslref.split.epoch_time_bound`. [derived] (method.md 3.4)
+    more, for any d. "planned": the epoch as a whole, also if samples take time: a linear program
+    says which deadlines its steps have, of which class mix within Δ ≤ slack of the pooled one, and
+    who brings what to them; targets are drawn within the mix of a deadline. Stratified,
+    Δ_t ≤ slack + 2 ⌊M / 2⌋ / B_t. [derived] (method.md 3.4)
 
     Args:
         class_counts: (K, M) samples n_km of class m at client k, whole numbers.
@@ -73,17 +65,15 @@ def targets(
         delays: (K,) delay d_k of each client per step, finite, 0 or more, in any unit; only
             assign="random" needs none. Of equally slow clients few serve a step.
         sample_costs: (K,) or one for all, s_k per sample in the unit of the delays, 0 or more;
-            for assign="balanced" and "planned", which take delays of None as 0.
+            for assign="planned" alone, which takes delays or costs of None as 0.
         draw: "hypergeometric" or "stratified".
-        assign: "slowest-first", "planned", "random" or "balanced".
-        slack: 0 to 2, in units of Δ; above 0 only for assign="slowest-first", there in time that
-            grows with K², and "planned".
+        assign: "slowest-first", "planned" or "random".
+        slack: 0 to 2, in units of Δ, for assign="planned" alone; 2 allows any mix.
         remainder: "short" or "even", as in `ugs`.
 
     Returns:
         The schedule, with `local_class_counts`: (T, K, M) samples of each class that each client
-        brings to each step. An array of more than 2 GiB is refused, and for "balanced"
-        Σ_k min(n_k, B) above 2²⁸.
+        brings to each step. An array of more than 2 GiB is refused.
     """
     asked = Asked(
         class_counts,
@@ -103,11 +93,7 @@ def targets(
         for now, (clients, brought) in zip(local, asked.planned(), strict=True):
             now[clients] = brought
         return Schedule(local.sum(axis=2), local)
-    wanted = asked.class_targets()
-    if assign == "balanced":
-        local = balanced(wanted, asked.counts, asked.delays, asked.sample_costs)
-    else:
-        local = dealt(wanted, len(asked.counts), asked.lines())
+    local = dealt(asked.class_targets(), len(asked.counts), asked.lines())
     return Schedule(local.sum(axis=2), local)
 
 
@@ -116,18 +102,14 @@ def targets_steps(
 ) -> Steps:
     """The steps of `targets` one by one, each (P, M) by class; arguments as there, by name.
 
-    Time and memory grow with the samples and with T · M; for "balanced", time with T · K · M.
+    Time and memory grow with the samples and with T · M; for "planned", see method.md 3.4.
     """
     asked = Asked(class_counts, batch_size, rng, **options)
     num_clients = len(asked.counts)
     if asked.assign == "planned":
         return Steps(asked.planned(), asked.batches.size, num_clients)
-    wanted = asked.class_targets()
-    if asked.assign == "balanced":
-        walk = balanced_steps(wanted, asked.counts, asked.delays, asked.sample_costs)
-    else:
-        walk = dealt_steps(wanted, num_clients, asked.lines())
-    return Steps(walk, len(wanted), num_clients)
+    walk = dealt_steps(asked.class_targets(), num_clients, asked.lines())
+    return Steps(walk, asked.batches.size, num_clients)
 
 
 class Asked:
@@ -154,29 +136,22 @@ class Asked:
         self.draw = check.one_of("draw", draw, DRAWS)
         self.assign = check.one_of("assign", assign, ASSIGNMENTS)
         self.slack = check.real("slack", slack, 0, 2)
-        if slack > 0 and assign not in ("slowest-first", "planned"):
-            allowed = "must be 0 unless assign = 'slowest-first' or 'planned'"
-            raise check.wrong("slack", self.slack, allowed)
         if assign == "slowest-first" and delays is None:
             raise check.wrong("delays", delays, "must be given when assign = 'slowest-first'")
-        if assign != "planned" and (assign == "balanced") != (sample_costs is not None):
-            allowed = "must be given when assign = 'balanced', may be when 'planned', and only then"
+        if assign != "planned" and slack > 0:
+            raise check.wrong("slack", self.slack, "must be 0 unless assign = 'planned'")
+        if assign != "planned" and sample_costs is not None:
+            allowed = "must not be given unless assign = 'planned'"
             raise check.wrong("sample_costs", sample_costs, allowed)
-        if assign == "balanced":
-            most = int(np.minimum(self.counts.sum(axis=1), batch_size).sum())
-            check.integer("sum of min(n_k, batch_size) for 'balanced'", most, 1, check.MOST_NUMBERS)
         d, s = (0.0 if given is None else given for given in (delays, sample_costs))
         self.delays = check.per_client("delays", d, num_clients)
         self.sample_costs = check.per_client("sample_costs", s, num_clients)
 
     def class_targets(self) -> IntArray:
-        """(T, M): each part's class counts, drawn step by step."""
+        """(T, M): the class counts of each step."""
+        totals = self.counts.sum(axis=0)
         line_up = stratified if self.draw == "stratified" else shuffled
-        drawn = [
-            tallied(line_up(part.totals, self.rng), part.batches, part.totals.size)
-            for part in parts(self.batches, self.counts, self.delays, self.slack)
-        ]
-        return np.concatenate(drawn)
+        return tallied(line_up(totals, self.rng), self.batches, totals.size)
 
     def planned(self) -> Walk:
         """The steps of the epoch planned as a whole."""

@@ -64,7 +64,7 @@ OTHERS = {
     "partition": "mild", "clients": 7, "batch_size": 48, "hidden": (5,), "learning_rate": 0.1,
     "momentum": 0.9, "weight_decay": 0.1, "epochs": 2, "remainder": "even", "dtype": "float32",
     "fraction": 0.9, "slowdown": 3.0, "jitter": 0.5, "sample_cost": 0.5, "delta": 0.3,
-    "concentration": 0.1, "slack": 0.5, "assign": "balanced", "faults": 0.5,
+    "concentration": 0.1, "slack": 0.5, "assign": "planned", "faults": 0.5,
 }  # fmt: skip
 
 

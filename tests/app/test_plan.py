@@ -55,8 +55,8 @@ def test_a_plan_trains_when_asked() -> None:
 
 
 def test_sample_costs_reach_the_clock_and_the_assignment() -> None:
-    """A sample costs as much as the delay: slowest first overloads, balanced does not."""
-    assignments = ["slowest-first", "balanced", "random"]
+    """A sample costs as much as the delay: slowest first overloads, planned does not."""
+    assignments = ["slowest-first", "planned", "random"]
     costly = {"clients": 32, "sample_cost": 1, "sampler": ["ugs", "targets", "stratified"]}
     grid = configs(PLAN | costly | {"assign": assignments})
     rows = plan(grid)
@@ -72,8 +72,8 @@ def test_sample_costs_reach_the_clock_and_the_assignment() -> None:
         assert row["participants"] == pytest.approx(np.mean([len(who) for who, _ in steps]))
     times = {(row["sampler"], row["assign"]): row["epoch_time"] for row in rows}
     for sampler in ("targets", "stratified"):
-        slowest_first, balanced, random = (times[sampler, assign] for assign in assignments)
-        assert balanced < 0.95 * min(slowest_first, random)
+        slowest_first, planned, random = (times[sampler, assign] for assign in assignments)
+        assert planned < 0.95 * min(slowest_first, random)
     assert times["targets", "random"] == pytest.approx(times["ugs", None], rel=0.1)
 
 
@@ -88,7 +88,7 @@ def test_nothing_is_faster_than_the_least_time_and_stragglers_are_those_drawn_sl
         drawn = {"slowdown": rng.choice([1, 10]), "jitter": rng.choice([0, 30])}
         drawn |= {"batch_size": [64, int(rng.integers(1, 1442))], "seed": int(rng.integers(99))}
         fixed = {"clients": clients, "sample_cost": sample_cost, "fraction": fraction}
-        rows = plan(configs(PLAN | drawn | fixed | {"assign": ["slowest-first", "balanced"]}))
+        rows = plan(configs(PLAN | drawn | fixed | {"assign": ["slowest-first", "planned"]}))
         slow = random_streams(drawn["seed"])["delays"].random(clients) < fraction
         for row in rows:
             assert row["epoch_time"] >= row["least_time"] * (1 - 1e-12)

@@ -126,8 +126,8 @@ SETTINGS = ("sampler", "delta", "concentration", "slack", "assign", "batch_size"
 SCHEDULES = [
     ("ugs", None, None, None, None),
     *(("lds", delta, c, None, None) for c in (0.01, 1.0) for delta in (0.5, 2.0, 1.0)),
-    *(("targets", None, None, slack, "slowest-first") for slack in (0.0, 0.2)),
-    ("targets", None, None, 0.0, "balanced"),
+    *(("targets", None, None, slack, "planned") for slack in (0.0, 0.2)),
+    ("targets", None, None, 0.0, "random"),
 ]
 
 
@@ -152,7 +152,7 @@ def test_plan_draws_each_schedule_the_best_and_the_least_time(rng: np.random.Gen
     (panel,) = drawn(picture.figure)
     assert picture.figure.get_size_inches() == pytest.approx((8, 4.8))
     places = np.array([(row["epoch_time"], row["max_deviation"]) for row in rows])
-    names = ["ugs", "lds, c = 0.01", "lds, c = 1", "targets", "targets, balanced"]
+    names = ["ugs", "lds, c = 0.01", "lds, c = 1", "targets, planned", "targets, random"]
     assert list(picture.data) == names
     numbered = [f"{i}: {name}" for i, name in enumerate(names, 1)]
     assert list(panel.lines) == numbered

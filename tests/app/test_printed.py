@@ -42,7 +42,7 @@ PLANNED = {
         ({}, "ugs"),
         ({"sampler": "lds", "delta": 0.5, "concentration": 1.0}, "lds c=1 δ=0.5"),
         ({"sampler": "targets", "slack": 0.0, "assign": "slowest-first"}, "targets"),
-        ({"sampler": "targets", "slack": 0.2, "assign": "slowest-first"}, "targets slack=0.2"),
+        ({"sampler": "targets", "slack": 0.2, "assign": "planned"}, "targets planned slack=0.2"),
         ({"sampler": "stratified", "slack": 0.0, "assign": "random"}, "stratified random"),
     ],
 )

@@ -78,26 +78,6 @@ def least_epoch_time(
     return program.least()
 
 
-def least_step_time(
-    wanted: np.ndarray, left: np.ndarray, delays: np.ndarray, sample_costs: np.ndarray
-) -> float:
-    """Of all assignments of one step's class targets to clients that have `left` (K, M)."""
-    program, size = Program(), int(wanted.sum())
-    time = program.variable(1.0, whole=0)
-    brought = np.zeros(left.shape, int)
-    for k, of_class in enumerate(left):
-        part = program.variable(0, 1)
-        for m, most in enumerate(of_class):
-            brought[k, m] = program.variable(0, most)
-        own = [(1.0, v) for v in brought[k]]
-        program.constrain(0, [(size, part), *((-1, v) for _, v in own)], np.inf)
-        load = [(-sample_costs[k], v) for _, v in own]
-        program.constrain(0, [(1, time), (-delays[k], part), *load], np.inf)
-    for m, count in enumerate(wanted):
-        program.constrain(count, [(1, v) for v in brought[:, m]], count)
-    return program.least()
-
-
 def least_fluid_time(
     batch_size: int, class_counts: np.ndarray, delays: np.ndarray, slack: float
 ) -> float:

@@ -1,28 +1,26 @@
 from collections import Counter
 from fractions import Fraction
-from itertools import combinations, product
+from itertools import product
 from math import comb
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from scipy.sparse import csgraph
-from scipy.sparse.csgraph import maximum_flow
 
 from pslref.partition import extended_dirichlet
 from pslref.sampling import global_batch_sizes, targets
-from pslref.sampling.assign import balanced, slowest_first_order, slowest_first_within_classes
+from pslref.sampling.assign import slowest_first_order, slowest_first_within_classes
 from pslref.sampling.schedule import tallied
-from pslref.split import epoch_time, epoch_time_bound, straggler_delays
+from pslref.split import epoch_time, epoch_time_bound
 from tests.sampling.drawn import class_counts
-from tests.sampling.exact import least_epoch_time, least_step_time
+from tests.sampling.exact import least_epoch_time
 from tests.theory.shuffling import every_order
 
 
 @st.composite
 def plans(draw: st.DrawFn):
-    """Class counts, the targets of an epoch, and what a step and a sample cost each client."""
+    """Class counts, the targets of an epoch, and what a step costs each client."""
     counts = draw(class_counts(clients=5, classes=3, most=5))
     num_classes = counts.shape[1]
     labels = np.repeat(np.arange(num_classes), counts.sum(axis=0))
@@ -30,7 +28,7 @@ def plans(draw: st.DrawFn):
     batches = global_batch_sizes(line.size, draw(st.integers(1, line.size)))
     cost = st.lists(st.integers(0, 3) | st.floats(0, 3), min_size=len(counts), max_size=len(counts))
     class_targets = tallied(line, batches, num_classes)
-    return counts, class_targets, np.array(draw(cost), float), np.array(draw(cost), float)
+    return counts, class_targets, np.array(draw(cost), float)
 
 
 # --- slowest first
@@ -38,7 +36,7 @@ def plans(draw: st.DrawFn):
 
 @given(plans(), st.integers(0, 2**32))
 def test_slowest_first_is_done_with_every_group_of_slow_clients_at_the_earliest(case, seed) -> None:
-    counts, class_targets, delays, _ = case
+    counts, class_targets, delays = case
     local = slowest_first_within_classes(class_targets, counts, delays)
     assert (local.sum(axis=0) == counts).all()
     assert (local.sum(axis=1) == class_targets).all()
@@ -63,7 +61,7 @@ def test_a_hundred_ties_go_by_the_clients_numbers() -> None:
 
 @given(plans())
 def test_an_order_has_every_client_once_and_from_slow_to_fast(case) -> None:
-    counts, _, delays, _ = case
+    counts, _, delays = case
     order = slowest_first_order(counts, delays)
     assert sorted(order) == list(range(len(delays)))
     assert (np.diff(delays[order]) <= 0).all()
@@ -178,106 +176,3 @@ def test_for_fixed_targets_it_is_near_the_best_assignment() -> None:
         ratios.append(epoch_time(schedule, delays) / best)
     assert min(ratios) > 1 - 1e-6
     assert np.mean(ratios) < 1.15
-
-
-# --- balanced
-
-
-def step_time(brought: np.ndarray, delays: np.ndarray, costs: np.ndarray) -> float:
-    load = brought.sum(axis=1)
-    return float((delays + load * costs)[load > 0].max(initial=0.0))
-
-
-def worst_set_of_classes(wanted, left, delays, costs) -> float:
-    """The formula in the docstring of `balanced`, over every set of classes."""
-    times = [0.0]
-    classes = np.flatnonzero(wanted)
-    for size in range(1, classes.size + 1):
-        for chosen in combinations(classes, size):
-            held = left[:, list(chosen)].sum(axis=1)
-            done = sorted(
-                d + j * s
-                for d, s, n in zip(delays, costs, held, strict=True)
-                for j in range(1, n + 1)
-            )
-            times.append(done[wanted[list(chosen)].sum() - 1])
-    return max(times)
-
-
-@settings(max_examples=200)
-@given(plans())
-def test_each_step_in_turn_ends_as_soon_as_its_targets_allow(case) -> None:
-    counts, class_targets, delays, costs = case
-    local = balanced(class_targets, counts, delays, costs)
-    assert (local.sum(axis=0) == counts).all()
-    assert (local.sum(axis=1) == class_targets).all()
-    left = counts.copy()
-    for wanted, brought in zip(class_targets, local, strict=True):
-        least = worst_set_of_classes(wanted, left, delays, costs)
-        assert step_time(brought, delays, costs) == pytest.approx(least, rel=1e-12)
-        left -= brought
-
-
-@settings(max_examples=25)
-@given(plans())
-def test_an_integer_program_finds_nothing_sooner(case) -> None:
-    counts, class_targets, delays, costs = case
-    brought = balanced(class_targets, counts, delays, costs)[0]
-    least = least_step_time(class_targets[0], counts, delays, costs)
-    assert step_time(brought, delays, costs) == pytest.approx(least, abs=1e-5)
-
-
-def greedy(wanted: np.ndarray, left: np.ndarray, delays: np.ndarray, costs: np.ndarray):
-    """Class by class, each sample to the holder that would be done with it first."""
-    brought = np.zeros_like(left)
-    for m in np.repeat(np.arange(wanted.size), wanted):
-        done = delays + (brought.sum(axis=1) + 1) * costs
-        brought[np.argmin(np.where(brought[:, m] < left[:, m], done, np.inf)), m] += 1
-    return brought
-
-
-def test_next_completion_alone_is_not_enough() -> None:
-    """The fast client holds both classes; greedily it takes the class that another could bring."""
-    left, wanted = np.array([[1, 1], [1, 0]]), np.array([1, 1])
-    delays, costs = np.zeros(2), np.array([1.0, 1.5])
-    assert step_time(greedy(wanted, left, delays, costs), delays, costs) == 2
-    assert step_time(balanced(wanted[np.newaxis], left, delays, costs)[0], delays, costs) == 1.5
-
-
-def severe() -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(1)
-    counts = extended_dirichlet(np.repeat(np.arange(10), 1_000), 64, 2, 3.0, rng).class_counts
-    return counts, straggler_delays(64, rng)
-
-
-def test_which_assignment_suits_which_costs(rng: np.random.Generator) -> None:
-    """Only delays: both save alike. Costs per sample: slowest first is worse than no plan."""
-    counts, speed = severe()
-
-    def time(delays, costs, assign: str) -> float:
-        own = {"sample_costs": costs} if assign == "balanced" else {}
-        plan = targets(counts, 128, rng, delays=delays, assign=assign, **own)
-        return epoch_time(plan, delays, costs)
-
-    nothing = np.zeros(64)
-    by_delay = [time(speed, nothing, a) for a in ("random", "slowest-first", "balanced")]
-    assert by_delay[1] < 0.6 * by_delay[0]
-    assert by_delay[2] == pytest.approx(by_delay[1], rel=0.1)
-    by_load = [time(nothing, speed, a) for a in ("random", "balanced")]
-    assert by_load[1] < 0.9 * by_load[0]
-    slowest = targets(counts, 128, rng, delays=speed)
-    assert epoch_time(slowest, nothing, speed) > 1.2 * by_load[0]
-
-
-def test_scipy_is_handed_indices_of_32_bits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """1.13 and 1.14 take no others."""
-    dtypes = set()
-
-    def watched(network, source, sink):
-        dtypes.update((network.indices.dtype, network.indptr.dtype))
-        return maximum_flow(network, source, sink)
-
-    monkeypatch.setattr(csgraph, "maximum_flow", watched)
-    class_counts = np.array([[2, 0], [0, 1]])
-    balanced(np.array([[2, 1]]), class_counts, np.zeros(2), np.zeros(2))
-    assert dtypes == {np.dtype(np.int32)}

@@ -5,10 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
+from scipy.sparse import csgraph
+from scipy.sparse.csgraph import maximum_flow
 
 from pslref.partition import extended_dirichlet
 from pslref.sampling import global_batch_sizes, targets, ugs
-from pslref.sampling.planned import Bounds, Pairs, _flow, _halved
+from pslref.sampling.planned import Bounds, Pairs, _evenly, _supplied, _supply
 from pslref.sampling.program import fluid
 from pslref.split import epoch_time, straggler_delays
 from pslref.theory import least_epoch_time
@@ -59,56 +61,68 @@ def test_every_sample_is_used_once_and_the_mix_is_kept(case, slack, draw, remain
     assert (again.local_class_counts == plan.local_class_counts).all()
 
 
-@given(class_counts(clients=6, classes=4, most=40), st.integers(1, 9), seeds)
-def test_steps_of_a_group_have_their_share_of_every_client_class_and_pair(
-    counts, num_steps, seed
-) -> None:
-    pairs = Pairs(*np.nonzero(counts), *counts.shape)
-    counts = counts.copy()
-    k, m = pairs.clients[0], pairs.classes[0]
-    counts[k, m] += -counts.sum() % num_steps
-    x = counts[pairs.clients, pairs.classes]
-    local = np.zeros((num_steps, *counts.shape), int)
-    steps = _halved(pairs, x, num_steps, np.random.default_rng(seed))
-    for now, (clients, brought) in zip(local, steps, strict=True):
-        now[clients] = brought
-    assert (local.sum(axis=0) == counts).all()
-    for each in (local, local.sum(axis=1), local.sum(axis=2), local.sum(axis=(1, 2))):
-        whole = each.sum(axis=0)
-        assert (each >= whole // num_steps).all()
-        assert (each <= -(-whole // num_steps)).all()
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=5), st.integers(1, 9), seeds)
+def test_steps_of_a_group_have_their_share_of_every_class(classes, num_steps, seed) -> None:
+    total = np.array(classes)
+    total[0] += -total.sum() % num_steps
+    steps = _evenly(total, num_steps, np.random.default_rng(seed))
+    assert (steps.sum(axis=0) == total).all()
+    assert (steps.sum(axis=1) == total.sum() // num_steps).all()
+    assert (steps >= total // num_steps).all()
+    assert (steps <= -(-total // num_steps)).all()
 
 
 @given(class_counts(clients=4, classes=3, most=5), seeds)
-def test_a_flow_is_found_where_there_is_one(counts, seed) -> None:
+def test_a_step_is_supplied_where_it_can_be(counts, seed) -> None:
     """Against a linear program with the same bounds, whose corners are whole."""
     rng = np.random.default_rng(seed)
     pairs = Pairs(*np.nonzero(counts), *counts.shape)
-    high = counts[pairs.clients, pairs.classes]
-    cells = Bounds(rng.integers(0, high + 1) * rng.integers(0, 2), high)
-    around = []
-    for all_ in (pairs.by_client(high), pairs.by_class(high)):
-        low = rng.integers(0, all_ + 1)
-        around.append(Bounds(low, rng.integers(low, all_ + 1)))
-    total = int(rng.integers(0, high.sum() + 1))
+    left = counts[pairs.clients, pairs.classes]
+    due, held = rng.integers(0, left + 1), pairs.by_client(left)
+    low = rng.integers(0, held + 1) * rng.integers(0, 2, held.size)
+    clients = Bounds(low, rng.integers(low, held + 1))
+    wanted = rng.integers(0, pairs.by_class(left) + 1)
     of_client = pairs.clients == np.arange(counts.shape[0])[:, np.newaxis]
     of_class = pairs.classes == np.arange(counts.shape[1])[:, np.newaxis]
-    sums = np.concatenate([of_client, of_class]).astype(float)
-    low, most = (np.concatenate([a, b]) for a, b in zip(*around, strict=True))
-    there_is = linprog(
-        np.zeros(high.size), A_ub=np.concatenate([sums, -sums]), b_ub=np.concatenate([most, -low]),
-        A_eq=np.ones((1, high.size)), b_eq=[total],
-        bounds=np.stack([cells.low, cells.high], axis=1),
-    ).status == 0  # fmt: skip
-    found = _flow(pairs, cells, *around, total)
-    assert (found is not None) == there_is
+    sums = np.concatenate([of_client, -of_client.astype(int)])
+
+    def there_is(most: np.ndarray) -> bool:
+        return linprog(
+            np.zeros(left.size), A_ub=sums, b_ub=np.concatenate([clients.high, -clients.low]),
+            A_eq=of_class, b_eq=wanted, bounds=np.stack([0 * most, most], axis=1),
+        ).status == 0  # fmt: skip
+
+    found = _supply(pairs, (due, left), clients, wanted)
+    assert (found is not None) == there_is(left)
     if found is not None:
-        assert ((cells.low <= found) & (found <= cells.high)).all()
-        assert found.sum() == total
-        for sums_, bounds in zip(
-            (pairs.by_client(found), pairs.by_class(found)), around, strict=True
-        ):
-            assert ((bounds.low <= sums_) & (sums_ <= bounds.high)).all()
+        assert ((found >= 0) & (found <= left)).all()
+        assert (pairs.by_class(found) == wanted).all()
+        assert (pairs.by_client(found) >= clients.low).all()
+        assert (pairs.by_client(found) <= clients.high).all()
+        assert (found <= due).all() or not there_is(due)
+
+
+def test_scipy_is_handed_indices_of_32_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1.13 and 1.14 take no others."""
+    dtypes = set()
+
+    def watched(network, source, sink):
+        dtypes.update((network.indices.dtype, network.indptr.dtype))
+        return maximum_flow(network, source, sink)
+
+    monkeypatch.setattr(csgraph, "maximum_flow", watched)
+    targets([[2, 0], [0, 1]], 2, np.random.default_rng(0), assign="planned", sample_costs=1.0)
+    assert dtypes == {np.dtype(np.int32)}
+
+
+def test_a_step_for_which_there_is_no_room_is_late_by_as_little_as_need_be() -> None:
+    """One client has one place and two samples of the class; it has room when that is doubled."""
+    pairs = Pairs(np.array([0]), np.array([0]), 1, 1)
+    room = np.array([1, 2, 3])[:, np.newaxis, np.newaxis]
+    steps = _supplied(
+        pairs, np.array([2]), np.array([[2.0]]), np.array([[2]]), np.zeros(1, int), room
+    )
+    assert [brought.tolist() for _, brought in steps] == [[[2]]]
 
 
 def scenario(mild: bool, even: bool, cost: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -121,30 +135,25 @@ def scenario(mild: bool, even: bool, cost: float) -> tuple[np.ndarray, np.ndarra
     return counts, delays, cost * delays
 
 
-@pytest.mark.parametrize("mild", [False, True])
-@pytest.mark.parametrize("even", [False, True])
-@pytest.mark.parametrize("cost", [0, 0.1, 1])
-def test_it_is_near_the_program_and_no_slower_than_one_step_at_a_time(
+@pytest.mark.parametrize(
+    ("mild", "even", "cost"),
+    [(False, False, 0.1), (False, True, 1), (True, False, 1), (True, True, 0)],
+)
+def test_it_is_near_the_program_and_with_hypergeometric_targets_not_far(
     mild, even, cost, rng
 ) -> None:
-    """Of the time of UGS: 2 % above steps and samples that can be divided; 0.5 % above others.
+    """Of the time of UGS, above steps and samples that can be divided: 2 %, and 6 %.
 
     The epoch has 160 steps, so that one more long step is 0.6 %.
     """
     counts, delays, costs = scenario(mild, even, cost)
     of_ugs = epoch_time(ugs(counts.sum(axis=1), 128, rng), delays, costs)
-
-    def time(**options) -> float:
-        plan = targets(counts, 128, rng, delays=delays, draw="stratified", **options)
-        return epoch_time(plan, delays, costs) / of_ugs
-
-    for slack in (0, 0.2):
-        best = fluid(counts, 128, delays, costs, slack)
-        least = best.supply.sum(axis=1) @ best.deadlines / 128 / of_ugs
-        planned = time(assign="planned", sample_costs=costs, slack=slack)
-        assert planned < least + 0.02
-        assert planned < time(slack=slack) + 0.005
-    assert planned < time(assign="balanced", sample_costs=costs) + 0.005
+    options = {"delays": delays, "sample_costs": costs, "slack": 0.2, "assign": "planned"}
+    best = fluid(counts, 128, delays, costs, 0.2)
+    least = best.supply.sum(axis=1) @ best.deadlines / 128
+    for draw, above in (("stratified", 0.02), ("hypergeometric", 0.06)):
+        plan = targets(counts, 128, rng, draw=draw, **options)
+        assert epoch_time(plan, delays, costs) < least + above * of_ugs
 
 
 def test_many_clients_count_as_fewer_and_each_brings_its_own(rng: np.random.Generator) -> None:

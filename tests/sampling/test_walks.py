@@ -51,7 +51,7 @@ def test_the_steps_are_the_schedule(counts, remainder, data) -> None:
 
 @given(tables, remainders, st.sampled_from(["hypergeometric", "stratified"]), st.data())
 @pytest.mark.parametrize(
-    "way", [{}, {"assign": "random"}, {"assign": "balanced", "sample_costs": 0.5}, {"slack": 0.5}]
+    "way", [{}, {"assign": "random"}, {"assign": "planned", "sample_costs": 0.5, "slack": 0.5}]
 )
 @pytest.mark.parametrize("at_once", [1, 50, 2**20])
 def test_the_steps_of_class_targets_are_their_schedule(

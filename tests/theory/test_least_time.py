@@ -80,8 +80,7 @@ def test_no_schedule_of_any_sampler_is_sooner_done(seed: int, clients: int, clas
         sampling.lds(counts, size, rng, **given),
         sampling.slowest_first(sizes, delays, size),
         sampling.targets(counts, size, rng, **given),
-        sampling.targets(counts, size, rng, **given, draw="stratified", slack=1.0),
-        sampling.targets(counts, size, rng, **given, assign="balanced", sample_costs=costs),
+        sampling.targets(counts, size, rng, **given, assign="planned", sample_costs=costs),
         sampling.fpls(sizes, size),
     ]
     mix = counts.sum(axis=0) / counts.sum()
@@ -112,12 +111,12 @@ def test_it_says_something_where_samples_cost_as_much_as_delays(rng: np.random.G
     counts = rng.multinomial(5000, np.full(64 * 2, 1 / 128)).reshape(64, 2)
     delays = np.where(np.arange(64) % 8, 1.0, 10.0)
     ugs = epoch_time(sampling.ugs(counts.sum(axis=1), 128, rng), delays, delays)
-    balanced = epoch_time(
-        sampling.targets(counts, 128, rng, delays=delays, sample_costs=delays, assign="balanced"),
+    planned = epoch_time(
+        sampling.targets(counts, 128, rng, delays=delays, sample_costs=delays, assign="planned"),
         delays, delays,
     )  # fmt: skip
     bound = least_epoch_time(counts, 128, delays, delays)
-    assert 0.4 * ugs < bound < balanced < ugs
+    assert 0.4 * ugs < bound < planned < ugs
 
 
 def test_costs_make_nothing_faster_also_where_there_are_too_many_times_to_try_all() -> None:
