@@ -13,7 +13,7 @@ TEXT = (ROOT / "docs" / "method.md").read_text("utf-8")
 NOTATION = re.search(r"## Notation\n(.*?)\n## 1", TEXT, re.DOTALL)[1]
 SYMBOLS = (
     "K M T n_k N n_km N_m r_k β_km p_m B b_tk B_t c_tm Δ_t g_k P_t A L w_c d_k s_k l_k u_k v_k "
-    "f_k F π_k α_k Z c z_k δ S S_m γ_mk ε"
+    "f_k F π_k α_k Z c z_k δ S S_m γ_mk ε z_j r_j x_jkm"
 )
 
 
