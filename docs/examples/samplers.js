@@ -171,13 +171,30 @@ globalThis.psl ??= {};
     return [...line.slice(start), ...line.slice(0, start)];
   }
 
+  // From slowest to fastest; of those as slow next is, of the first 64 by number, the one whose latest part
+  // of a line of holders would begin first: so it brings its classes together, and fewer serve a step.
+  function slowestFirst(classCounts, delays) {
+    const totals = total(classCounts);
+    const waiting = range(delays.length).sort((j, k) => delays[k] - delays[j]);
+    const used = totals.map(() => 0); // of each class's line, the part that is dealt out
+    const begins = (k) => Math.max(...used.map((part, m) => (classCounts[k][m] ? part : 0)));
+    const order = [];
+    while (waiting.length) {
+      const tied = waiting.slice(0, 64).filter((k) => delays[k] === delays[waiting[0]]);
+      const next = tied.reduce((best, k) => (begins(k) < begins(best) ? k : best));
+      order.push(...waiting.splice(waiting.indexOf(next), 1));
+      totals.forEach((n, m) => (used[m] += classCounts[next][m] / Math.max(n, 1)));
+    }
+    return order;
+  }
+
   // [t][k][m]: how many samples of class m client k brings to step t.
   function classTargets(classCounts, batches, draw, assign, delays, random) {
     const totals = total(classCounts);
     const stratify = draw === "stratified";
     const labels = stratify ? stratified(totals, random) : shuffled(repeated(totals), random);
     const targets = tallied(labels, batches, totals.length);
-    const slowest = range(delays.length).sort((j, k) => delays[k] - delays[j]);
+    const slowest = slowestFirst(classCounts, delays);
     const ofClass = totals.map((_, m) => {
       const line = slowest.flatMap((k) => Array(classCounts[k][m]).fill(k));
       const dealt = assign === "random" ? shuffled(line, random) : line;

@@ -113,7 +113,7 @@ def reached(runs: Sequence[Row]) -> str:
 
 
 def verdict(rows: Sequence[Row]) -> str:
-    """One sentence that says what a summary shows about accuracy."""
+    """What a summary shows about accuracy, and what it does not."""
     compared = [row for row in rows if row["low"] is not None]
     if not compared:
         return "A comparison needs centralized, another sampler, and at least two seeds."
@@ -128,8 +128,11 @@ def verdict(rows: Sequence[Row]) -> str:
         ],
     }
     parts = [f"{says}: {', '.join(found)}" for says, found in groups.items() if found]
-    seeds = compared[0]["seeds"]
-    return f"Accuracy over {seeds} seeds beside centralized training, {'; '.join(parts)}."
+    said = f"Accuracy over {compared[0]['seeds']} seeds beside centralized training, "
+    said += f"{'; '.join(parts)}."
+    if len(groups[hidden]) > 1:
+        said += " Which of these is best, accuracy does not say: compare their time, MB and max Δ."
+    return said
 
 
 def _points(row: Row) -> str:

@@ -39,7 +39,7 @@ STEP = [
 class Run:
     """Training with one sampler and one seed; it can be left between any two steps.
 
-    A share of the clients that hold samples may be lost for good (method.md 9). It is rounded to
+    A share of the clients that hold samples may be lost for good (method.md 6). It is rounded to
     whole clients, and one always stays. Each goes at a uniformly drawn step of the run, half of
     them within that step; steps are counted as they would be without faults, T to an epoch. A
     larger share adds clients to those of a smaller one, and every sampler loses the same ones,

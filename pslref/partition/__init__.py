@@ -1,4 +1,4 @@
-"""Who holds which samples: the training set split over K clients (docs/method.md, section 6)."""
+"""Who holds which samples: the training set split over K clients (docs/method.md, section 9)."""
 
 from pslref.partition.held import Partition, iid
 from pslref.partition.uneven import dirichlet, extended_dirichlet, from_owners, shards

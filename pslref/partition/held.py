@@ -1,4 +1,4 @@
-"""Who holds which samples: the training set split over K clients. (method.md 6)"""
+"""Who holds which samples: the training set split over K clients. (method.md 9)"""
 
 from collections.abc import Sequence
 
@@ -62,7 +62,7 @@ class Partition:
 
 
 def iid(labels: ArrayLike, num_clients: int, rng: Generator) -> Partition:
-    """Shuffle the samples and split them evenly: sizes differ by at most one. (method.md 6)
+    """Shuffle the samples and split them evenly: sizes differ by at most one. (method.md 9)
 
     Args:
         labels: (N,) classes of all samples, whole numbers from 0.

@@ -17,7 +17,7 @@ def extended_dirichlet(
     """Extended Dirichlet(C, α): few classes for each client, then unequal shares of each class.
 
     Clients may end without samples. Which classes a client holds, and how many samples of each,
-    does not depend on the order of the samples. [paper] (method.md 6)
+    does not depend on the order of the samples. [paper] (method.md 9)
 
     Args:
         labels: (N,) classes of all samples, whole numbers from 0; M is the largest and one.
@@ -73,7 +73,7 @@ def dirichlet(
 
     Called the split of Hsu et al. 2019 (arXiv 1909.06335), who draw the mix of each client; for
     each class over the clients, so that these differ in size too, Yurochkin et al. 2019 (arXiv
-    1905.12022) draw. It is `extended_dirichlet` with all classes for everybody. (method.md 6)
+    1905.12022) draw. It is `extended_dirichlet` with all classes for everybody. (method.md 9)
 
     Args:
         labels: (N,) classes of all samples, whole numbers from 0.
@@ -100,7 +100,7 @@ def shards(
 ) -> Partition:
     """Sort the samples by class, cut them into K · S shards, and deal S at random to each client.
 
-    Shards differ in size by at most one. McMahan et al. 2017 (arXiv 1602.05629). (method.md 6)
+    Shards differ in size by at most one. McMahan et al. 2017 (arXiv 1602.05629). (method.md 9)
 
     Args:
         labels: (N,) classes of all samples, whole numbers from 0.

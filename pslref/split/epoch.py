@@ -57,7 +57,7 @@ class EpochRecord:
 
 
 class Epoch:
-    """One epoch of a simulation, which can be left between any two steps. (method.md 9)
+    """One epoch of a simulation, which can be left between any two steps. (method.md 6)
 
     Args:
         simulation: the clients and the server.
@@ -88,7 +88,7 @@ class Epoch:
         It begins with a shuffle of every client. The plan is made anew when a client has gone or
         come back, and after a step that was not committed. The epoch ends when the last plan has
         been walked, and no client that was away then and may come back has samples left. While
-        none of those who are there has any, the server waits: steps go by. (method.md 9)
+        none of those who are there has any, the server waits: steps go by. (method.md 6)
 
         Args:
             plan: makes a schedule of what can be reached. An epoch that goes on asks it first for

@@ -1,4 +1,4 @@
-"""Clients that fail: who is away when (docs/method.md, section 9)."""
+"""Clients that fail: who is away when (docs/method.md, section 6)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ def draw_outages(
     on. Besides, every client begins a pause at every step with probability `pause_rate`,
     independently, of a length that is geometric. Half of all begin within their step. The same
     rng gives the same steps of the run, as a share of it, for every `num_steps`, and a larger
-    share of lost clients adds to a smaller one. [reading] (method.md 9)
+    share of lost clients adds to a smaller one. [reading] (method.md 6)
 
     Args:
         num_clients: K, 1 or more.
