@@ -54,7 +54,7 @@ def test_curves_mark_points_and_few_values_and_a_sampler_looks_as_everywhere() -
     assert colours["a"] == colours["b"] == "#808080"
     assert (colours["ugs"], colours["loss"]) == (STYLES["ugs"]["color"], "#000000")
     markers = {name: look[3] for name, look in panel.looks.items()}
-    assert markers == {"a": ".", "b": "x", "ugs": "o", "loss": "", "other": "o"}
+    assert markers == {"a": ".", "b": "x", "ugs": "^", "loss": "", "other": "o"}
     styles = {name: look[1] for name, look in panel.looks.items()}
     assert styles == {"a": "None", "b": "None", "ugs": "-", "loss": "-", "other": "--"}
 
