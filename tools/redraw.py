@@ -39,13 +39,11 @@ def redrawn(folder: Path, tables: dict[str, list[Row]]) -> Picture:
     if "plan" in tables:
         return plots.plan(planned(tables["plan"]), unit)
     runs = [UNSAID | row for row in tables.get("sweep") or tables["results"]]
-    varying = [
-        name
-        for name in described
-        if name not in ("sampler", "seed") and len({row.get(name) for row in runs} - {None}) > 1
-    ]
+    names = [name for name in described if name in runs[0] and name != "seed"]
+    several = [name for name in names if len({row[name] for row in runs} - {None}) > 1]
+    varying = [name for name in several if name != "sampler"]
     if "sweep" in tables or varying:
-        return plots.sweep(summary(runs, ("sampler", *varying), ["test_accuracy"]), varying)
+        return plots.sweep(summary(runs, names, ["test_accuracy"]), varying)
     return plots.compare(timed(tables["epochs"], runs), tables["steps"], unit)
 
 
