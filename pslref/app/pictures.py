@@ -134,7 +134,8 @@ def curves(*panels: Panel) -> Picture:
     Returns:
         The picture; its data are x and y by title and label.
     """
-    figure = Figure(figsize=(1.6 + 3.2 * len(panels), 3.9), layout="constrained")
+    names = max(len(panel.lines) + len(panel.points) for panel in panels)  # two in a row
+    figure = Figure(figsize=(1.6 + 3.2 * len(panels), 3.6 + 0.1 * names), layout="constrained")
     data: dict[str, Any] = {}
     for axes, panel in zip(
         figure.subplots(1, len(panels), squeeze=False).flat, panels, strict=True

@@ -162,8 +162,7 @@ def plan(rows: Sequence[Row], unit: str) -> Picture:
     for number, (name, points) in enumerate(lines.items(), 1):
         sampler = points[0]["sampler"]
         data[name] = np.array([[row[column] for column in columns] for row in points])
-        linestyle = ("-", "--", ":", "-.")[drawn[sampler] % 4]
-        style = look(sampler, len(points)) | {"linestyle": linestyle, "markevery": 1}
+        style = look(sampler, 1) | {"linestyle": ("-", "--", ":", "-.")[drawn[sampler] % 4]}
         style["markersize"] = 4 + 9 * sizes.index(points[0]["batch_size"]) / len(sizes)
         style["fillstyle"] = ("full", "none", "left", "top")[cuts.index(points[0]["cut"]) % 4]
         for axes, x in zip(panels, (0, 2), strict=False):

@@ -68,6 +68,13 @@ def test_curves_have_a_legend_where_there_is_more_than_one_and_never_over_the_li
     assert axes.get_legend().get_window_extent().y1 < axes.get_window_extent().y0
 
 
+def test_a_longer_legend_leaves_the_panel_its_room() -> None:
+    lines = {f"line {i}": [1.0, 2.0] for i in range(7)}
+    figure = curves(Panel("", "x", "a label that is as long as the axis", lines)).figure
+    drawn(figure)
+    assert figure.axes[0].get_window_extent().height > 250
+
+
 def test_lines_differ_without_colour() -> None:
     """Line styles, or widths, differ between all samplers, and between all other lines."""
     for looks in (list(STYLES.values()), LOOKS):
