@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from time import process_time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,12 +13,16 @@ from benchmarks import report
 from pslref import sampling
 from pslref.sampling import Steps
 
+if TYPE_CHECKING:
+    from pslref.app.pictures import Picture
+
 BASE = {"N": 10**7, "K": 10**3, "B": 10**3}
 VARIED = {
     "N": [10**4, 10**5, 10**6, 10**7, 10**8],
     "K": [10**1, 10**2, 10**3, 10**4, 10**5],
     "B": [10**2, 10**3, 10**4, 10**5, 10**6],
 }
+NAMES = {"N": "samples N", "K": "clients K", "B": "batch size B"}
 CLASSES = 10
 SAMPLERS = ("fls", "fpls", "ugs", "lds")
 
@@ -67,41 +71,44 @@ def points() -> Iterator[tuple[str, Point]]:
                     yield varied, fresh.submit(measure, sampler, n, k, b).result()
 
 
-def draw(measured: list[tuple[str, Point]]) -> None:
-    """Draw seconds and megabytes against each of N, K and B."""
+def draw(measured: list[tuple[str, Point]]) -> "Picture":
+    """Seconds and megabytes against each of N, K and B."""
     from matplotlib.figure import Figure  # here, since each measurement imports this file
 
-    from pslref import plots
+    from pslref.app.pictures import Picture, look, own_settings
 
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    panels = figure.subplots(2, 3, sharex="col", sharey="row")
-    for column, varied in zip(panels.T, VARIED, strict=True):
-        for panel, unit in zip(column, ("seconds", "megabytes"), strict=True):
-            for sampler in SAMPLERS:
-                line = [p for v, p in measured if v == varied and p["sampler"] == sampler]
-                at, height = ([p[key] for p in line] for key in (varied, unit))
-                panel.loglog(at, height, marker=".", label=sampler, **plots.STYLES[sampler])
-        fixed = ", ".join(f"{name} = {value:g}" for name, value in BASE.items() if name != varied)
-        column[0].set_title(fixed, fontsize="medium")
-        column[1].set_xlabel(varied)
-    panels[0, 0].set_ylabel("CPU seconds an epoch")
-    panels[1, 0].set_ylabel("peak memory in MB")
-    panels[1, 0].set_yticks([50, 100, 200, 400], ["50", "100", "200", "400"])
-    panels[1, 0].set_yticks([], minor=True)
-    panels[0, 0].legend()
-    picture = plots.Picture(figure, {"measured": measured})
-    plots.save(picture, report.DOCS / "benchmarks-samplers.png")
+    with own_settings():
+        figure = Figure(figsize=(10, 5), layout="constrained")
+        panels = figure.subplots(2, 3, sharex="col", sharey="row")
+        for column, varied in zip(panels.T, VARIED, strict=True):
+            for panel, unit in zip(column, ("seconds", "megabytes"), strict=True):
+                for sampler in SAMPLERS:
+                    line = [p for v, p in measured if v == varied and p["sampler"] == sampler]
+                    at, height = ([p[key] for p in line] for key in (varied, unit))
+                    panel.loglog(at, height, label=sampler, **look(sampler, len(line)))
+            fixed = [f"{name} = {value:,}" for name, value in BASE.items() if name != varied]
+            column[0].set_title(", ".join(fixed), fontsize="medium")
+            column[1].set_xlabel(NAMES[varied])
+        panels[0, 0].set_ylabel("CPU seconds an epoch")
+        panels[1, 0].set_ylabel("peak memory in MB")
+        panels[1, 0].set_yticks([50, 100, 200, 400], ["50", "100", "200", "400"])
+        panels[1, 0].set_yticks([], minor=True)
+        names = panels[0, 0].get_legend_handles_labels()
+        figure.legend(*names, loc="outside right upper", frameon=False)
+    return Picture(figure, {"measured": measured})
 
 
 def main() -> None:
     """Measure, draw, and write the section."""
+    from pslref.app.pictures import save
+
     machine = report.machine()
     measured = list(points())
     n, k = 10**8, 10**6
     with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as fresh:
         largest = [fresh.submit(measure, "ugs", n, k, b).result() for b in (128, 10_000)]
         unit = fresh.submit(permutation, n, k).result()
-    draw(measured)
+    save(draw(measured), report.DOCS / "benchmarks-samplers.png")
     head = ["UGS, N = 1e8, K = 1e6", "seconds", "of one permutation", "peak memory in MB"]
     rows = [
         [f"B = {p['B']}", f"{p['seconds']:.1f}", f"{p['seconds'] / unit:.2f}",

@@ -7,6 +7,7 @@ it drew.
 import csv
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from matplotlib.collections import LineCollection, PathCollection, PolyCollectio
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.text import Annotation
+from matplotlib.text import Annotation, Text
+from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
@@ -33,7 +35,6 @@ class Panel:
         bands: (3, n): x, the lower and the upper edge, by x.
         bars: (4, n): x, y, and the ends of the error bar.
         rings: (2, n): x and y.
-        levels: of horizontal lines (from, to, y).
         walls: the x of lines from bottom to top.
         greys: (rows, columns), 0 white and 1 black, the first row on top.
         centres: the x of the columns and the y of the rows of `greys`.
@@ -55,7 +56,6 @@ class Panel:
     bands: dict[str, Values] = field(default_factory=dict)
     bars: dict[str, Values] = field(default_factory=dict)
     rings: dict[str, Values] = field(default_factory=dict)
-    levels: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     walls: dict[str, list[float]] = field(default_factory=dict)
     greys: Values | None = None
     centres: tuple[Values, Values] | None = None
@@ -73,7 +73,10 @@ class Panel:
 
 
 def drawn(figure: Figure) -> list[Panel]:
-    """The panels of a figure, from left to right and from top to bottom; nothing is cut off."""
+    """The panels of a figure, from left to right and from top to bottom.
+
+    Nothing is cut off, no text lies over another, and no legend lies over a panel.
+    """
     figure.draw_without_rendering()
     (left, bottom, right, top), (width, height) = (
         figure.get_tightbbox().extents,
@@ -82,9 +85,34 @@ def drawn(figure: Figure) -> list[Panel]:
     assert min(left, bottom) >= -0.01
     assert right <= width + 0.01
     assert top <= height + 0.01
-    panels = [axes for axes in figure.axes if axes.axison]
+    panels = figure.axes
+    legends = [each for each in (*figure.legends, *map(Axes.get_legend, panels)) if each]
+    boxes = [legend.get_window_extent() for legend in legends]
+    assert not any(box.overlaps(axes.bbox) for box in boxes for axes in panels)
+    assert_apart(figure)
     everywhere = {**_entries(figure.legends), **_entries(axes.get_legend() for axes in panels)}
     return [_panel(axes, _entries([axes.get_legend()]) or everywhere) for axes in panels]
+
+
+def assert_apart(figure: Figure) -> None:
+    """No two of the texts of a figure overlap."""
+    texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
+    unseen = {id(text) for axes in figure.axes for text in outside(axes)}
+    boxes = [(Text.get_window_extent(text), text) for text in texts if id(text) not in unseen]
+    for (box, text), (other, another) in combinations(boxes, 2):
+        over = Bbox.intersection(box, other)
+        small = over is None or min(over.width, over.height) < 1
+        assert small, f"{text.get_text()!r} over {another.get_text()!r}"
+
+
+def outside(axes: Axes) -> list[Text]:
+    """The labels of ticks that are beyond the limits, which are not drawn."""
+    found = []
+    for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+        for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
+            if not min(limits) <= tick.get_loc() <= max(limits):
+                found += [tick.label1, tick.label2]
+    return found
 
 
 def assert_same(figure: Figure, other: Figure) -> None:
@@ -142,9 +170,6 @@ def _panel(axes: Axes, legend: dict[str, Artist]) -> Panel:
             panel.bands[_name(collection, legend)] = _edges(collection)
         elif isinstance(collection, PathCollection):
             panel.rings[collection.get_label()] = collection.get_offsets().T
-        elif isinstance(collection, LineCollection) and collection.get_label() in legend:
-            (((left, y), (right, _)),) = collection.get_segments()
-            panel.levels[collection.get_label()] = left, right, y
     for image in axes.images:
         shown = image.to_rgba(image.get_array())
         panel.greys = 1 - shown[..., 0]

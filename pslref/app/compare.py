@@ -72,7 +72,7 @@ def compare(
     if out is not None:
         write_latex(out / "results.tex", map(printed.trained, summarized(results)))
         if loses_clients(configs):
-            picture = plots.faults(summarized(results))
+            picture = plots.sweep(summarized(results), ["faults"])
         else:
             picture = plots.compare(results.epochs, results.steps, unit)
         pictures.save(picture, out / drawn)

@@ -42,7 +42,8 @@ LOOKS: list[dict[str, Any]] = [
     {"color": "0.6", "linestyle": "-", "linewidth": 3},
     {"color": "black", "linestyle": "-."},
 ]
-FEW = 15  # a line through so few values shows where they are
+FEW = 15  # a line through so few values shows where they are; a longer one has so many marks
+
 # How far a text is from its place, in pixels, the nearest first, beyond a mark with a ring.
 NEAR = sorted(product(range(-120, 121, 10), repeat=2), key=np.linalg.norm)[1:]
 
@@ -52,6 +53,14 @@ LEFT_OUT = {
     "pdf": ("Creator", "Producer", "CreationDate"),
     "svg": ("Creator", "Date"),
 }
+
+
+def look(sampler: str, count: int) -> dict[str, Any]:
+    """How a sampler's line through so many values looks, wherever it is drawn."""
+    every = -(-count // FEW)
+    first = list(STYLES).index(sampler) % every  # or marks would hide each other
+    marks = {"marker": MARKERS[sampler], "markersize": 5, "markevery": (first, every)}
+    return STYLES[sampler] | marks
 
 
 @contextmanager
@@ -125,7 +134,8 @@ def curves(*panels: Panel) -> Picture:
     Returns:
         The picture; its data are x and y by title and label.
     """
-    figure = Figure(figsize=(1.6 + 3.2 * len(panels), 3.9), layout="constrained")
+    names = max(len(panel.lines) + len(panel.points) for panel in panels)  # two in a row
+    figure = Figure(figsize=(1.6 + 3.2 * len(panels), 3.6 + 0.1 * names), layout="constrained")
     data: dict[str, Any] = {}
     for axes, panel in zip(
         figure.subplots(1, len(panels), squeeze=False).flat, panels, strict=True
@@ -136,9 +146,9 @@ def curves(*panels: Panel) -> Picture:
             axes.plot(x, y, marker, color="0.5", markersize=5, label=label)
         looks = cycle(LOOKS)
         for label, (x, y) in lines.items():
-            marker = "o" if x.size <= FEW else ""
-            look = STYLES[label] if label in STYLES else next(looks)
-            axes.plot(x, y, marker=marker, markersize=4, label=label, **look)
+            other = {"marker": "o" if x.size <= FEW else "", "markersize": 4}
+            style = look(label, x.size) if label in STYLES else next(looks) | other
+            axes.plot(x, y, label=label, **style)
         axes.set(title=panel.title, xlabel=panel.xlabel, ylabel=panel.ylabel)
         axes.set(xscale=panel.xscale, yscale=panel.yscale, ylim=panel.ylim)
         x_shown = np.concatenate([x for x, _ in (points | lines).values()])

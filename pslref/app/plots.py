@@ -1,28 +1,24 @@
 """Each picture a function of the numbers it shows: rows of results tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pslref.app.grids import Row
-from pslref.app.pictures import (
-    MARKERS,
-    STYLES,
-    Panel,
-    Picture,
-    annotate,
-    curves,
-    own_settings,
-    shade,
-)
+from pslref.app.pictures import STYLES, Picture, annotate, look, own_settings, shade
 from pslref.app.scenario import Clients
+from pslref.check import ArrayLike, FloatArray
 
 MOST_NAMES = 50  # that have room on an axis
+MOST_POINTS = 100  # of a line; more would be a blur
+NAMES = {"clients": "clients K", "batch_size": "batch size B", "delta": "δ", "concentration": "c"}
+NAMES |= {"faults": "share of the clients that is lost"}
 UNITS = {"latency": "s", "flops": "1/s", "uplink": "bytes/s", "downlink": "bytes/s"}
-BOUNDS = {"serfling": "Serfling, all classes", "l1_bound": "bound on Δ itself"}
+BOUNDS = {"serfling": ("Serfling, all classes", "--"), "l1_bound": ("bound on Δ itself", ":")}
 
 
 @own_settings()
@@ -32,67 +28,51 @@ def compare(epochs: Sequence[Row], steps: Sequence[Row], unit: str) -> Picture:
     Args:
         epochs: rows with sampler, seed, epoch, test_accuracy, time_so_far; line and band are the
             mean and the range over the seeds. Over time what is not split has no line.
-        steps: rows with sampler, seed, step, deviation; drawn for the first seed.
+        steps: rows with sampler, seed, step, deviation; drawn for the first seed. If there are
+            more than `MOST_POINTS`, line and band are the mean and the range of several at a time.
         unit: of the times.
 
     Returns:
         The picture; its data are, by sampler, the accuracies (seeds, epochs) and deviations (T,).
     """
-    figure = Figure(figsize=(13, 4), layout="constrained")
-    data = {}
+    figure = Figure(figsize=(14.2, 4), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     middle.sharey(left)
-    for sampler in dict.fromkeys(row["sampler"] for row in epochs):
+    together = -(-max(row["step"] + 1 for row in steps) // MOST_POINTS)
+    data = {}
+    for sampler in _values(sorted(epochs, key=_place), "sampler"):
         rows = [row for row in epochs if row["sampler"] == sampler]
-        seeds = dict.fromkeys(row["seed"] for row in rows)
-        accuracy = np.array(
-            [[100 * row["test_accuracy"] for row in rows if row["seed"] == seed] for seed in seeds]
+        seeds = _values(rows, "seed")
+        accuracy, times = (
+            np.array([row[name] for row in rows], np.float64).reshape(len(seeds), -1)
+            for name in ("test_accuracy", "time_so_far")
         )
-        epoch = np.arange(1, accuracy.shape[1] + 1)
-        first = next(iter(seeds))
-        deviation = [
-            row["deviation"] for row in steps if (row["sampler"], row["seed"]) == (sampler, first)
-        ]
-        style = STYLES[sampler] | {"label": sampler, "markevery": max(1, len(deviation) // 10)}
-        style["marker"] = MARKERS[sampler] if 1 in (epoch.size, len(deviation)) else ""
-        left.plot(epoch, accuracy.mean(axis=0), **style)
-        left.fill_between(epoch, accuracy.min(axis=0), accuracy.max(axis=0), alpha=0.15,
-                          color=style["color"], linewidth=3 * (epoch.size == 1))  # fmt: skip
-        times = np.array([row["time_so_far"] for row in rows if row["time_so_far"] is not None])
-        if times.size:
-            middle.plot(times.reshape(accuracy.shape).mean(axis=0), accuracy.mean(axis=0), **style)
-        right.plot(range(1, len(deviation) + 1), deviation, **style)
-        data[sampler] = accuracy, np.array(deviation)
+        of_first = [row for row in steps if (row["sampler"], row["seed"]) == (sampler, seeds[0])]
+        deviation = np.array([row["deviation"] for row in of_first])
+        groups = np.split(deviation, range(together, deviation.size, together))
+        centres = [i * together + (1 + group.size) / 2 for i, group in enumerate(groups)]
+        _mean_and_range(left, sampler, range(1, accuracy.shape[1] + 1), 100 * accuracy.T)
+        if np.isfinite(times).all():
+            _mean_and_range(middle, sampler, times.mean(axis=0), 100 * accuracy.T)
+        _mean_and_range(right, sampler, centres, groups)
+        data[sampler] = 100 * accuracy, deviation
     left.set(xlabel="epoch", ylabel="test accuracy in %, mean and range over seeds")
     left.xaxis.get_major_locator().set_params(integer=True)
-    middle.set(xlabel=f"time, in {unit}", xlim=(0, None))
-    right.legend(loc="upper left")
-    right.set(xlabel="step of the first epoch, first seed", ylabel="batch deviation Δ", ylim=(0, 2))
+    middle.set(xlabel=f"time, in {unit}\nmean over seeds", xlim=(0, None))
+    of_groups = f"\nmean and range of {together} steps at a time" if together > 1 else ""
+    right.set(xlabel=f"step of the first epoch, first seed{of_groups}")
+    right.set(ylabel="batch deviation Δ", ylim=(0, 2))
+    _legend(figure)
     return Picture(figure, data)
 
 
-def faults(rows: Sequence[Row]) -> Picture:
-    """Test accuracy and batch deviation against the share of lost clients.
-
-    Args:
-        rows: rows of `compare.summarized`; those that do not heed faults are drawn at each share.
-    """
-    shares = sorted({row["faults"] for row in rows} - {None})
-
-    def panel(title: str, name: str, unit: float) -> Panel:
-        lines: dict[str, tuple[list[float], list[float]]] = {}
-        for share in shares:
-            for row in rows:
-                if row["faults"] in (None, share):
-                    x, y = lines.setdefault(row["sampler"], ([], []))
-                    x.append(100 * share)
-                    y.append(unit * row[name])
-        return Panel(title, "clients lost by the end, %", "mean over the seeds", lines)
-
-    return curves(
-        panel("test accuracy in %", "test_accuracy", 100),
-        panel("mean batch deviation Δ", "mean_deviation", 1),
-    )
+def _mean_and_range(axes: Axes, sampler: str, x: ArrayLike, values: Iterable[FloatArray]) -> None:
+    """Over each x the mean of its values, in a band from the least to the largest of them."""
+    mean, least, largest = ([f(each) for each in values] for f in (np.mean, np.min, np.max))
+    style = look(sampler, len(mean))
+    axes.plot(x, mean, label=sampler, **style)
+    axes.fill_between(x, least, largest, alpha=0.15, color=style["color"],
+                      linewidth=3 * (len(mean) == 1))  # fmt: skip
 
 
 @own_settings()
@@ -107,28 +87,23 @@ def deviation(steps: Sequence[Row], summary: Sequence[Row]) -> Picture:
     Returns:
         The picture; its data are the expected deviations (T,) by sampler.
     """
-    columns, lines = min(3, len(summary)), -(-len(summary) // 3)
-    figure = Figure(figsize=(3.4 * columns, 3.2 * lines), layout="constrained")
-    panels = figure.subplots(lines, columns, sharey=True, squeeze=False)
+    summary = sorted(summary, key=_place)
+    figure, panels = _grid([row["sampler"] for row in summary], "batch deviation Δ")
     data = {}
-    for panel in panels.ravel()[len(summary) :]:
-        panel.set_axis_off()
-    for panel, row in zip(panels.flat, summary, strict=False):
+    for panel, row in zip(panels, summary, strict=True):
         rows = [step for step in steps if step["sampler"] == row["sampler"]]
         step = [r["step"] + 1 for r in rows]
         band = [r["low"] for r in rows], [r["high"] for r in rows]
         panel.fill_between(step, *band, color="0.8", linewidth=0, label="95 % of simulations")
         panel.plot(step, [r["expected"] for r in rows], color="black", label="expected, exact")
-        for bound, linestyle in [("serfling", "--"), ("l1_bound", ":")]:
+        for bound, (name, linestyle) in BOUNDS.items():
             if row[bound] is not None and row[bound] < 2:  # above, it would say nothing
-                label = f"{BOUNDS[bound]}: {row[bound]:.2f}"
+                label = f"{name}: {row[bound]:.2f}"
                 full = [r["step"] + 1 for r in rows if r["batch_size"] == rows[0]["batch_size"]]
-                panel.hlines(row[bound], 1, full[-1], "#1b4f9c", linestyle, label=label)
-        panel.set(title=row["sampler"], xlabel="step of the epoch", ylim=(0, 2))
-        panel.legend(loc="upper left", fontsize="small")
+                panel.plot([1, full[-1]], 2 * [row[bound]], linestyle, color="#1b4f9c", label=label)
+        panel.set(xlabel="step of the epoch", ylim=(0, 2))
         data[row["sampler"]] = np.array([r["expected"] for r in rows])
-    for panel in panels[:, 0]:
-        panel.set_ylabel("batch deviation Δ")
+    _legend(figure)
     return Picture(figure, data)
 
 
@@ -180,19 +155,18 @@ def plan(rows: Sequence[Row], unit: str) -> Picture:
     lines: dict[str, list[Row]] = {}
     sizes, cuts = (sorted({row[name] for row in rows}) for name in ("batch_size", "cut"))
     several = {n: f for n, f, v in (("B", "batch_size", sizes), ("cut", "cut", cuts)) if len(v) > 1}
-    for row in rows:
+    for row in sorted(rows, key=_place):
         lines.setdefault(_line(row, several), []).append(row)
     data, texts, drawn = {}, [], dict.fromkeys(STYLES, 0)
     columns = [shown[0], "max_deviation", *shown[1:]]
     for number, (name, points) in enumerate(lines.items(), 1):
         sampler = points[0]["sampler"]
         data[name] = np.array([[row[column] for column in columns] for row in points])
-        linestyle = ("-", "--", ":", "-.")[drawn[sampler] % 4]
-        look = {"color": STYLES[sampler]["color"], "marker": MARKERS[sampler]}
-        look["markersize"] = 4 + 9 * sizes.index(points[0]["batch_size"]) / len(sizes)
-        look["fillstyle"] = ("full", "none", "left", "top")[cuts.index(points[0]["cut"]) % 4]
+        style = look(sampler, 1) | {"linestyle": ("-", "--", ":", "-.")[drawn[sampler] % 4]}
+        style["markersize"] = 4 + 9 * sizes.index(points[0]["batch_size"]) / len(sizes)
+        style["fillstyle"] = ("full", "none", "left", "top")[cuts.index(points[0]["cut"]) % 4]
         for axes, x in zip(panels, (0, 2), strict=False):
-            axes.plot(*data[name].T[[x, 1]], linestyle=linestyle, label=f"{number}: {name}", **look)
+            axes.plot(*data[name].T[[x, 1]], label=f"{number}: {name}", **style)
         drawn[sampler] += 1
         for row in points:
             setting = f"δ={row['delta']:g}" if sampler == "lds" else f"slack={row['slack'] or 0:g}"
@@ -210,9 +184,7 @@ def plan(rows: Sequence[Row], unit: str) -> Picture:
             panels[0].axvline(row["least_time"], color="black", linestyle=dots, label=label)
     top = 1.1 * panels[0].get_ylim()[1]
     panels[0].set(ylabel="largest expected batch deviation Δ of an epoch", ylim=(0, top))
-    names = dict(zip(*panels[0].get_legend_handles_labels()[::-1], strict=True))
-    figure.set_figheight(max(4.8, 0.3 + 0.22 * len(names)))
-    panels[-1].legend(names.values(), names, loc=2, bbox_to_anchor=(1.01, 1), frameon=False)
+    figure.set_figheight(max(4.8, 0.3 + 0.22 * _legend(figure)))
     for axes, cost in zip(panels, shown, strict=True):
         annotate(figure, axes, [(text, (row[cost], row["max_deviation"])) for text, row in texts])
     return Picture(figure, data)
@@ -244,47 +216,64 @@ def sweep(rows: Sequence[Row], varying: Sequence[str]) -> Picture:
     x = "clients" if "clients" in varying or not varying else varying[0]
     others = [name for name in varying if name != x]
     ticks, *choices = [_values(rows, name) for name in (x, *others)]
-    combinations = [dict(zip(others, values, strict=True)) for values in product(*choices)]
-    columns, lines = min(3, len(combinations)), -(-len(combinations) // 3)
-    figure = Figure(figsize=(3.6 * columns + 1.4, 3.4 * lines), layout="constrained")
-    panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
-    for axes in panels.ravel()[len(combinations) :]:
-        axes.set_axis_off()
-    samplers = _values(rows, "sampler")
-    data, legend = {}, {}
-    for axes, chosen in zip(panels.flat, combinations, strict=False):
-        title = "\n".join(f"{name} = {value}" for name, value in chosen.items())
-        data[title] = {sampler: _points(rows, sampler, x, ticks, chosen) for sampler in samplers}
+    ticks.sort(key=lambda tick: tick if isinstance(tick, int | float) else 0)
+    chosen = [dict(zip(others, values, strict=True)) for values in product(*choices)]
+    titles = ["\n".join(f"{n} = {_text(v)}" for n, v in one.items()) for one in chosen]
+    figure, panels = _grid(titles, "test accuracy in %, mean ± std")
+    samplers = _values(sorted(rows, key=_place), "sampler")
+    data: dict[str, dict[str, list[tuple[Any, float, float]]]] = {title: {} for title in titles}
+    for axes, title, fixed in zip(panels, titles, chosen, strict=True):
         for i, sampler in enumerate(samplers):
-            if points := data[title][sampler]:
+            data[title][sampler] = points = [
+                (tick, 100 * row["test_accuracy"], 100 * (row["test_accuracy_std"] or 0.0))
+                for tick in ticks
+                for row in rows
+                if row["sampler"] == sampler and row["test_accuracy"] is not None
+                if all(row[name] in (None, value) for name, value in (fixed | {x: tick}).items())
+            ]
+            if points:
                 values, accuracy, std = zip(*points, strict=True)
                 dodge = 0.3 * ((i + 0.5) / len(samplers) - 0.5)  # or error bars hide each other
-                legend[sampler] = axes.errorbar(
-                    [ticks.index(value) + dodge for value in values], accuracy, std,
-                    marker=MARKERS[sampler], capsize=2, **STYLES[sampler],
-                )  # fmt: skip
-        axes.set(title=title, xlabel="clients K" if x == "clients" else x)
-        axes.set_xticks(range(len(ticks)), ["" if tick is None else str(tick) for tick in ticks])
-        axes.tick_params(labelbottom=True)  # where no panel is below, too
-        axes.set_xlim(-0.5, len(ticks) - 0.5)
-    for axes in panels[:, 0]:
-        axes.set_ylabel("test accuracy in %, mean ± std")
-    figure.legend(legend.values(), legend.keys(), loc="outside right upper")
+                place = [ticks.index(value) + dodge for value in values]
+                axes.errorbar(place, accuracy, std, label=sampler, **look(sampler, len(place)))
+        axes.set(xlabel=NAMES.get(x, x), xlim=(-0.5, len(ticks) - 0.5))
+        axes.set_xticks(range(len(ticks)), map(_text, ticks))
+    _legend(figure)
     return Picture(figure, data)
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value).removesuffix(".0")
+
+
+def _grid(titles: Sequence[str], ylabel: str) -> tuple[Figure, list[Axes]]:
+    """A panel for each title, three in a row, of one y; beside them is room for a legend."""
+    columns, lines = min(3, len(titles)), -(-len(titles) // 3)
+    figure = Figure(figsize=(3.6 * columns + 2, 3.4 * lines), layout="constrained")
+    panels = figure.subplots(lines, columns, sharey=True, squeeze=False)
+    for axes in panels[:, 0]:
+        axes.set_ylabel(ylabel)
+    for axes, title in zip(panels.flat, titles, strict=False):
+        axes.set_title(title)
+    for axes in panels.flat[len(titles) :]:
+        axes.remove()
+    return figure, list(panels.flat[: len(titles)])
+
+
+def _legend(figure: Figure) -> int:
+    """Everything that has a name, beside all panels; how many names there are."""
+    names: dict[str, Any] = {}
+    for axes in figure.axes:
+        names |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+    figure.legend(list(names.values()), list(names), loc="outside right upper", frameon=False)
+    return len(names)
+
+
+def _place(row: Row) -> int:
+    """Of the row's sampler among all, whose order is the same in every picture."""
+    return list(STYLES).index(row["sampler"])
 
 
 def _values(rows: Sequence[Row], name: str) -> list[Any]:
     """The values of a column, each once; None if it has no other."""
     return list(dict.fromkeys(row[name] for row in rows if row[name] is not None)) or [None]
-
-
-def _points(
-    rows: Sequence[Row], sampler: str, x: str, ticks: Sequence[Any], chosen: Row
-) -> list[tuple[Any, float, float]]:
-    return [
-        (tick, 100 * row["test_accuracy"], 100 * (row["test_accuracy_std"] or 0))
-        for tick in ticks
-        for row in rows
-        if row["sampler"] == sampler and row["test_accuracy"] is not None
-        if all(row[name] in (None, value) for name, value in (chosen | {x: tick}).items())
-    ]

@@ -73,25 +73,23 @@ def test_faults_give_every_sampler_a_row_for_each_share_and_centralized_one(
 
 
 def assert_faults_are_drawn(figure: Figure, rows: list[Row]) -> None:
-    """Means over the seeds against the share lost; centralized, which loses none, at each."""
-    columns = [
-        ("test_accuracy", "test accuracy in %", 100),
-        ("mean_deviation", "mean batch deviation Δ", 1),
-    ]
-    for panel, (column, title, unit) in zip(drawn(figure), columns, strict=True):
-        assert (panel.title, panel.ylabel) == (title, "mean over the seeds")
-        assert panel.xlabel == "clients lost by the end, %"
-        assert panel.lines.keys() == set(panel.legend) == {row["sampler"] for row in rows}
-        for sampler, line in panel.lines.items():
-            means = []
-            for lost in (0, 0.25, 0.5):
-                run = sampler, (None if sampler == "centralized" else lost)
-                values = [row[column] for row in rows if (row["sampler"], row["faults"]) == run]
-                assert len(values) == 2
-                means.append(unit * sum(values) / 2)
-            np.testing.assert_allclose(line, [[0, 25, 50], means])
-            assert panel.looks[sampler][0] == to_hex(STYLES[sampler]["color"])
-        assert panel.all_is_seen()
+    """Mean and deviation over the seeds by share; centralized, which loses none, at each."""
+    (panel,) = drawn(figure)
+    assert panel.ylabel == "test accuracy in %, mean ± std"
+    assert panel.xlabel == "share of the clients that is lost"
+    assert panel.xticks == {0: "0", 1: "0.25", 2: "0.5"}
+    assert panel.bars.keys() == {row["sampler"] for row in rows}
+    for sampler, bars in panel.bars.items():
+        for (_, mean, low, high), lost in zip(bars.T, (0, 0.25, 0.5), strict=True):
+            run = sampler, (None if sampler == "centralized" else lost)
+            values = [
+                100 * row["test_accuracy"] for row in rows if (row["sampler"], row["faults"]) == run
+            ]
+            assert len(values) == 2
+            assert mean == pytest.approx(sum(values) / 2)
+            assert (high - low) / 2 == pytest.approx(abs(np.subtract(*values)) / np.sqrt(2))
+        assert panel.looks[sampler][0] == to_hex(STYLES[sampler]["color"])
+    assert panel.all_is_seen()
 
 
 def test_only_sampler_seed_and_faults_may_differ_and_all_can_run_before_one_does() -> None:

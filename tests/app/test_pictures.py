@@ -54,7 +54,7 @@ def test_curves_mark_points_and_few_values_and_a_sampler_looks_as_everywhere() -
     assert colours["a"] == colours["b"] == "#808080"
     assert (colours["ugs"], colours["loss"]) == (STYLES["ugs"]["color"], "#000000")
     markers = {name: look[3] for name, look in panel.looks.items()}
-    assert markers == {"a": ".", "b": "x", "ugs": "o", "loss": "", "other": "o"}
+    assert markers == {"a": ".", "b": "x", "ugs": "^", "loss": "", "other": "o"}
     styles = {name: look[1] for name, look in panel.looks.items()}
     assert styles == {"a": "None", "b": "None", "ugs": "-", "loss": "-", "other": "--"}
 
@@ -66,6 +66,13 @@ def test_curves_have_a_legend_where_there_is_more_than_one_and_never_over_the_li
     loss.figure.draw_without_rendering()
     axes = loss.figure.axes[0]
     assert axes.get_legend().get_window_extent().y1 < axes.get_window_extent().y0
+
+
+def test_a_longer_legend_leaves_the_panel_its_room() -> None:
+    lines = {f"line {i}": [1.0, 2.0] for i in range(7)}
+    figure = curves(Panel("", "x", "a label that is as long as the axis", lines)).figure
+    drawn(figure)
+    assert figure.axes[0].get_window_extent().height > 250
 
 
 def test_lines_differ_without_colour() -> None:
