@@ -12,9 +12,9 @@ import numpy as np
 from pslref import check, data, files, versions
 from pslref.app import workers
 from pslref.app.config import Config
-from pslref.app.grids import Row, described, labels, varying
+from pslref.app.grids import Row, labels, varying
 from pslref.app.runs import run
-from pslref.app.scenario import made_by, made_here
+from pslref.app.scenario import made_by, made_here, told
 from pslref.app.tables import EPOCH, LARGEST, MEANS, RUN, summary
 from pslref.data import Dataset
 
@@ -72,7 +72,7 @@ def sweep(
         found = {name: outcome["row"].get(name) for name in RUN}
         rows.append(label | found | {"error": outcome.get("error")})
         epochs += [label | {name: epoch[name] for name in EPOCH} for epoch in outcome["epochs"]]
-    files.write_json(out / "config.json", described(configs) | {"made_by": made_by(configs[0])})
+    files.write_json(out / "config.json", told(configs))
     files.write_csv(out / "sweep.csv", rows)
     files.write_csv(out / "epochs.csv", epochs)
     pictures.save(plots.sweep(summarized(rows), varying(configs)), out / f"sweep.{figures}")
