@@ -3,9 +3,10 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import BrokenExecutor, Executor, Future
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -59,7 +60,7 @@ def sweep(
     left = [config for config in configs if config not in outcomes]
     asked = [(config, made_by(config)) for config in left]
     for (config, _), future in workers.finished(execute, asked, executor):
-        if error := workers.failure(future):
+        if error := failure(future):
             outcomes[config] = {"error": error, "row": {}, "epochs": [dict.fromkeys(EPOCH)]}
         else:
             outcomes[config] = future.result()
@@ -82,6 +83,21 @@ def sweep(
 def summarized(rows: Sequence[Row]) -> list[Row]:
     """Over the seeds that finished, a row for each combination of the other fields."""
     return summary(rows, [name for name in labels(Config()) if name != "seed"], MEANS, LARGEST)
+
+
+def failure(future: Future[Any]) -> str | None:
+    """What went wrong with a call, in one sentence; a worker of another version ends the sweep."""
+    if future.cancelled():
+        return "the run was cancelled, or its cluster is gone"
+    error = future.exception()
+    if error is None:
+        return None
+    if isinstance(error, versions.Mixed):
+        raise error
+    if isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker":  # of Dask
+        return "the worker process died"
+    text = check.one_line(str(error))
+    return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
 
 
 def _digest(value: object) -> str:

@@ -17,7 +17,7 @@ from math import inf
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pslref import check, versions
+from pslref import check
 from pslref.app.config import Config
 from pslref.app.scenario import images, made_by
 from pslref.split import Remote, Simulation
@@ -271,18 +271,3 @@ def _submitted(pool: Executor, function: Callable[[Item], Result], item: Item) -
 
 def _broke(future: Future[Result]) -> bool:
     return not future.cancelled() and isinstance(future.exception(), BrokenExecutor)
-
-
-def failure(future: Future[Result]) -> str | None:
-    """What went wrong with a call, in one sentence; a worker of another version ends the sweep."""
-    if future.cancelled():
-        return "the run was cancelled, or its cluster is gone"
-    error = future.exception()
-    if error is None:
-        return None
-    if isinstance(error, versions.Mixed):
-        raise error
-    if isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker":  # of Dask
-        return "the worker process died"
-    text = check.one_line(str(error))
-    return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"

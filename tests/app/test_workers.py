@@ -38,7 +38,7 @@ DIES = "__import__('os')._exit(1)"  # taken by `eval`, which a worker has withou
 
 def outcomes(items: list[str], executor) -> dict[str, object]:
     return {
-        item: workers.failure(future) or future.result()
+        item: sweep.failure(future) or future.result()
         for item, future in workers.finished(eval, items, executor)
     }
 
@@ -207,7 +207,7 @@ def test_a_process_computes_on_one_thread_and_leaves_ctrl_c_to_the_sweep(
 def test_the_sentence_of_a_run_that_failed_is_one_line_with_the_names_as_they_are() -> None:
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(eval, "int('two  spaces\\n')")
-    assert workers.failure(future) == "invalid literal for int() with base 10: 'two  spaces\\n'"
+    assert sweep.failure(future) == "invalid literal for int() with base 10: 'two  spaces\\n'"
 
 
 def test_a_dask_worker_computes_on_one_thread(cluster: LocalCluster) -> None:
