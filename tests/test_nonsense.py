@@ -6,11 +6,9 @@ import shlex
 import subprocess
 import sys
 import tracemalloc
-from functools import cache
 from pathlib import Path
 
 import pytest
-import typer
 
 from pslref import data
 
@@ -20,14 +18,7 @@ LONG = "x" * 3000
 DIGITS = "9" * 5000  # more than Python makes a number of
 THOUSANDTHS = [i / 1000 for i in range(1000)]
 STRANGE = ["folder", "text", LATIN, "loop", "dangling", "endless", "pipe"]
-BUILT = cache(typer.main.get_command)
 WHAT_IS_ALLOWED = re.compile(r"\b(must|needs)\b| shows what is allowed$", re.MULTILINE)
-
-
-@pytest.fixture(autouse=True)
-def built_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To build the commands takes Typer most of the time, and they remember nothing."""
-    monkeypatch.setattr(typer.main, "get_command", BUILT)
 
 
 @pytest.fixture
