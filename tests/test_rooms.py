@@ -84,8 +84,8 @@ REST = {name for name in EVERYTHING if name.split("/")[0] in METHOD} - READ_FIRS
 BUDGETS = {
     "read first": (READ_FIRST, 1300, 180),
     "the rest of the method": (REST, 4085, 250),
-    "the instruments": (INSTRUMENTS, 3730, 293),
-    "what every room uses": (COMMON, 890, 260),
+    "the instruments": (INSTRUMENTS, 3715, 290),
+    "what every room uses": (COMMON, 889, 260),
     "the oracle": (ORACLE, 5270, 292),
 }
 

@@ -215,7 +215,7 @@ def test_without_the_scheduler_there_is_no_step_however_it_went(dask, error, mon
 
     monkeypatch.setattr(simulation, "_answers", lost)
     monkeypatch.setattr(dask.scheduler, "identity", identity, raising=False)
-    with pytest.raises(ConnectionAbortedError, match="^the scheduler does not answer any more$"):
+    with pytest.raises(ConnectionAbortedError, match="the scheduler does not answer"):
         next(walked)
 
 
