@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ else:  # the names alone: help() would show the unions they stand for, in a thou
     ArrayLike = type("ArrayLike", (), {"__module__": "numpy.typing"})
     DTypeLike = type("DTypeLike", (), {"__module__": "numpy.typing"})
 
+Number = TypeVar("Number", int, float)
 Array = NDArray[Any]  # of what the docstring says; of a network float32 or float64, as it is
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -49,6 +50,13 @@ def wrong(name: str, value: object, allowed: str) -> ValueError:
 def one_line(text: str) -> str:
     """The lines of a text, such as an array's, in one; two spaces in a file's name are two."""
     return " ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def number(text: str, kind: type[Number]) -> Number:
+    """The number that a text is; not that of 1_0, which to Python is ten."""
+    if "_" in text:
+        raise ValueError
+    return kind(text)
 
 
 def integer(name: str, value: object, low: int, high: int | None = None) -> int:

@@ -5,11 +5,10 @@ import hashlib
 from contextlib import suppress
 from io import StringIO
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from pslref import check, files
-
-Number = TypeVar("Number", int, float)
+from pslref.check import Number
 
 
 class Csv(NamedTuple):
@@ -29,23 +28,18 @@ class Csv(NamedTuple):
 
     def numbers(self, name: str, kind: type[Number], low: float, high: float) -> list[Number]:
         """A column of whole or of real numbers in low..high (both included)."""
-        cells = self.columns[name]
-        with suppress(ValueError):  # all at once, since there may be millions
-            found = [kind(cell) for cell in cells]
-            if all(low <= number <= high for number in found):
-                return found
-        return [
-            self._number(f"{name} in line {line} of {self.path}", cell, kind, low, high)
-            for line, cell in zip(self.lines, cells, strict=True)
-        ]
-
-    def _number(self, what: str, cell: str, kind: type[Number], low: float, high: float) -> Any:
-        number: object = cell
-        with suppress(ValueError):
-            number = kind(cell)
-        if kind is int:
-            return check.integer(what, number, int(low), int(high))
-        return check.real(what, number, low, high)
+        found: list[Number] = []
+        for line, cell in zip(self.lines, self.columns[name], strict=True):
+            number: Any = cell
+            with suppress(ValueError):
+                number = check.number(cell, kind)
+            if number is cell or not low <= number <= high:
+                what = f"{name} in line {line} of {self.path}"
+                if kind is int:
+                    check.integer(what, number, int(low), int(high))
+                check.real(what, number, low, high)
+            found.append(number)
+        return found
 
 
 def read(name: str, path: Path, most: int) -> Csv:

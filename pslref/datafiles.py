@@ -152,13 +152,9 @@ def read_own(name: str) -> Raw:
     if x_train.shape[1:] != x_test.shape[1:]:
         shapes = f"{x_train.shape[1:]} and {x_test.shape[1:]}"
         raise ValueError(f"x_train and x_test of {path} have samples of {shapes}: must be the same")
-    y_train, y_test = (check.integers(name, found[name], ndim=1) for name in ("y_train", "y_test"))
+    y_train, y_test = (_own_labels(name, path, found[name]) for name in ("y_train", "y_test"))
     if not (x_train.size and x_test.size and y_train.size and y_test.size):
         raise check.wrong("dataset", str(path), "must have samples to train and to test with")
-    for name, labels in (("y_train", y_train), ("y_test", y_test)):
-        if labels.max() >= MOST_CLASSES:
-            allowed = f"must be labels below {MOST_CLASSES}: there is a class for each up to it"
-            raise check.wrong(f"largest of {name} in {path}", int(labels.max()), allowed)
     owners = found.get(OWNERS)
     if owners is not None and (owners.shape != y_train.shape or owners.dtype.kind not in "iuU"):
         allowed = "must be a whole number or a name for each training sample"
@@ -166,9 +162,18 @@ def read_own(name: str) -> Raw:
     return x_train, y_train, x_test, y_test, owners
 
 
+def _own_labels(name: str, path: Path, labels: Array) -> IntArray:
+    """Labels of somebody's own; of those that are none the first is shown."""
+    if labels.ndim == 1 and labels.dtype.kind in "iu":
+        for place in np.flatnonzero((labels < 0) | (labels >= MOST_CLASSES))[:1].tolist():
+            allowed = f"must be a label from 0 to {MOST_CLASSES - 1}: there is a class for each"
+            raise check.wrong(f"{name}[{place}] of {path}", int(labels[place]), allowed)
+    return check.integers(f"{name} of {path}", labels, ndim=1)
+
+
 def is_own(name: object) -> bool:
     """Whether a name of a data set is the path of somebody's own."""
-    return isinstance(name, str) and name.endswith(".npz")
+    return isinstance(name, str) and name.lower().endswith(".npz")
 
 
 def standardized(x_train: Array, x_test: Array, dtype: DTypeLike) -> list[Array]:

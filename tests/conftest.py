@@ -3,10 +3,12 @@
 import signal
 import sys
 import zlib
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from hypothesis import settings
 from matplotlib.figure import Figure
 
@@ -19,6 +21,8 @@ settings.load_profile("pslref")
 
 # A job in a shell's background ignores Ctrl-C, and so would all programs that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+BUILT = cache(typer.main.get_command)
 
 # A randomized test may accuse right code with this probability, and asks for it as `alpha`.
 ALPHA = 1e-8
@@ -38,6 +42,12 @@ def alpha() -> float:
 @pytest.fixture
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     return np.random.default_rng(zlib.crc32(request.node.nodeid.encode()))
+
+
+@pytest.fixture(autouse=True)
+def built_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To build the commands takes Typer most of the time, and they remember nothing."""
+    monkeypatch.setattr(typer.main, "get_command", BUILT)
 
 
 @pytest.fixture

@@ -21,6 +21,12 @@ def test_cells_stand_under_the_names_of_the_header_with_the_lines_they_are_from(
             found.numbers("n", int, low, high)
 
 
+@pytest.mark.parametrize("kind", [int, float])
+def test_python_reads_more_as_a_number_than_a_table_has(tmp_path: Path, kind: type) -> None:
+    with pytest.raises(ValueError, match=r"^n in line 2 of .* = '1_0': must be a .* number"):
+        read(tmp_path, b"n\n1_0\n").numbers("n", kind, 0, 100)
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [

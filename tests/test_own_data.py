@@ -68,6 +68,11 @@ def test_every_command_that_trains_takes_them(pslref, tmp_path: Path, rng) -> No
     assert len(json.loads(shown)["clients"]) == 3
 
 
+def test_the_suffix_may_be_in_capitals(tmp_path: Path, rng: np.random.Generator) -> None:
+    path = Path(saved(tmp_path, **arrays(rng)))
+    assert data.load(str(path.rename(tmp_path / "OWN.NPZ"))).num_classes == 3
+
+
 def test_what_was_made_from_another_file_is_not_gone_on_with(pslref, tmp_path: Path, rng) -> None:
     given = arrays(rng)
     command = ["--dataset", saved(tmp_path, **given), "--batch-size", "30", "--partition", "iid"]
@@ -127,16 +132,17 @@ WRONG = [
     ({"x_train": np.zeros((N - 1, 13))}, "must be as many"),
     ({"x_train": np.full((N, 13), np.nan)}, "must be finite numbers, below 1e+150"),
     ({"x_test": np.full((TEST, 13), 1e308)}, "x_test of "),
-    ({"y_test": np.full(TEST, 10**9)}, "largest of y_test in "),
-    ({"y_train": np.full(N, 100_000)}, " = 100000: must be labels below 100000"),
+    ({"y_test": np.full(TEST, 10**9)}, "y_test[0] of "),
+    ({"y_train": np.arange(N) + 99_990}, "own.npz = 100000: must be a label from 0 to 99999"),
     ({"owners_train": np.zeros(N)}, "owners_train of "),
     ({"x_train": np.zeros((N, 13), complex)}, "x_train = "),
     ({"x_train": np.array([["a"] * 13] * N)}, "x_train = "),
     ({"x_train": np.array([[None] * 13] * N, object)}, "must be an .npz file of arrays"),
     ({"x_train": np.zeros((0, 13)), "y_train": np.zeros(0, int)}, "must have samples to train"),
-    ({"y_train": np.arange(N) - 1}, "y_train = "),
-    ({"y_train": np.arange(N) / 2}, "y_train = "),
-    ({"y_train": np.array(["cat"] * N)}, "y_train = "),
+    ({"y_train": np.arange(N) - 1}, "y_train[0] of "),
+    ({"y_train": np.zeros((N, 2), int)}, "y_train of "),
+    ({"y_train": np.arange(N) / 2}, "y_train of "),
+    ({"y_train": np.array(["cat"] * N)}, "y_train of "),
     ({"owners_train": np.zeros(3)}, "must be a whole number or a name for each training sample"),
 ]
 
@@ -185,6 +191,7 @@ def test_every_partition_deals_every_sample_once(name: str, rng: np.random.Gener
         ("extended:2", "must be extended:C:ALPHA, such as extended:2:3.0"),
         ("extended:2:3:4", "must be extended:C:ALPHA"),
         ("extended:2.5:3", "must be extended:C:ALPHA"),
+        ("extended:1_0:3", "must be extended:C:ALPHA"),
         ("iid:3", "must be iid"),
         ("dirichlet:0", "partition = 'dirichlet:0': alpha = 0.0: must be"),
         ("dirichlet:nan", "alpha = nan: must be"),

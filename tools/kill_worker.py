@@ -22,12 +22,12 @@ STEP = 40  # is the last one before the kill
 def main() -> None:
     warnings.filterwarnings("ignore", "clients .* are gone")  # which is printed at the end
     with simulations(CONFIG, remote=True, workers=3) as kind:
-        pids = list(kind.keywords["cluster"].run(os.getpid).values())
 
         def kill_in_next_step(run: Run, epochs_done: float) -> None:
             server = run.simulation.server
             if run.num_steps == STEP:
                 step = server.step
+                pids = list(run.simulation.cluster.run(os.getpid).values())
 
                 def killing(smashed):
                     os.kill(pids[0], signal.SIGKILL)

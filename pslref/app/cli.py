@@ -4,13 +4,12 @@ What takes long to import is imported when the options are found to be right.
 """
 
 import sys
-from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
 from pslref.app import cli_plan, grids, printed, terminal
-from pslref.app.config import SAMPLERS, Config, time_unit
+from pslref.app.config import Config, time_unit
 from pslref.app.options import (
     MODEL,
     SCHEDULE,
@@ -52,7 +51,7 @@ def without_command(
         print(context.get_help())
 
 
-@command(app, *SCHEDULE, *MODEL, "seeds", "faults", several=("sampler", "faults"), sampler=SAMPLERS)
+@command(app, *SCHEDULE, *MODEL, "seeds", "faults", several=("sampler", "faults"))
 def compare(
     given: Given,
     target: Annotated[
@@ -76,11 +75,7 @@ def compare(
             configs, target=target, out=out, figures=figures, after_epoch=advance
         )
     if json_:
-        terminal.print_json(
-            config=grids.described(configs),
-            results=results.runs,
-            made_by=scenario.made_by(configs[0]),
-        )
+        terminal.print_json(scenario.told(configs), results=results.runs)
         return
     rows = compare.summarized(results)
     loses_clients = compare.loses_clients(configs)
@@ -170,12 +165,8 @@ def train(
         raise terminal.Stopped(received[0], checkpoint is not None, resume)
     results = train.results_of(run)
     if json_:
-        terminal.print_json(
-            config=asdict(config),
-            results=results.runs,
-            epochs=results.epochs,
-            made_by=scenario.made_by(config),
-        )
+        told = scenario.told([config])
+        terminal.print_json(told, results=results.runs, epochs=results.epochs)
         return
     terminal.print_table(map(printed.trained, compare.summarized(results)))
     print(printed.MEASURED)
@@ -215,9 +206,7 @@ def sweep(
             rows = sweep.sweep(configs, out, executor, show, figures)
     failed = [row["error"] for row in rows if row["error"]]
     if json_:
-        terminal.print_json(
-            config=grids.described(configs), results=rows, made_by=scenario.made_by(configs[0])
-        )
+        terminal.print_json(scenario.told(configs), results=rows)
     else:
         varying = grids.varying(configs)
         terminal.print_table(printed.trained(row, varying) for row in sweep.summarized(rows))

@@ -1,7 +1,6 @@
 """The commands that train nothing: who the clients are, and what each schedule would do."""
 
 import sys
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -42,7 +41,7 @@ InputShape = Annotated[
 ]
 
 
-@command(app, *SCHEDULE, *NETWORK, "epochs", several=("sampler",), epochs=1)
+@command(app, *SCHEDULE, *NETWORK, "epochs", several=("sampler",), sampler=("ugs",), epochs=1)
 def schedule(
     given: Given,
     table: TableFile = None,
@@ -56,19 +55,15 @@ def schedule(
 
     Example: pslref schedule --partition iid --clients 4 --batch-size 256 --sampler fpls
     """
-    configs = grids.configs({"sampler": "ugs", "seeds": 1} | given)
+    configs = grids.configs({"seeds": 1} | given)
     from pslref import files
-    from pslref.app import clients, scenario, schedule
+    from pslref.app import clients, schedule
 
     known = clients.of_table(table, given, input_shape)
     clients.refuse_network(given, known, input_shape)
     rows = schedule.schedules(configs, known, out=out)
     if json_:
-        terminal.print_json(
-            config=clients.described_with(configs, known),
-            schedule=rows,
-            made_by=scenario.made_by(configs[0]),
-        )
+        terminal.print_json(clients.told_with(configs, known), schedule=rows)
     elif out is None:
         files.csv_lines(sys.stdout, rows)
 
@@ -87,16 +82,13 @@ def deviation(
     Example: pslref deviation --partition severe --clients 16 --batch-size 64 --out results
     """
     configs = grids.configs({"seeds": 1} | given)
-    from pslref.app import clients, deviation, scenario
+    from pslref.app import clients, deviation
 
     known = clients.of_table(table, given, input_shape)
     clients.refuse_network(given, known, input_shape)
     steps, rows = deviation.deviation(configs, known, out=out, figures=figures)
     if json_:
-        described = clients.described_with(configs, known)
-        terminal.print_json(
-            config=described, summary=rows, steps=steps, made_by=scenario.made_by(configs[0])
-        )
+        terminal.print_json(clients.told_with(configs, known), summary=rows, steps=steps)
         return
     terminal.print_table(map(printed.deviation, rows))
     print(printed.EXPECTED)
@@ -140,7 +132,7 @@ def plan(
     allowed = None if max_deviation is None else check.real("max_deviation", max_deviation, 0, 2)
     with_ugs = tuple(dict.fromkeys(("ugs", *given["sampler"])))
     configs = grids.configs(given | {"sampler": with_ugs})
-    from pslref.app import clients, plan, scenario
+    from pslref.app import clients, plan
 
     known = clients.of_table(table, given, input_shape, server_flops)
     clients.refuse(given, () if accuracy else TRAINING, "without accuracy: nothing is trained")
@@ -150,15 +142,13 @@ def plan(
         )
     rows = plan.planned(every)
     if json_:
-        terminal.print_json(
-            config=clients.described_with(configs, known),
-            results=rows,
-            made_by=scenario.made_by(configs[0]),
-        )
+        terminal.print_json(clients.told_with(configs, known), results=rows)
         return
     cuts = ["cut"] if len({row["cut"] for row in rows}) > 1 else []
     terminal.print_table(printed.plan(row, cuts) for row in rows)
-    print(f"{printed.EXPECTED} All are means over {rows[0]['seeds']} seeds.")
+    seeds = rows[0]["seeds"]
+    over = "of one seed" if seeds == 1 else f"means over {seeds} seeds"
+    print(f"{printed.EXPECTED} All are {over}.")
     if sentence := printed.rounded_up(rows):
         print(sentence)
     print(printed.time_unit(rows[0], clients.time_unit_of(configs[0].links, known)))
@@ -184,9 +174,7 @@ def clients(
 
     known = clients.drawn(config, out=out, figures=figures)
     if json_:
-        terminal.print_json(
-            config=asdict(config), clients=clients.rows(known), made_by=scenario.made_by(config)
-        )
+        terminal.print_json(scenario.told([config]), clients=clients.rows(known))
         return
     terminal.print_table(printed.clients(known))
     terminal.print_written(out, f"clients.{figures}, clients.csv, config.json")

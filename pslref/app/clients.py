@@ -1,7 +1,7 @@
 """The clients of a plan: drawn as for a run, or read from a table of somebody's own."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
@@ -9,9 +9,9 @@ import numpy as np
 
 from pslref import check, csvfiles, files
 from pslref.app.config import Config, time_unit
-from pslref.app.grids import DRAWN, Row, described
+from pslref.app.grids import DRAWN, Row
 from pslref.app.options import NETWORK, numbers
-from pslref.app.scenario import Clients, clocked, dataset_of, made_by, random_streams, scenario
+from pslref.app.scenario import Clients, clocked, dataset_of, random_streams, scenario, told
 from pslref.app.tables import rows_of
 from pslref.split import Links
 
@@ -147,7 +147,7 @@ def drawn(config: Config, *, out: Path | None = None, figures: str = "png") -> C
     if out is not None:
         from pslref.app import pictures, plots
 
-        files.write_json(out / "config.json", asdict(config) | {"made_by": made_by(config)})
+        files.write_json(out / "config.json", told([config]))
         files.write_csv(out / "clients.csv", rows(clients))
         pictures.save(plots.clients(clients), out / f"clients.{figures}")
     return clients
@@ -175,9 +175,9 @@ def planned_for(
         yield config, clients.pooled() if config.sampler == "centralized" else clients, streams
 
 
-def described_with(configs: Sequence[Config], table: Table | None) -> Row:
-    """What was planned, as a row: with a table that, in place of what it says."""
-    row = described(configs) | {"time_unit": time_unit_of(configs[0].links, table)}
+def told_with(configs: Sequence[Config], table: Table | None) -> Row:
+    """What was planned, as `told`: with a table that, in place of what it says."""
+    row = told(configs, time_unit=time_unit_of(configs[0].links, table))
     if table is None:
         return row
     kept = {name: value for name, value in row.items() if name not in DRAWN}

@@ -8,7 +8,7 @@ from pslref.app import printed
 from pslref.app.config import Config, time_unit
 from pslref.app.grids import Row, described, labels, varying
 from pslref.app.runs import run
-from pslref.app.scenario import dataset_of, made_by, random_streams, scenario
+from pslref.app.scenario import dataset_of, random_streams, scenario, told
 from pslref.app.tables import LARGEST, MEANS, Results, summary, write, write_latex
 from pslref.data import Dataset
 from pslref.split import Diverged
@@ -68,7 +68,7 @@ def compare(
             found.runs[0] |= {name: first.get(of_epoch) for name, of_epoch in TO_TARGET.items()}
         results.add(label(config), found)
         if out is not None:
-            write(out, described(configs), made_by(config), results)
+            write(out, told(configs), results)
     if out is not None:
         write_latex(out / "results.tex", map(printed.trained, summarized(results)))
         if loses_clients(configs):

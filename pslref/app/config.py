@@ -69,7 +69,7 @@ def _partition(name: str, value: object) -> str:
     form = forms[kind]
     try:
         for letter, number in zip(form.split(":")[1:], text.split(":")[1:], strict=True):
-            (float if letter == "ALPHA" else int)(number)
+            check.number(number, float if letter == "ALPHA" else int)
     except ValueError:
         example = f", such as {EXAMPLES[kind]}" if kind in EXAMPLES else ""
         raise check.wrong(name, value, f"must be {form}{example}") from None

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from pslref import check, files, theory
-from pslref.app.clients import Table, described_with, planned_for
+from pslref.app.clients import Table, planned_for, told_with
 from pslref.app.config import Config
 from pslref.app.grids import Row
-from pslref.app.scenario import draw_steps, made_by
+from pslref.app.scenario import draw_steps
 from pslref.app.tables import rows_of
 from pslref.check import FloatArray, IntArray
 from pslref.sampling import Steps
@@ -73,8 +73,7 @@ def deviation(
             | (_bounds(clients.class_counts, config.batch_size) if bounded else NO_BOUNDS)
         )
     if out is not None:
-        described = described_with(configs, table) | {"made_by": made_by(configs[0])}
-        files.write_json(out / "config.json", described)
+        files.write_json(out / "config.json", told_with(configs, table))
         files.write_csv(out / "deviation.csv", steps)
         files.write_csv(out / "summary.csv", rows)
         pictures.save(plots.deviation(steps, rows), out / f"deviation.{figures}")

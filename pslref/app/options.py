@@ -1,19 +1,19 @@
 """Options of the command line, one for each field of Config."""
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, Any, NewType, TypeVar
+from typing import Annotated, Any, NewType
 
 import typer
 
 from pslref import check
-from pslref.app.config import Config
-from pslref.app.grids import DEFAULTS, DRAWN, LDS, TARGETS
+from pslref.app.config import SAMPLERS, Config
+from pslref.app.grids import DEFAULTS, DRAWN, LDS, TARGETS, UNHEEDED
+from pslref.check import Number
 
-Number = TypeVar("Number", int, float)
 PathOption = NewType("PathOption", Path)  # of a Path, older Typers make "" the current folder
 
 FIELDS = {field.name: field for field in fields(Config)}
@@ -48,7 +48,9 @@ def option(help: str, *names: str, of: Callable[[str], object] | None = None, **
 
     def convert(param: typer.CallbackParam, text: str | None) -> object:
         try:
-            return None if text is None else of(text)
+            if text is None:
+                return None
+            return check.number(text, of) if isinstance(of, type) else of(text)
         except ValueError:
             raise check.wrong(str(param.name), text, ALLOWED[of]) from None
 
@@ -72,14 +74,16 @@ def command(
             if given.get("partition") in ("owners", ["owners"]) and "clients" in given:
                 allowed = "must not be given with partition = 'owners': the data file says it"
                 raise check.wrong("clients", given["clients"], allowed)
-            lists = {name: tuple(value) for name, value in given.items() if type(value) is list}
-            function(defaults | given | lists, **others)
+            given |= {name: tuple(value) for name, value in given.items() if type(value) is list}
+            _refuse_unheeded(given, (shown | given)["sampler"])
+            function(defaults | given, **others)
 
         own = [
             p.replace(kind=Parameter.KEYWORD_ONLY)
             for p in list(signature(function).parameters.values())[1:]
         ]
-        shown = DEFAULTS | defaults
+        every = {"sampler": SAMPLERS} if "sampler" in several else {}
+        shown = DEFAULTS | every | defaults
         parameters = [*(_parameter(name, shown[name], name in several) for name in names), *own]
         vars(run)["__signature__"] = Signature(parameters)
         run.__annotations__ = {p.name: p.annotation for p in parameters}
@@ -87,6 +91,15 @@ def command(
         return function
 
     return register
+
+
+def _refuse_unheeded(given: Mapping[str, object], samplers: str | Sequence[str]) -> None:
+    """Refuse a sampler's own option if no sampler that is asked for has it."""
+    asked = [samplers] if isinstance(samplers, str) else samplers
+    who = f"none of {', '.join(asked)} heeds" if len(asked) > 1 else f"{asked[0]} does not heed"
+    for name in (*LDS, *TARGETS):
+        if name in given and all(name in UNHEEDED.get(sampler, ()) for sampler in asked):
+            raise check.wrong(name, given[name], f"must be left out: {who} it")
 
 
 def _parameter(name: str, default: object, several: bool) -> Parameter:
@@ -115,7 +128,7 @@ def _parameter(name: str, default: object, several: bool) -> Parameter:
 def numbers(name: str, text: str, kind: type[Number]) -> list[Number]:
     """The numbers of a text with commas."""
     try:
-        return [kind(part) for part in text.split(",")]
+        return [check.number(part, kind) for part in text.split(",")]
     except ValueError:
         whole = "whole numbers" if kind is int else "numbers"
         raise check.wrong(name, text, f"must be {whole} separated by commas") from None

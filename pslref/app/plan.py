@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pslref import check, files, theory
-from pslref.app.clients import Table, described_with, planned_for, time_unit_of
+from pslref.app.clients import Table, planned_for, time_unit_of, told_with
 from pslref.app.config import Config
 from pslref.app.deviation import OUTSIDE, SIMULATIONS, shape, simulate
 from pslref.app.grids import SETTINGS, Row, labels
@@ -17,7 +17,6 @@ from pslref.app.scenario import (
     assigned,
     dataset_of,
     draw_steps,
-    made_by,
     network,
     random_streams,
 )
@@ -91,8 +90,7 @@ def plan(
         of_ugs = ugs[_beside(row)]
         row["time_saved"] = 1 - row["epoch_time"] / of_ugs if of_ugs else 0.0
     if out is not None:
-        described = described_with(configs, table) | {"made_by": made_by(configs[0])}
-        files.write_json(out / "config.json", described)
+        files.write_json(out / "config.json", told_with(configs, table))
         files.write_csv(out / "plan.csv", rows)
         picture = plots.plan(planned(rows), time_unit_of(configs[0].links, table))
         pictures.save(picture, out / f"plan.{figures}")

@@ -37,11 +37,11 @@ def trained(row: Row, varying: Sequence[str] = ()) -> dict[str, str]:
         "steps": _fixed(row["num_steps"], 0),
         "time": _time(row["simulated_time"]),
         "clients a step": "" if row["sampler"] == "centralized" else _fixed(row["participants"], 1),
-        "MB up": _fixed(row["megabytes_up"], 1),
-        "MB down": _fixed(row["megabytes_down"], 1),
+        "MB up": _megabytes(row["megabytes_up"]),
+        "MB down": _megabytes(row["megabytes_down"]),
         "unreachable": _fixed(row["unreachable"], 0) if row["faults"] or row["unreachable"] else "",
         "time to target": _time(row.get("time_to_target")),
-        "MB to target": _fixed(row.get("megabytes_to_target"), 1),
+        "MB to target": _megabytes(row.get("megabytes_to_target")),
     }
 
 
@@ -93,7 +93,7 @@ def plan(row: Row, varying: Sequence[str] = ()) -> dict[str, str]:
         "epoch time": _mean_and_std(row, "epoch_time", 1, _digits(row["epoch_time"])),
         "least": _time(row["least_time"]),
         "above least": _share(row["above_least"]),
-        "MB": _fixed(row["megabytes"], 1),
+        "MB": _megabytes(row["megabytes"]),
         "time saved": _share(row["time_saved"]),
         "accuracy %": _mean_and_std(row, "test_accuracy", 100, 1),
         "nobody better": "*" if row["pareto"] else "",
@@ -153,6 +153,10 @@ def _time(number: float | None) -> str:
 
 def _share(number: float | None) -> str:
     return "" if number is None else f"{100 * number:.0f} %"
+
+
+def _megabytes(number: float | None) -> str:
+    return _fixed(number, max(1, _digits(number or 0)))
 
 
 def _percent(share: float) -> str:

@@ -1,7 +1,7 @@
 """What a config means: its data, its clients, its network, and the schedules of its sampler."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from platform import node
 from typing import Any
@@ -10,6 +10,7 @@ import numpy as np
 
 from pslref import check, data, datafiles, nn, partition, sampling, versions
 from pslref.app.config import Config
+from pslref.app.grids import Row, described
 from pslref.check import Array, FloatArray, IntArray
 from pslref.data import Dataset
 from pslref.partition import Partition
@@ -42,6 +43,12 @@ def made_by(config: Config) -> dict[str, str]:
     if not datafiles.is_own(config.dataset):
         return versions.MADE_BY
     return versions.MADE_BY | {"dataset": datafiles.digest(Path(config.dataset))}
+
+
+def told(configs: Sequence[Config], **more: object) -> Row:
+    """What one run is or several are, as a row, with more that is said of it, and what made it."""
+    row = described(configs) if len(configs) > 1 else asdict(configs[0])
+    return row | more | {"made_by": made_by(configs[0])}
 
 
 def made_here(config: Config, wanted: Mapping[str, str]) -> dict[str, str]:

@@ -3,18 +3,19 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import BrokenExecutor, Executor, Future
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pslref import check, data, files, versions
 from pslref.app import workers
 from pslref.app.config import Config
-from pslref.app.grids import Row, described, labels, varying
+from pslref.app.grids import Row, labels, varying
 from pslref.app.runs import run
-from pslref.app.scenario import made_by, made_here
+from pslref.app.scenario import made_by, made_here, told
 from pslref.app.tables import EPOCH, LARGEST, MEANS, RUN, summary
 from pslref.data import Dataset
 
@@ -59,7 +60,7 @@ def sweep(
     left = [config for config in configs if config not in outcomes]
     asked = [(config, made_by(config)) for config in left]
     for (config, _), future in workers.finished(execute, asked, executor):
-        if error := workers.failure(future):
+        if error := failure(future):
             outcomes[config] = {"error": error, "row": {}, "epochs": [dict.fromkeys(EPOCH)]}
         else:
             outcomes[config] = future.result()
@@ -72,7 +73,7 @@ def sweep(
         found = {name: outcome["row"].get(name) for name in RUN}
         rows.append(label | found | {"error": outcome.get("error")})
         epochs += [label | {name: epoch[name] for name in EPOCH} for epoch in outcome["epochs"]]
-    files.write_json(out / "config.json", described(configs) | {"made_by": made_by(configs[0])})
+    files.write_json(out / "config.json", told(configs))
     files.write_csv(out / "sweep.csv", rows)
     files.write_csv(out / "epochs.csv", epochs)
     pictures.save(plots.sweep(summarized(rows), varying(configs)), out / f"sweep.{figures}")
@@ -82,6 +83,21 @@ def sweep(
 def summarized(rows: Sequence[Row]) -> list[Row]:
     """Over the seeds that finished, a row for each combination of the other fields."""
     return summary(rows, [name for name in labels(Config()) if name != "seed"], MEANS, LARGEST)
+
+
+def failure(future: Future[Any]) -> str | None:
+    """What went wrong with a call, in one sentence; a worker of another version ends the sweep."""
+    if future.cancelled():
+        return "the run was cancelled, or its cluster is gone"
+    error = future.exception()
+    if error is None:
+        return None
+    if isinstance(error, versions.Mixed):
+        raise error
+    if isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker":  # of Dask
+        return "the worker process died"
+    text = check.one_line(str(error))
+    return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
 
 
 def _digest(value: object) -> str:

@@ -117,9 +117,9 @@ def interval(differences: FloatArray, num_images: int) -> tuple[float, float]:
     return max(float(low), -1.0), min(float(high) + 0.0, 1.0)  # + 0.0: never −0.0
 
 
-def write(out: Path, config: Row, made_by: Mapping[str, str], results: Results) -> None:
-    """Write the tables to a folder, and the config with what made them."""
-    files.write_json(out / "config.json", config | {"made_by": made_by})
+def write(out: Path, told: Row, results: Results) -> None:
+    """Write the tables to a folder, and what was run and made them."""
+    files.write_json(out / "config.json", told)
     files.write_csv(out / "results.csv", results.runs)
     files.write_csv(out / "epochs.csv", results.epochs)
     files.write_csv(out / "steps.csv", results.steps)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
@@ -107,11 +107,13 @@ def print_written(out: Path | None, names: str) -> None:
         print(f"Written to {out}: {names}")
 
 
-def print_json(**found: object) -> None:
-    """Print one JSON object, with what made it; NaN is not JSON, and an error."""
+def print_json(told: Mapping[str, Any] | None = None, **found: object) -> None:
+    """Print one JSON object, with what was run and made it; NaN is not JSON, and an error."""
     from pslref.versions import MADE_BY
 
-    print(json.dumps({"made_by": MADE_BY} | found, indent=2, allow_nan=False))
+    config = {"made_by": MADE_BY, **(told or {})}
+    made = {"made_by": config.pop("made_by")} | ({"config": config} if config else {})
+    print(json.dumps(made | found, indent=2, allow_nan=False))
 
 
 def print_versions() -> None:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 from pslref import check, files
@@ -10,7 +9,7 @@ from pslref.app import checkpoints
 from pslref.app.compare import TABLES, label
 from pslref.app.config import Config
 from pslref.app.runs import Run
-from pslref.app.scenario import dataset_of, made_by
+from pslref.app.scenario import dataset_of, told
 from pslref.app.tables import Results, write
 from pslref.split import Simulation
 
@@ -73,7 +72,7 @@ def train(
             if stopped:
                 break
     if out is not None and run.finished:
-        write(out, asdict(config), made_by(config), results_of(run))
+        write(out, told([config]), results_of(run))
         net = run.simulation.net
         files.write_npz(out / "weights.npz", net.parameters() | net.statistics())
     return run

@@ -8,25 +8,18 @@ import signal
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import (
-    BrokenExecutor,
-    Executor,
-    Future,
-    ProcessPoolExecutor,
-    ThreadPoolExecutor,
-    as_completed,
-)
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
-from functools import partial
+from concurrent import futures
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from copy import deepcopy
+from functools import cache, partial
 from math import inf
 from multiprocessing import resource_tracker
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pslref import check, versions
+from pslref import check
 from pslref.app.config import Config
-from pslref.app.runs import Run
-from pslref.app.scenario import dataset_of, images, made_by
+from pslref.app.scenario import images, made_by
 from pslref.split import Remote, Simulation
 
 if TYPE_CHECKING:
@@ -58,7 +51,7 @@ def processes(jobs: int) -> Iterator[Callable[[], Executor]]:
         raise SystemExit(1)  # a process of such a pool, still importing the script: see NOT_STARTED
 
     def pool() -> Executor:
-        made = ProcessPoolExecutor(
+        made = futures.ProcessPoolExecutor(
             jobs, multiprocessing.get_context("spawn"), _live_as_long_as_the_sweep
         )
         with _deaf_to_interrupts():
@@ -148,18 +141,26 @@ def simulations(
         return
     limit = inf if time_limit is None else check.real("time_limit", time_limit, 0, low_open=True)
     number = None if workers is None else check.integer("workers", workers, 1)
-    # What is wrong with the run is said before anything is started for it.
-    most = Run(replace(config, execution="pooled"), dataset_of(config)).part.num_clients
-    if number is not None and number > most:
-        raise check.wrong("workers", number, f"must be at most the number of clients, {most}")
+    own = partial(images, config, made_by(config))
     with ExitStack() as stack:
-        if scheduler is None:
-            number = number or min(os.cpu_count() or 1, most)
-            scheduler = stack.enter_context(_local_cluster(number))
-        client = stack.enter_context(_connected(scheduler))
-        there = _workers(client, scheduler, number or 1)[:number]
-        own = partial(images, config, made_by(config))
-        yield partial(Remote, cluster=client, workers=there, images=own, time_limit=limit)
+
+        @cache  # for all runs that are made here
+        def there(most: int) -> dict[str, Any]:
+            least = number or (min(os.cpu_count() or 1, most) if scheduler is None else 1)
+            local = nullcontext(scheduler) if scheduler is not None else _local_cluster(least)
+            address = stack.enter_context(local)
+            client = stack.enter_context(_connected(address))
+            return {"cluster": client, "workers": _workers(client, address, least)[:number]}
+
+        def start(*given: Any, **named: Any) -> Simulation:
+            # What is wrong with the run is said before anything is started for it.
+            most = len(Simulation(*given, **deepcopy(named) | {"execution": "pooled"}).clients)
+            if number is not None and number > most:
+                allowed = f"must be at most the number of clients, {most}"
+                raise check.wrong("workers", number, allowed)
+            return Remote(*given, **named, **there(most), images=own, time_limit=limit)
+
+        yield start
 
 
 def _workers(client: "Client", address: str, least: int) -> list[str]:
@@ -183,17 +184,11 @@ def _local_cluster(number: int) -> Iterator[str]:
     check.installed("distributed", "--execution remote")
     from distributed import LocalCluster
 
-    more = {
-        "host": "127.0.0.1",
-        "dashboard_address": "127.0.0.1:0",
-        "silence_logs": logging.CRITICAL,
-    }
+    here = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+    of_workers = {"n_workers": number, "threads_per_worker": 1, "silence_logs": logging.CRITICAL}
     with _deaf_to_interrupts():
-        started = LocalCluster(  # type: ignore[no-untyped-call]
-            n_workers=number, threads_per_worker=1, **more
-        )
+        started = LocalCluster(**here, **of_workers)  # type: ignore[no-untyped-call]
     with started:
-        started.wait_for_workers(number)
         yield started.scheduler_address
 
 
@@ -234,14 +229,14 @@ def finished(
         batch = batches.pop(0)
         pool = executor()
         with _deaf_to_interrupts():
-            futures = {_submitted(pool, function, item): i for i, item in enumerate(batch)}
+            asked = {_submitted(pool, function, item): i for i, item in enumerate(batch)}
         lost = []
         try:
-            for future in as_completed(futures):
+            for future in futures.as_completed(asked):
                 if len(batch) > 1 and _broke(future):
-                    lost.append(futures[future])
+                    lost.append(asked[future])
                 else:
-                    yield batch[futures[future]], future
+                    yield batch[asked[future]], future
         finally:
             try:
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -276,18 +271,3 @@ def _submitted(pool: Executor, function: Callable[[Item], Result], item: Item) -
 
 def _broke(future: Future[Result]) -> bool:
     return not future.cancelled() and isinstance(future.exception(), BrokenExecutor)
-
-
-def failure(future: Future[Result]) -> str | None:
-    """What went wrong with a call, in one sentence; a worker of another version ends the sweep."""
-    if future.cancelled():
-        return "the run was cancelled, or its cluster is gone"
-    error = future.exception()
-    if error is None:
-        return None
-    if isinstance(error, versions.Mixed):
-        raise error
-    if isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker":  # of Dask
-        return "the worker process died"
-    text = check.one_line(str(error))
-    return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"

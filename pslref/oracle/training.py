@@ -134,7 +134,7 @@ class Training:
             ],
             SERVER: servers * (num_clients // copies),
         }
-        self.shown = [self.initial.copy() for _ in range(num_clients)]
+        self.shown = [self.initial.parameters()] * num_clients
 
     def run(self) -> Values:
         """The outputs of all steps, and of the evaluation after them."""
@@ -169,7 +169,7 @@ class Training:
         self.average(t)
         for k, half in enumerate(clients):
             if counts[k] or not decide.stale_report:
-                self.shown[k] = half.net.copy()
+                self.shown[k] = {name: w.copy() for name, w in half.net.parameters().items()}
         nothing = {name: np.zeros_like(w) for name, w in self.initial.parameters().items()}
         rests = [half.net for half in self.halves[SERVER]]
         servers = stacked([net.parameters() | net.statistics() for net in rests])
@@ -180,7 +180,7 @@ class Training:
             "cut_gradient": np.concatenate([rows[k] for k in present]),
             "client_gradients": stacked([grads.get(k, nothing) for k in range(counts.size)]),
             "summed_gradients": total,
-            "client_weights": stacked([net.parameters() for net in self.shown]),
+            "client_weights": stacked(self.shown),
             "server_weights": {name: w if apart else w[0] for name, w in servers.items()},
         }
 

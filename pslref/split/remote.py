@@ -119,7 +119,7 @@ class Remote(Simulation):
             return found  # type: ignore[no-any-return]
         try:
             self.cluster.sync(self.cluster.scheduler.identity, callback_timeout=10)
-        except OSError:
+        except (OSError, RuntimeError):  # the client has noticed, and closed
             raise ConnectionAbortedError("the scheduler does not answer any more") from None
         now = np.isin(self.host_of, self.host_of[list(failed)])  # a worker goes with all it has
         gone, error = np.flatnonzero(now).tolist(), next(iter(failed.values()))

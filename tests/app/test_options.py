@@ -41,3 +41,8 @@ def test_an_option_sets_its_field_and_no_other(repeated: bool, pslref) -> None:
     assert {name: config.pop(name) for name in GIVEN} == GIVEN
     default = json.loads(pslref("schedule", "--epochs=1", "--json")[1])["config"]
     assert config == {name: value for name, value in default.items() if name not in GIVEN}
+
+
+def test_a_sweep_says_that_it_runs_every_sampler(pslref) -> None:
+    text = "".join(pslref("sweep", "--help")[1].split())
+    assert f"[default:{','.join(SAMPLERS)}]" in text

@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import matplotlib as mpl
@@ -394,8 +394,7 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("form", ["png", "pdf", "svg"])
-def test_a_users_own_settings_change_no_byte(form: str, tmp_path: Path) -> None:
+def test_a_users_own_settings_change_no_byte(tmp_path: Path) -> None:
     def all_bytes() -> list[bytes]:
         pictures = [
             shades({"FLS": [[0, 1], [2, 100]]}, "step", "client", "samples"),
@@ -405,7 +404,7 @@ def test_a_users_own_settings_change_no_byte(form: str, tmp_path: Path) -> None:
             plots.sweep(SWEPT, ["partition", "clients"]),
         ]
         written = []
-        for i, picture in enumerate(pictures):
+        for (i, picture), form in product(enumerate(pictures), ["png", "pdf", "svg"]):
             save(picture, tmp_path / f"{i}.{form}")
             written.append((tmp_path / f"{i}.{form}").read_bytes())
         return [*written, pictures[0]._repr_png_()]

@@ -4,29 +4,22 @@ import pytest
 
 from pslref.app import printed
 
+ONES = (
+    *("seeds", "faults", "unreachable", "num_steps", "first_empty", "simulated_time"),
+    *("megabytes", "megabytes_up", "megabytes_down", "epoch_time", "least_time", "time_saved"),
+    *("above_least", "participants", "batch_size"),
+)
+NONES = (
+    *("test_accuracy", "test_accuracy_std", "epoch_time_std", "low"),
+    *("delta", "slack", "assign", "pareto"),
+)
+DEVIATIONS = {"mean_deviation": 0.0248, "max_deviation": 0.0249, "tail_deviation": 0.0248}
+ROW = {"sampler": "ugs"} | dict.fromkeys(ONES, 1) | dict.fromkeys(NONES) | DEVIATIONS
+
 
 @pytest.mark.parametrize("shown", [printed.trained, printed.deviation, printed.plan])
 def test_no_mean_is_rounded_above_its_maximum(shown) -> None:
-    row = {"mean_deviation": 0.0248, "max_deviation": 0.0249, "tail_deviation": 0.0248}
-    ones = (
-        *("seeds", "faults", "unreachable", "num_steps", "first_empty", "simulated_time"),
-        *(
-            "megabytes",
-            "megabytes_up",
-            "megabytes_down",
-            "epoch_time",
-            "least_time",
-            "above_least",
-            "time_saved",
-            "participants",
-            "batch_size",
-        ),
-    )
-    nones = (
-        *("test_accuracy", "test_accuracy_std", "epoch_time_std", "low"),
-        *("delta", "slack", "assign", "pareto"),
-    )
-    cells = shown({"sampler": "ugs"} | dict.fromkeys(ones, 1) | dict.fromkeys(nones) | row)
+    cells = shown(ROW)
     assert float(cells["mean Δ"]) <= float(cells["max Δ"])
     assert float(cells.get("last tenth", 0)) <= float(cells["max Δ"])
 
@@ -62,3 +55,16 @@ def test_without_a_recommendation_the_limit_is_named() -> None:
     limit = "what an epoch of ugs stays within in 95 of 100 cases"
     assert printed.recommendation(None, None) == f"No schedule's largest Δ is at most {limit}."
     assert printed.recommendation(None, 0.0) == "No schedule's largest Δ is at most 0."
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "shown"),
+    [(0.0, "0.0"), (0.00123, "0.0012"), (0.5, "0.50"), (9.96, "10.0"), (1234.56, "1234.6")],
+)
+def test_the_megabytes_of_a_small_network_are_not_rounded_to_none(megabytes, shown: str) -> None:
+    assert printed.plan(ROW | {"megabytes": megabytes})["MB"] == shown
+
+
+def test_of_one_seed_there_is_no_mean(pslref) -> None:
+    few = ["--clients", "5", "--sampler", "ugs", "--seeds", "1"]
+    assert "All are of one seed.\n" in pslref("plan", *few)[1]

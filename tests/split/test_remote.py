@@ -201,6 +201,24 @@ def test_a_worker_that_hangs_is_gone_after_the_time_limit(dask) -> None:
     assert there == [everything(epoch) for epoch in here][1:]
 
 
+@pytest.mark.parametrize("error", [TimeoutError(), RuntimeError("ConnectionPool is closed")])
+def test_without_the_scheduler_there_is_no_step_however_it_went(dask, error, monkeypatch) -> None:
+    """The second is what Dask says when it has noticed, and closed, before the step did."""
+    walked = two_epochs(remote(dask), 0, "ugs")
+    simulation = next(walked).simulation
+
+    async def lost(asked) -> list[Exception]:
+        return [OSError() for _ in asked]
+
+    async def identity() -> None:
+        raise error
+
+    monkeypatch.setattr(simulation, "_answers", lost)
+    monkeypatch.setattr(dask.scheduler, "identity", identity, raising=False)
+    with pytest.raises(ConnectionAbortedError, match="the scheduler does not answer"):
+        next(walked)
+
+
 @pytest.mark.filterwarnings("ignore:clients")
 def test_without_a_client_there_is_no_step(dask) -> None:
     """Steps before stand, and nothing is drawn for this one."""
