@@ -131,7 +131,9 @@ def plan(
 ) -> None:
     """Epoch time against batch deviation when some clients are slow, beside the least time.
 
-    Several samplers, batch sizes, cuts, δ, c, slacks and assignments are tried at once.
+    Several samplers, batch sizes, cuts, δ, c, slacks and assignments are tried at once. The least
+    is of schedules that deviate no more than the row where its sampler sets the classes of each
+    step (targets, stratified), so that it says what better assigning could save; else of any.
 
     Example: pslref plan --table hospitals.csv --batch-size 64,128 --delta 0,1,2 --out results
     """

@@ -27,7 +27,7 @@ from pslref.split import epoch_time, straggler_delays, traffic
 
 FEW_SIMULATIONS = 20  # where a mean is all that is asked
 PLANNED = (
-    *("num_steps", "epoch_time", "least_time", "time_saved", "participants"),
+    *("num_steps", "epoch_time", "least_time", "above_least", "time_saved", "participants"),
     *("mean_deviation", "max_deviation", "tail_deviation", "high_deviation", "largest_batch"),
     *("megabytes", "megabytes_up", "megabytes_down", "stragglers", "test_accuracy"),
 )
@@ -62,8 +62,10 @@ def plan(
         exact expectations; `max_deviation`, the largest Δ of an epoch, in the mean over
         simulations of the clients' shuffles, and `high_deviation`, which it exceeds in 5 % of them;
         `epoch_time` in the unit of `clients.time_unit_of`; `least_time`, below which no schedule of
-        such batches is; `time_saved` against UGS with the same batch size and cut, as a share of
-        its time; and `test_accuracy` (None unless asked for).
+        such batches is that keeps to the largest Δ of this one, or to none where classes are drawn
+        freely; `above_least`, by which share it is above that (None if that is 0);
+        `time_saved` against UGS with the same batch size and cut, as a share of its time; and
+        `test_accuracy` (None unless asked for).
     """
     if table is not None and accuracy:
         raise check.wrong("accuracy", accuracy, "must not be given beside table: it has no samples")
@@ -74,7 +76,7 @@ def plan(
     if out is not None:  # it takes long; now, since a matplotlibrc may forbid it
         from pslref.app import pictures, plots
     rows = []
-    least: dict[tuple[int, ...], float] = {}
+    least: dict[tuple[float, ...], float] = {}
     for config, clients, streams in planned_for(configs, table):
         of_run = labels(replace(config, assign=assigned(config, clients)))
         label = {name: of_run[name] for name in (*SETTINGS, "seed")}
@@ -106,9 +108,9 @@ def _planned(
     config: Config,
     clients: Clients,
     streams: dict[str, np.random.Generator],
-    least: dict[tuple[int, ...], float],
+    least: dict[tuple[float, ...], float],
 ) -> Row:
-    """What one schedule costs; `least` keeps the least times by seed, cut and batch size."""
+    """What one schedule costs; `least` keeps the least times by seed, cut, batch size and slack."""
     schedule = draw_steps(config, clients, streams["schedule"]).kept()
     expected = theory.expected_deviation(schedule, clients.class_counts)
     times = SIMULATIONS if config.sampler == "ugs" else FEW_SIMULATIONS
@@ -116,18 +118,22 @@ def _planned(
     delays, costs = clients.delays, clients.sample_costs
     # FLS and FPLS may round it up, above B.
     largest = max(int(counts.sum()) for _, counts in schedule)
-    place = config.seed, config.cut, max(largest, config.batch_size)
+    size = max(largest, config.batch_size)
+    slack = 2.0 if labels(config)["assign"] is None else min(2.0, float(simulated.max()))
+    place = config.seed, config.cut, size, slack
     if place not in least:
-        least[place] = theory.least_epoch_time(clients.class_counts, place[2], delays, costs)
+        least[place] = theory.least_epoch_time(clients.class_counts, size, delays, costs, slack)
     of_server = float(clients.class_counts.sum() * clients.server_cost)  # for whatever schedule
+    time, least_time = epoch_time(schedule, delays, costs) + of_server, least[place] + of_server
     return {
         "largest_batch": largest,
         "participants": float(np.mean([who.size for who, _ in schedule])),
         **_megabytes(schedule, config, clients, streams["weights"]),
         **shape(schedule, expected, simulated[:FEW_SIMULATIONS]),
         "high_deviation": float(np.quantile(simulated.max(axis=1), 1 - OUTSIDE)),
-        "epoch_time": epoch_time(schedule, delays, costs) + of_server,
-        "least_time": least[place] + of_server,
+        "epoch_time": time,
+        "least_time": least_time,
+        "above_least": time / least_time - 1 if least_time > 0 else None,
     }
 
 

@@ -92,8 +92,9 @@ def plan(row: Row, varying: Sequence[str] = ()) -> dict[str, str]:
         "clients a step": _fixed(row["participants"], 1),
         "epoch time": _mean_and_std(row, "epoch_time", 1, _digits(row["epoch_time"])),
         "least": _time(row["least_time"]),
+        "above least": _share(row["above_least"]),
         "MB": _fixed(row["megabytes"], 1),
-        "time saved": f"{100 * row['time_saved']:.0f} %",
+        "time saved": _share(row["time_saved"]),
         "accuracy %": _mean_and_std(row, "test_accuracy", 100, 1),
         "nobody better": "*" if row["pareto"] else "",
     }
@@ -114,18 +115,14 @@ def recommendation(
     limit = limit if max_deviation is None else f"{max_deviation:g}"
     if row is None:
         return f"No schedule's largest Δ is at most {limit}."
-    least, saved = row["least_time"], 100 * row["time_saved"]
     of_cut = "".join(f" and {name} = {row[name]}" for name in varying)
-    more = (
-        f"{100 * (row['epoch_time'] / least - 1):.0f} % more than the least of any schedule"
-        if least
-        else ""
-    )
+    above = _share(row["above_least"])
+    kept = " that deviates no more" if row["assign"] else ""
     return (
         f"The fastest whose largest Δ is at most {limit}: {schedule_name(row)} with "
         f"B = {row['batch_size']}{of_cut}. Its epoch takes {_time(row['epoch_time'])}: "
-        f"{saved:.0f} % less than ugs with the same B{' and cut' if varying else ''}"
-        f"{more and ', and '}{more}."
+        f"{_share(row['time_saved'])} less than ugs with the same B{' and cut' if varying else ''}"
+        f"{above and f', and {above} more than the least of any schedule{kept}'}."
     )
 
 
@@ -152,6 +149,10 @@ def _fixed(number: float | None, digits: int) -> str:
 
 def _time(number: float | None) -> str:
     return _fixed(number, _digits(number or 0))
+
+
+def _share(number: float | None) -> str:
+    return "" if number is None else f"{100 * number:.0f} %"
 
 
 def _percent(share: float) -> str:

@@ -7,7 +7,8 @@ import numpy as np
 
 from pslref.check import FloatArray, IntArray
 from pslref.sampling.assign import dealt_steps, lines_in, slowest_first_order
-from pslref.sampling.program import Fluid, fluid, rooms
+from pslref.sampling.deadlines import rooms
+from pslref.sampling.program import Fluid, fluid
 from pslref.sampling.schedule import Walk, tallied
 
 WHOLE = 1e-2  # of a sample: what is whole but for the tolerance of the program

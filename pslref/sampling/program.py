@@ -1,16 +1,20 @@
-"""How many steps of which deadline an epoch has, and who brings what to them: a linear program."""
+"""The linear program of an epoch: how many steps of which deadline, and who brings what to them.
 
-from typing import Any, NamedTuple
+Its solution is a plan, `fluid`; its prices prove what no schedule can do, `least_time`.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from pslref.check import FloatArray, IntArray
+from pslref.sampling.deadlines import MOST_CELLS, ROUNDING, deadlines, similar, spread
+from pslref.sampling.linear import Linear
 
-MOST_DEADLINES = 4000  # to choose from
-FIRST, MORE = 24, 16  # deadlines to begin with, and added in each further round
+FIRST, MORE = 64, 16  # deadlines to begin with, and added in each further round
 NEAR = 0.005  # no further round where it cannot save more than this share
 MOST_VARIABLES = 25_000  # of all rounds but the last
-MOST_CELLS = 1500  # clients times classes; of more, similar clients are one
 
 
 class Fluid(NamedTuple):
@@ -30,188 +34,172 @@ def fluid(
 ) -> Fluid:
     """The fastest epoch of full batches whose class mix is within `slack`. (method.md 3.4)
 
-    It begins with a few deadlines, and adds those that the prices of the samples show to be worth
-    it, until they save little. Of very many cells, similar clients count as one, and each brings
-    its share.
+    Of very many cells, similar clients count as one, and each brings its share.
     """
+    program = _Program(class_counts, batch_size, delays, costs, slack, True)
+    *_, best = program.rounds()
+    used = np.flatnonzero(best.steps > 1e-9)[::-1]
     k, m = np.nonzero(class_counts)
-    of_group = _similar(class_counts, delays, costs)
-    num_groups = int(of_group.max()) + 1
-    counts = np.zeros((num_groups, class_counts.shape[1]), np.int64)
-    np.add.at(counts, of_group, class_counts)
-    times = _times(class_counts.sum(axis=1), batch_size, delays, costs)
-    own = np.minimum(rooms(times, delays, costs, batch_size), class_counts.sum(axis=1)[:, None])
-    room = np.zeros((num_groups, times.size))
-    np.add.at(room, of_group, own)
-    scale = float(times[-1]) or 1.0
-    program = _Program(counts, batch_size, times / scale, room, slack)
-    chosen = np.unique(np.append(_spread(times, FIRST), [0, times.size - 1]))
-    variables = 0
-    while True:
-        steps, supply, value = program.solve(chosen)
-        variables += int(np.count_nonzero(room[program.k][:, chosen]))
-        gain = value - times / scale
-        if variables > MOST_VARIABLES or (gain <= NEAR * times / scale).all():
-            break
-        is_peak = (gain >= np.append(gain[1:], -np.inf)) & (gain >= np.append(-np.inf, gain[:-1]))
-        worth = np.flatnonzero(is_peak & (gain > 1e-6 * value))
-        share = gain[worth] / np.maximum(times[worth] / scale, 1e-12)
-        kept = chosen[(steps > 1e-9) | (gain[chosen] > -0.02 * times[chosen] / scale)]
-        more = np.union1d(kept, worth[np.argsort(-share, kind="stable")[:MORE]])
-        if np.isin(more, chosen).all():
-            break
-        chosen = more
-    used = np.flatnonzero(steps > 1e-9)[::-1]
-    cell = np.full(counts.shape, -1)
-    cell[np.nonzero(counts)] = np.arange(np.count_nonzero(counts))
-    share_of_pair = class_counts[k, m] / counts[of_group[k], m]
-    return Fluid(times[chosen[used]], supply[used][:, cell[of_group[k], m]] * share_of_pair)
+    of_cell = np.full(program.counts.shape, -1)
+    of_cell[program.k, program.m] = np.arange(program.k.size)
+    group = program.of_group[k]
+    share_of_pair = class_counts[k, m] / program.counts[group, m]
+    supply = best.supply[used][:, of_cell[group, m]] * share_of_pair
+    return Fluid(program.scale * program.times[best.chosen[used]], supply)
 
 
-def rooms(latest: FloatArray, delays: FloatArray, costs: FloatArray, batch_size: int) -> FloatArray:
-    """(K, J) how many samples client k can bring to a step with deadline z_j, B at most."""
-    left = latest - delays[:, np.newaxis]
-    slow = np.where(costs > 0, costs, 1.0)[:, np.newaxis]
-    # What is on time but for rounding counts.
-    several = np.floor(left / slow * (1 + 1e-9) + 1e-9)
-    free = np.where(left >= -1e-12 * latest, batch_size, 0)
-    room: FloatArray = np.where(costs[:, np.newaxis] > 0, several, free)
-    return np.clip(room, 0, batch_size)
+def least_time(
+    class_counts: IntArray, batch_size: int, delays: FloatArray, costs: FloatArray, slack: float
+) -> float:
+    """What no schedule with B_t ≤ B and Δ_t ≤ slack takes less than. (method.md 5.1)
+
+    Groups of clients forget who of them is slow, fewer where there are many classes. So of very
+    many cells the larger of two bounds is taken, with all classes and with none.
+    """
+    tables = [class_counts] if slack < 2 else []
+    if slack == 2 or np.count_nonzero(class_counts) > MOST_CELLS:
+        tables.append(class_counts.sum(axis=1, keepdims=True))
+    return max(_proven(_Program(each, batch_size, delays, costs, slack, False)) for each in tables)
 
 
-def _times(sizes: IntArray, batch_size: int, delays: FloatArray, costs: FloatArray) -> FloatArray:
-    """Times d_k + i s_k that a step can take, ascending; of too many some."""
-    most = np.where(costs > 0, np.minimum(sizes, batch_size), 1) * (sizes > 0)
-    clients = np.repeat(np.arange(sizes.size), most)
-    nth = np.arange(clients.size) - (most.cumsum() - most)[clients] + 1
-    times = np.unique(delays[clients] + nth * costs[clients])
-    if times.size <= MOST_DEADLINES:
-        return times
-    evenly = np.linspace(0, times.size - 1, MOST_DEADLINES // 2).round().astype(int)
-    some: FloatArray = times[np.union1d(evenly, _spread(times, MOST_DEADLINES // 2))]
-    return some
+def _proven(program: "_Program") -> float:
+    """What the prices of all rounds together prove, but for rounding by less than 1e-12."""
+    from scipy.optimize import linprog  # here: it takes longer to import than all else together
+
+    is_timed, rounds = program.earliest > 0, list(program.rounds())
+    paid = np.array([found.paid for found in rounds])
+    rate = np.array([found.worth[is_timed] for found in rounds]) / program.earliest[is_timed]
+    # A sum of prices is a price too, and no step is worth more than the sum of what it is at each.
+    solved = linprog(-paid, A_ub=rate.T, b_ub=np.ones(rate.shape[1]))
+    share = np.zeros(paid.size) if solved.x is None else np.maximum(solved.x, 0)
+    most = (share @ rate).max()
+    return max(0.0, float(share @ paid / most * program.scale)) if most > 0 else 0.0
 
 
-def _spread(times: FloatArray, number: int) -> IntArray:
-    """Places of some times, evenly spread in their logarithms and, one in two, in their order."""
-    least = max(times[0], 1e-9 * times[-1])
-    if least == 0 or times.size <= number:
-        return np.arange(times.size)
-    places = np.searchsorted(times, np.geomspace(least, times[-1], number) * (1 - 1e-12))
-    return np.unique(places.clip(0, times.size - 1))
+class _Solution(NamedTuple):
+    """With (J,) chosen deadlines: (J,) steps, (J, P) samples, and what their prices say.
 
+    That is, what an epoch pays, and (Z,) what a step of each deadline is worth at most.
+    """
 
-def _similar(class_counts: IntArray, delays: FloatArray, costs: FloatArray) -> IntArray:
-    """(K,) a number for each group of clients that are alike in time and in size."""
-    num_clients, num_classes = class_counts.shape
-    most = max(4, MOST_CELLS // num_classes)
-    if num_clients <= most or np.count_nonzero(class_counts) <= MOST_CELLS:
-        return np.arange(num_clients)
-    sizes = class_counts.sum(axis=1)
-    by_size = int(np.ceil(most**0.5 / 2))
-    by_time = most // by_size
-    order = np.argsort(delays + costs, kind="stable")
-    groups = np.empty(num_clients, np.int64)
-    for i, some in enumerate(np.array_split(order, by_time)):
-        ordered = some[np.argsort(sizes[some], kind="stable")]
-        for j, alike in enumerate(np.array_split(ordered, by_size)):
-            groups[alike] = i * by_size + j
-    return groups
+    chosen: IntArray
+    steps: FloatArray
+    supply: FloatArray
+    paid: float
+    worth: FloatArray
 
 
 class _Program:
-    """Minimise Σ_j r_j z_j over steps r_j and samples x_jkm of full batches. (method.md 3.4)"""
+    """Minimise Σ_j r_j z_j over numbers of steps r_j and samples x_jkm. (method.md 3.4, 5.1)
+
+    If `is_full`, all batches have B samples; otherwise at most, and there are ⌈N / B⌉ or more.
+    """
 
     def __init__(
-        self, counts: IntArray, batch_size: int, times: FloatArray, room: FloatArray, slack: float
+        self,
+        class_counts: IntArray,
+        batch_size: int,
+        delays: FloatArray,
+        costs: FloatArray,
+        slack: float,
+        is_full: bool,
     ) -> None:
-        self.counts, self.size, self.times, self.room = counts, batch_size, times, room
-        self.slack, self.mix = slack, counts.sum(axis=0) / counts.sum()
-        self.k, self.m = np.nonzero(counts)
+        sizes = class_counts.sum(axis=1)
+        self.of_group = similar(class_counts, delays, costs)
+        times, earliest, self.room = deadlines(sizes, self.of_group, batch_size, delays, costs)
+        self.scale = float(times[-1]) or 1.0
+        self.times, self.earliest = times / self.scale, earliest / self.scale
+        self.counts = np.zeros((len(self.room), class_counts.shape[1]), np.int64)
+        np.add.at(self.counts, self.of_group, class_counts)
+        self.k, self.m = np.nonzero(self.counts)
+        self.mix = self.counts.sum(axis=0) / self.counts.sum()
+        self.size, self.slack, self.is_full = batch_size, slack, is_full
+        self.least_steps = -(-int(sizes.sum()) // batch_size)
 
-    def solve(self, chosen: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """With these deadlines: (J,) steps, (J, P) samples; (Z,) what a step is worth."""
-        # Here, since they take longer to import than all else together.
-        from scipy.optimize import linprog
-        from scipy.sparse import csr_array, vstack
+    def rounds(self) -> Iterator[_Solution]:
+        """With some deadlines, then with those more that the prices show to be worth it.
 
-        num_classes, size = self.mix.size, self.size
-        room, num = self.room[:, chosen], chosen.size
+        Until they save little, or the programs get large.
+        """
+        times = self.times
+        chosen = spread(times, min(FIRST, max(MORE, 2 * MOST_VARIABLES // self.k.size)))
+        variables = 0
+        while True:
+            found = self._solve(chosen)
+            yield found
+            variables += int(np.count_nonzero(self.room[self.k][:, chosen]))
+            gain = found.worth - times
+            if variables > MOST_VARIABLES or (gain <= NEAR * times).all():
+                return
+            after, before = np.append(gain[1:], -np.inf), np.append(-np.inf, gain[:-1])
+            is_peak = (gain >= after) & (gain >= before)
+            peaks = np.flatnonzero(is_peak & (gain > 1e-6 * found.worth))
+            share = gain[peaks] / np.maximum(times[peaks], 1e-12)
+            kept = chosen[(found.steps > 1e-9) | (gain[chosen] >= -0.02 * times[chosen])]
+            more = np.union1d(kept, peaks[np.argsort(-share, kind="stable")[:MORE]])
+            if np.isin(more, chosen).all():
+                return
+            chosen = more
+
+    def _solve(self, chosen: IntArray) -> _Solution:
+        room, size, num_classes = self.room[:, chosen], float(self.size), self.mix.size
+        every, of_class = np.arange(chosen.size), np.arange(chosen.size * num_classes)
         j, p = np.nonzero(room[self.k].T > 0)
-        x = num + np.arange(j.size)  # the numbers of the variables; those of r_j are 0 ... J − 1
-        of_class = np.arange(num * num_classes)  # the rows of deadline and class
-        excess = x.size + num + of_class[: of_class.size if 0 < self.slack < 2 else 0]
-        width = num + x.size + excess.size
+        linear = Linear()
+        steps = linear.variables(chosen.size, self.times[chosen])
+        x = linear.variables(j.size)
+        over = linear.variables(of_class.size if 0 < self.slack < 2 else 0)
+        full = steps if self.is_full else linear.variables(chosen.size)  # as many full batches
 
-        def rows(*terms: tuple[IntArray, IntArray, FloatArray | float], number: int) -> Any:
-            row, column, value = zip(*terms, strict=True)
-            ends = [np.concatenate(each).astype(np.int32) for each in (row, column)]
-            values = [np.broadcast_to(v, r.shape) for v, r in zip(value, row, strict=True)]
-            return csr_array((np.concatenate(values), tuple(ends)), shape=(number, width))
-
-        every = np.arange(num)
-        tight = (room > 0) & (room < size)
-        number = np.full(room.shape, -1)
-        number[tight] = np.arange(np.count_nonzero(tight))
-        in_room = number[self.k[p], j]
-        held = in_room >= 0
-        equal: Any = vstack([
-            rows((p, x, 1.0), number=self.k.size),  # every sample once
-            rows((j, x, 1.0), (every, every, -float(size)), number=num),  # full batches
-        ])  # fmt: skip
-        below = [
-            rows(
-                (in_room[held], x[held], 1.0),
-                (number[tight], np.nonzero(tight)[1], -room[tight]),
-                number=int(np.count_nonzero(tight)),
-            )
-        ]
+        linear.sums("samples", self.counts[self.k, self.m], (p, x, 1.0), equal=True)
+        linear.sums("batches", 0 * every, (j, x, 1.0), (every, full, -size), equal=True)
+        is_tight = (room > 0) & (room < size)  # otherwise there is room for a batch, or none
+        row = np.cumsum(is_tight).reshape(room.shape) - 1
+        here = is_tight[self.k[p], j]
+        until = row[is_tight], steps[np.nonzero(is_tight)[1]], -room[is_tight]
+        linear.sums("rooms", 0 * until[0], (row[self.k[p], j][here], x[here], 1.0), until)
         if self.slack < 2:
-            fair = np.tile(-size * self.mix, num)
-            brought = (j * num_classes + self.m[p], x, 1.0)
-            over = (of_class[: excess.size], excess, -1.0)
-            allowed = (of_class, of_class // num_classes, fair)
-            below.append(rows(brought, allowed, over, number=of_class.size))
-        if excess.size:
-            half = -self.slack / 2 * size
-            together = (of_class // num_classes, excess, 1.0), (every, every, half)
-            below.append(rows(*together, number=num))
-        limits: Any = vstack(below)
-        costs = np.zeros(width)
-        costs[:num] = self.times[chosen]
-        needs = np.append(self.counts[self.k, self.m], np.zeros(num)).astype(np.float64)
-        solved = linprog(
-            costs,
-            A_ub=limits.tocsr(),
-            b_ub=np.zeros(limits.shape[0]),
-            A_eq=equal.tocsr(),
-            b_eq=needs,
-            method="highs-ipm",
-        )
-        if solved.x is None:
-            raise ArithmeticError(f"the linear program of the epoch: {solved.message}")
-        supply = np.zeros((num, self.k.size))
-        supply[j, p] = np.maximum(solved.x[x], 0)
-        prices, of_batch = np.split(solved.eqlin.marginals, [self.k.size])
-        wanted = np.repeat(-of_batch[:, np.newaxis], num_classes, axis=1)
-        if self.slack < 2:
-            first = np.count_nonzero(tight)
-            of_mix = solved.ineqlin.marginals[first : first + of_class.size]
-            wanted = wanted - of_mix.reshape(num, num_classes)
-        return solved.x[:num], supply, self._value(prices, wanted)
+            fair = of_class, np.repeat(full, num_classes), -size * np.tile(self.mix, chosen.size)
+            brought, above = (j * num_classes + self.m[p], x, 1.0), of_class[: over.size]
+            linear.sums("mix", 0 * of_class, brought, fair, (above, over, -1.0))
+            allowed = every, full, -self.slack / 2 * size
+            linear.sums("slack", 0 * every, (above // num_classes, over, 1.0), allowed)
+        if not self.is_full:
+            linear.sums("full", 0 * every, (every, full, 1.0), (every, steps, -1.0))
+            linear.sums("number", np.array([-self.least_steps]), (0 * every, steps, -1.0))
+        values, price = linear.solve()
 
-    def _value(self, prices: FloatArray, wanted: FloatArray) -> FloatArray:
-        """(Z,) the most that a full step of each deadline is worth, at prices of its samples.
+        supply = np.zeros((chosen.size, self.k.size))
+        supply[j, p] = np.maximum(values[x], 0)
+        prices, of_step = price["samples"], 0.0
+        places = np.tile(-price["batches"], (num_classes, 1)).T
+        if self.slack < 2:
+            places -= price["mix"].reshape(places.shape)
+        if not self.is_full and self.earliest[0] > 0:
+            of_step = max(0.0, -float(price["number"][0]))
+        elif not self.is_full:  # a step without time must be worth nothing, to the bit
+            places[0] -= max(0.0, self._richest(places[0])) + ROUNDING * np.abs(places[0]).max()
+            is_free = room[self.k, 0] > 0
+            prices = np.where(is_free, np.minimum(prices, places[0][self.m]), prices)
+        held, worth = self.counts[self.k, self.m], self._worth(prices, places) + of_step
+        paid = float((prices - ROUNDING * np.abs(prices)) @ held) + of_step * self.least_steps
+        return _Solution(chosen, values[steps], supply, paid, worth)
+
+    def _worth(self, prices: FloatArray, places: FloatArray) -> FloatArray:
+        """(Z,) the most that the samples of a step are worth until each deadline.
 
         Whatever the prices b_m of places for a class, a sample of client k is worth no more than
-        b_m + max_m (π_km − b_m)⁺: a bound for each of the rows `wanted`, of which the least counts.
+        b_m + max_m (π_km − b_m)⁺: a bound for each of the rows `places`, of which the least counts.
         """
         of_pair = np.full(self.counts.shape, -np.inf)
         of_pair[self.k, self.m] = prices
         least = np.full(self.times.size, np.inf)
-        for b in wanted:
+        for b in places:
             of_client = np.maximum(of_pair - b, 0).max(axis=1)
-            least = np.minimum(least, of_client @ self.room + self.size * self._richest(b))
+            # A batch need not be full; the last term is for the rounding of mix and slack.
+            of_batch = self._richest(b) if self.is_full else max(0.0, self._richest(b))
+            of_batch += ROUNDING * np.abs(b).max()
+            least = np.minimum(least, of_client @ self.room + self.size * of_batch)
         return least
 
     def _richest(self, b: FloatArray) -> float:

@@ -16,6 +16,7 @@ def test_no_mean_is_rounded_above_its_maximum(shown) -> None:
             "megabytes_down",
             "epoch_time",
             "least_time",
+            "above_least",
             "time_saved",
             "participants",
             "batch_size",
@@ -32,7 +33,8 @@ def test_no_mean_is_rounded_above_its_maximum(shown) -> None:
 
 PLANNED = {
     **{"sampler": "ugs", "batch_size": 64, "delta": None, "concentration": None, "slack": None},
-    **{"assign": None, "epoch_time": 60.0, "least_time": 40.0, "time_saved": 0.25},
+    **{"assign": None, "epoch_time": 60.0, "least_time": 40.0, "above_least": 0.5},
+    "time_saved": 0.25,
 }
 
 
@@ -49,8 +51,11 @@ PLANNED = {
 def test_a_recommendation_says_what_it_is_saves_and_leaves(changed: dict, name: str) -> None:
     assert printed.recommendation(PLANNED | changed, 0.25) == (
         f"The fastest whose largest Δ is at most 0.25: {name} with B = 64. Its epoch takes 60: "
-        "25 % less than ugs with the same B, and 50 % more than the least of any schedule."
+        "25 % less than ugs with the same B, and 50 % more than the least of any schedule"
+        f"{' that deviates no more' if name.startswith(('targets', 'stratified')) else ''}."
     )
+    no_least = printed.recommendation(PLANNED | changed | {"above_least": None}, 0.25)
+    assert no_least.endswith("25 % less than ugs with the same B.")
 
 
 def test_without_a_recommendation_the_limit_is_named() -> None:

@@ -1,5 +1,7 @@
 """The best there is, by integer and linear programs: too slow for anything but tests."""
 
+from itertools import product
+
 import numpy as np
 from scipy.optimize import LinearConstraint, milp
 from scipy.sparse import csr_array
@@ -103,3 +105,29 @@ def least_fluid_time(
     for m in classes:
         program.constrain(-np.inf, [(1, phase[m]) for phase in phases], n[:, m].sum())
     return program.least()
+
+
+def least_time_of_any(
+    counts: np.ndarray, size: int, delays: np.ndarray, costs: np.ndarray, slack: float
+) -> float:
+    """Of all schedules with B_t ≤ B and Δ_t ≤ slack, by trying every step from every state.
+
+    Since steps have no order, the next one can be one that has a sample of the first cell left.
+    Infinite if no samples make such steps.
+    """
+    shape, whole = counts.shape, counts.ravel()
+    steps = np.array(list(product(*(range(n + 1) for n in whole.tolist()))))
+    weights = np.append(np.cumprod((whole + 1)[:0:-1])[::-1], 1)
+    held = steps.sum(axis=1)
+    brought = steps.reshape(-1, *shape)
+    mixes = brought.sum(axis=1) / np.maximum(held, 1)[:, np.newaxis]
+    apart = np.abs(mixes - counts.sum(axis=0) / counts.sum()).sum(axis=1)
+    local = brought.sum(axis=2)
+    times = np.where(local > 0, delays + local * costs, 0).max(axis=1)
+    allowed = np.flatnonzero((held > 0) & (held <= size) & (apart <= slack + 1e-12))
+    rest = np.zeros(len(steps))
+    for i, left in enumerate(steps[1:], 1):
+        next_ = allowed[(steps[allowed, np.flatnonzero(left)[0]] > 0)]
+        next_ = next_[(steps[next_] <= left).all(axis=1)]
+        rest[i] = (times[next_] + rest[i - steps[next_] @ weights]).min(initial=np.inf)
+    return float(rest[-1])
