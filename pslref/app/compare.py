@@ -113,11 +113,11 @@ def reached(runs: Sequence[Row]) -> str:
 
 
 def verdict(rows: Sequence[Row]) -> str:
-    """What a summary shows about accuracy, and what it does not."""
+    """One sentence that says what a summary shows about accuracy."""
     compared = [row for row in rows if row["low"] is not None]
     if not compared:
         return "A comparison needs centralized, another sampler, and at least two seeds."
-    hidden = "not told apart from it, but a difference of up to so many points could be hidden"
+    hidden = "not told apart (time, MB and max Δ decide; up to so many points could be hidden)"
     groups = {
         "clearly below it": [_points(row) for row in compared if row["high"] < 0],
         "clearly above it": [_points(row) for row in compared if row["low"] > 0],
@@ -128,11 +128,8 @@ def verdict(rows: Sequence[Row]) -> str:
         ],
     }
     parts = [f"{says}: {', '.join(found)}" for says, found in groups.items() if found]
-    said = f"Accuracy over {compared[0]['seeds']} seeds beside centralized training, "
-    said += f"{'; '.join(parts)}."
-    if len(groups[hidden]) > 1:
-        said += " Which of these is best, accuracy does not say: compare their time, MB and max Δ."
-    return said
+    seeds = compared[0]["seeds"]
+    return f"Accuracy over {seeds} seeds beside centralized training, {'; '.join(parts)}."
 
 
 def _points(row: Row) -> str:
