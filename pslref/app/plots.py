@@ -28,12 +28,12 @@ def compare(epochs: Sequence[Row], steps: Sequence[Row], unit: str) -> Picture:
     Args:
         epochs: rows with sampler, seed, epoch, test_accuracy, time_so_far; line and band are the
             mean and the range over the seeds. Over time what is not split has no line.
-        steps: rows with sampler, seed, step, deviation; drawn for the first seed. If there are
-            more than `MOST_POINTS`, line and band are the mean and the range of several at a time.
+        steps: rows with sampler, seed, step, deviation; line and band are the mean and the range
+            over the seeds and, if there are more than `MOST_POINTS`, of several steps at a time.
         unit: of the times.
 
     Returns:
-        The picture; its data are, by sampler, the accuracies (seeds, epochs) and deviations (T,).
+        The picture; its data are, by sampler, the accuracies (seeds, epochs) and mean deviations.
     """
     figure = Figure(figsize=(14.2, 4), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
@@ -47,21 +47,22 @@ def compare(epochs: Sequence[Row], steps: Sequence[Row], unit: str) -> Picture:
             np.array([row[name] for row in rows], np.float64).reshape(len(seeds), -1)
             for name in ("test_accuracy", "time_so_far")
         )
-        of_first = [row for row in steps if (row["sampler"], row["seed"]) == (sampler, seeds[0])]
-        deviation = np.array([row["deviation"] for row in of_first])
-        groups = np.split(deviation, range(together, deviation.size, together))
-        centres = [i * together + (1 + group.size) / 2 for i, group in enumerate(groups)]
+        own = [(row["step"], row["deviation"]) for row in steps if row["sampler"] == sampler]
+        step, deviation = np.transpose(own)
+        groups = [step // together == group for group in np.unique(step // together)]
+        centres = [1 + step[group].mean() for group in groups]
         _mean_and_range(left, sampler, range(1, accuracy.shape[1] + 1), 100 * accuracy.T)
         if np.isfinite(times).all():
             _mean_and_range(middle, sampler, times.mean(axis=0), 100 * accuracy.T)
-        _mean_and_range(right, sampler, centres, groups)
-        data[sampler] = 100 * accuracy, deviation
+        _mean_and_range(right, sampler, centres, [deviation[group] for group in groups])
+        data[sampler] = 100 * accuracy, np.array([deviation[group].mean() for group in groups])
     left.set(xlabel="epoch", ylabel="test accuracy in %, mean and range over seeds")
     left.xaxis.get_major_locator().set_params(integer=True)
     middle.set(xlabel=f"time, in {unit}\nmean over seeds", xlim=(0, None))
-    of_groups = f"\nmean and range of {together} steps at a time" if together > 1 else ""
-    right.set(xlabel=f"step of the first epoch, first seed{of_groups}")
-    right.set(ylabel="batch deviation Δ", ylim=(0, 2))
+    over = ["seeds"] * (len(_values(steps, "seed")) > 1)
+    over += [f"{together} steps at a time"] * (together > 1)
+    of_what = f"\nmean and range over {' and '.join(over)}" if over else ""
+    right.set(xlabel=f"step of the first epoch{of_what}", ylabel="batch deviation Δ", ylim=(0, 2))
     _legend(figure)
     return Picture(figure, data)
 

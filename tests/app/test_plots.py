@@ -18,7 +18,7 @@ from pslref.app.pictures import STYLES, save, shades
 from tests.drawn import Panel, drawn
 
 
-def test_compare_draws_mean_and_range_over_the_seeds_and_the_deviation_of_the_first(rng) -> None:
+def test_compare_draws_mean_and_range_over_the_seeds(rng) -> None:
     samplers, seeds = ["ugs", "centralized", "fls"], [7, 3, 5]
     in_order = ["centralized", "fls", "ugs"]
     lengths = {"ugs": 5, "centralized": 5, "fls": 8}
@@ -33,7 +33,7 @@ def test_compare_draws_mean_and_range_over_the_seeds_and_the_deviation_of_the_fi
         {"sampler": sampler, "seed": seed, "step": step, "deviation": 2 * rng.random()}
         for sampler in samplers
         for seed in seeds
-        for step in range(lengths[sampler])
+        for step in range(lengths[sampler] + (seed == 3))
     ]
     picture = plots.compare(epochs, steps, "s")
     left, middle, right = drawn(picture.figure)
@@ -43,7 +43,7 @@ def test_compare_draws_mean_and_range_over_the_seeds_and_the_deviation_of_the_fi
     assert middle.xlabel == "time, in s\nmean over seeds"
     assert middle.lines.keys() == {"ugs", "fls"}  # centralized takes none
     assert middle.ylim == left.ylim
-    assert right.xlabel == "step of the first epoch, first seed"
+    assert right.xlabel == "step of the first epoch\nmean and range over seeds"
     assert (right.ylabel, right.ylim) == ("batch deviation Δ", (0, 2))
     assert list(left.xticks.values()) == ["1", "2", "3", "4"]
     assert legend_of(picture.figure) == in_order
@@ -65,12 +65,14 @@ def test_compare_draws_mean_and_range_over_the_seeds_and_the_deviation_of_the_fi
             np.testing.assert_allclose(middle.lines[sampler], [[5, 15, 25, 35], mean])
             np.testing.assert_allclose(middle.bands[sampler], [[5, 15, 25, 35], low, high])
         np.testing.assert_allclose(left.bands[sampler], [[1, 2, 3, 4], low, high])
-        deviation = [
-            [r["step"] + 1, r["deviation"]]
-            for r in steps
-            if (r["sampler"], r["seed"]) == (sampler, 7)
+        places = range(lengths[sampler] + 1)  # the last is of one seed alone
+        deviations = [
+            [r["deviation"] for r in steps if (r["sampler"], r["step"]) == (sampler, place)]
+            for place in places
         ]
-        np.testing.assert_array_equal(right.lines[sampler].T, deviation)
+        mean_of, low, high = ([f(d) for d in deviations] for f in (statistics.mean, min, max))
+        np.testing.assert_allclose(right.lines[sampler], [[place + 1 for place in places], mean_of])
+        np.testing.assert_allclose(right.bands[sampler][1:], [low, high])
         np.testing.assert_allclose(np.mean(picture.data[sampler][0], axis=0), mean)
         np.testing.assert_array_equal(picture.data[sampler][1], right.lines[sampler][1])
         assert left.looks[sampler] == right.looks[sampler]
@@ -90,7 +92,7 @@ def test_compare_draws_mean_and_range_of_several_steps_where_each_would_blur(rng
     ]
     epochs = [row for row in EPOCHS if row["sampler"] == "ugs"]
     _, _, right = drawn(plots.compare(epochs, steps, "s").figure)
-    last = "step of the first epoch, first seed\nmean and range of 4 steps at a time"
+    last = "step of the first epoch\nmean and range over 4 steps at a time"
     assert right.xlabel == last
     groups = [deviation[start : start + 4] for start in range(0, 301, 4)]
     x = [*np.arange(2.5, 300, 4), 301]
