@@ -43,7 +43,6 @@ LOOKS: list[dict[str, Any]] = [
     {"color": "black", "linestyle": "-."},
 ]
 FEW = 15  # a line through so few values shows where they are; a longer one has so many marks
-
 # How far a text is from its place, in pixels, the nearest first, beyond a mark with a ring.
 NEAR = sorted(product(range(-120, 121, 10), repeat=2), key=np.linalg.norm)[1:]
 
@@ -212,8 +211,8 @@ def shade(
 def annotate(figure: Figure, axes: Axes, texts: Sequence[tuple[str, tuple[float, float]]]) -> None:
     """Write texts near their places (x, y), those of one place together, with a thin line to it.
 
-    They are inside, over no other, no place and no line, and their lines over no other and no
-    place. Where there is no room, they are left out.
+    They are inside, over no other, no place and no line, their lines over no other and no place.
+    Where there is no room, they are left out.
     """
     figure.draw_without_rendering()  # or nothing has its place yet
     lines = [line.get_transform().transform_path(line.get_path()) for line in axes.lines]
