@@ -43,7 +43,6 @@ LOOKS: list[dict[str, Any]] = [
     {"color": "black", "linestyle": "-."},
 ]
 FEW = 15  # a line through so few values shows where they are; a longer one has so many marks
-
 # How far a text is from its place, in pixels, the nearest first, beyond a mark with a ring.
 NEAR = sorted(product(range(-120, 121, 10), repeat=2), key=np.linalg.norm)[1:]
 
@@ -212,7 +211,8 @@ def shade(
 def annotate(figure: Figure, axes: Axes, texts: Sequence[tuple[str, tuple[float, float]]]) -> None:
     """Write texts near their places (x, y), those of one place together, with a thin line to it.
 
-    They are inside, over no other, no place and no line. Where there is no room, they are left out.
+    They are inside, over no other, no place and no line, their lines over no other and no place.
+    Where there is no room, they are left out.
     """
     figure.draw_without_rendering()  # or nothing has its place yet
     lines = [line.get_transform().transform_path(line.get_path()) for line in axes.lines]
@@ -221,9 +221,9 @@ def annotate(figure: Figure, axes: Axes, texts: Sequence[tuple[str, tuple[float,
     together: dict[tuple[int, ...], list[int]] = {}
     for i, pixel in enumerate(places):
         together.setdefault(tuple(pixel // 4), []).append(i)
-    for first, *others in together.values():
+    for first, *more in together.values():
         written = axes.annotate(
-            fill(", ".join(texts[i][0] for i in (first, *others)), 20), texts[first][1], (0, 0),
+            fill(", ".join(texts[i][0] for i in (first, *more)), 20), texts[first][1], (0, 0),
             textcoords="offset points", fontsize="x-small", ha="center", va="center",
             arrowprops={"arrowstyle": "-", "linewidth": 0.4, "shrinkB": 2}, in_layout=False,
         )  # fmt: skip
@@ -232,7 +232,8 @@ def annotate(figure: Figure, axes: Axes, texts: Sequence[tuple[str, tuple[float,
             offset = np.add(away, np.sign(away) * there.size / 2)
             box, to_it = there.translated(*offset), mpl.path.Path(places[first] + [[0, 0], offset])
             free = axes.bbox.count_contains(box.corners()) == 4 and not box.count_overlaps(taken)
-            clear = not any(to_it.intersects_bbox(text) for text in taken[len(places) :])
+            others = [one for one in taken if not one.contains(*places[first])]
+            clear = not any(to_it.intersects_bbox(one) for one in others)
             if free and clear and not any(one.intersects_bbox(box, filled=False) for one in lines):
                 written.set(position=offset * 72 / figure.dpi)
                 taken.append(box)

@@ -135,8 +135,8 @@ def annotated(places: np.ndarray) -> tuple[list[list[int]], list[Bbox], list[Bbo
     return found, boxes, [Bbox.from_bounds(x - 8, y - 8, 16, 16) for x, y in pixels]
 
 
-@pytest.mark.parametrize("count", [2, 5, 30])
-def test_a_text_lies_near_its_place_and_over_no_other_no_place_and_no_line(
+@pytest.mark.parametrize("count", [2, 5, 30, 60])
+def test_a_text_lies_near_its_place_and_neither_it_nor_its_line_over_another(
     count: int, rng: np.random.Generator
 ) -> None:
     places = rng.random((count, 2))
@@ -144,6 +144,9 @@ def test_a_text_lies_near_its_place_and_over_no_other_no_place_and_no_line(
     for i, (of, box) in enumerate(zip(found, boxes, strict=True)):
         assert not any(box.overlaps(other) for other in boxes[:i] + marks)
         assert box.overlaps(marks[of[0]].padded(170))
+        mine, centre = marks[of[0]], (box.p0 + box.p1) / 2
+        line = mpl.path.Path([(mine.p0 + mine.p1) / 2, centre])
+        assert not any(line.intersects_bbox(mark) for mark in marks if not mark.overlaps(mine))
     assert sum(map(len, found)) > 0.9 * count
 
 
