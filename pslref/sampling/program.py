@@ -228,4 +228,4 @@ class _Program:
             given = min(mix[i], self.slack / 2 - moved)
             mix[i], moved = mix[i] - given, moved + given
         mix[-1] += moved
-        return float(mix @ b[order]) - self.price * moved
+        return float(mix @ b[order] - self.price * moved)
