@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pslref import sampling
 from pslref.partition import extended_dirichlet
 from pslref.sampling import Schedule, deadlines, program
+from pslref.sampling.linear import Linear
 from pslref.split import epoch_time, epoch_time_bound, straggler_delays
 from pslref.theory import least_epoch_time
 from tests.sampling.exact import least_time_of_any
@@ -45,18 +46,31 @@ def coarse(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(program, "MOST_CELLS", 4)
 
 
+def noisy(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator, size: float) -> None:
+    """The solver is off by so much in every price."""
+    solve = Linear.solve
+
+    def altered(self: Linear) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        values, prices = solve(self)
+        return values, {name: p + size * rng.normal(size=p.size) for name, p in prices.items()}
+
+    monkeypatch.setattr(Linear, "solve", altered)
+
+
 small = (seeds, st.integers(1, 3), st.integers(1, 2), st.integers(1, 5), st.sampled_from(SLACKS))
 
 
 @settings(max_examples=150)
-@given(*small, st.sampled_from([None, 2, 3]))
+@given(*small, st.sampled_from([None, 2, 3]), st.sampled_from([0, 1e-6, 0.1]))
 def test_it_is_never_above_the_optimum_of_small_cases(
-    seed: int, clients: int, classes: int, size: int, slack: float, number: int | None
+    seed: int, clients: int, classes: int, size: int, slack: float, few: int | None, noise: float
 ) -> None:
+    """With all deadlines or few, and whatever the prices are."""
     counts, delays, costs = drawn(seed, clients, classes, 2 if clients * classes > 3 else 3)
     with pytest.MonkeyPatch.context() as monkeypatch:
-        if number:
-            coarse(monkeypatch, number)
+        if few:
+            coarse(monkeypatch, few)
+        noisy(monkeypatch, np.random.default_rng(seed), noise)
         found = least_epoch_time(counts, size, delays, costs, slack)
     assert found <= least_time_of_any(counts, size, delays, costs, slack)
     assert found >= simple_bound(counts.sum(axis=1), size, delays, costs) * (1 - 2e-12)
