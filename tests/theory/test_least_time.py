@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import linprog
 
 from pslref import sampling
 from pslref.partition import extended_dirichlet
@@ -74,6 +75,30 @@ def test_it_is_never_above_the_optimum_of_small_cases(
         found = least_epoch_time(counts, size, delays, costs, slack)
     assert found <= least_time_of_any(counts, size, delays, costs, slack)
     assert found >= simple_bound(counts.sum(axis=1), size, delays, costs) * (1 - 2e-12)
+
+
+@settings(max_examples=50)
+@given(seeds, st.integers(1, 4), st.integers(1, 4), st.sampled_from(SLACKS))
+def test_no_step_is_worth_more_than_it_says_whatever_the_prices(
+    seed: int, clients: int, classes: int, slack: float
+) -> None:
+    """Against the linear program of one step."""
+    counts, delays, costs = drawn(seed, clients, classes, 6)
+    held = counts.sum(axis=1) > 0
+    rng, counts = np.random.default_rng(seed), counts[held]
+    size = int(rng.integers(1, counts.sum() + 1))
+    found = program._Program(counts, size, delays[held], costs[held], slack, is_full=False)
+    prices, places = rng.normal(size=found.k.size), rng.normal(size=(3, classes))
+    of_client = (found.k == np.arange(len(counts))[:, np.newaxis]).astype(float)
+    of_class = (found.m == np.arange(classes)[:, np.newaxis]).astype(float)
+    over = np.vstack([-np.eye(classes), np.ones(classes)])
+    mix = np.vstack([of_class - found.mix[:, np.newaxis], np.full(found.k.size, -slack / 2)])
+    all_ = np.append(np.ones(found.k.size), np.zeros(classes))
+    rows = [np.hstack([of_client, np.zeros((len(counts), classes))]), all_, np.hstack([mix, over])]
+    for worth, room in zip(found._worth(prices, places), found.room.T, strict=True):
+        limits = np.concatenate([room, [size], np.zeros(classes + 1)])
+        best = linprog(np.append(-prices, 0 * over[-1]), A_ub=np.vstack(rows), b_ub=limits)
+        assert worth >= -best.fun * (1 - 1e-9)
 
 
 def largest_deviation(schedule: Schedule, counts: np.ndarray, rng: np.random.Generator) -> float:
