@@ -187,6 +187,11 @@ def test_two_classes_by_hand(slack: float, fast: int) -> None:
     counts, delays = np.array([[30, 0], [10, 0], [0, 40]]), np.array([3.0, 1.0, 1.0])
     least = (3 * (80 - fast) + fast) / 8
     assert least * (1 - 1e-9) < least_epoch_time(counts, 8, delays, slack=slack) < least
+    free = np.array([3.0, 0.0, 0.0])  # the fast steps take no time, whatever the prices are
+    for seed in range(3):
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            noisy(monkeypatch, np.random.default_rng(seed), 0.01)
+            assert least_epoch_time(counts, 8, free, slack=slack) < 3 * (80 - fast) / 8
 
 
 def test_costs_make_nothing_faster_also_where_there_are_too_many_times_to_try_all() -> None:
