@@ -83,7 +83,7 @@ REST = {name for name in EVERYTHING if name.split("/")[0] in METHOD} - READ_FIRS
 # room: its files, the most lines that they have together, and that one of them has
 BUDGETS = {
     "read first": (READ_FIRST, 1300, 180),
-    "the rest of the method": (REST, 3971, 254),
+    "the rest of the method": (REST, 3990, 254),
     "the instruments": (INSTRUMENTS, 3740, 293),
     "what every room uses": (COMMON, 890, 260),
     "the oracle": (ORACLE, 5270, 292),

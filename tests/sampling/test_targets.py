@@ -274,14 +274,14 @@ def test_the_rule_is_within_2_percent_of_the_best_for_its_slack(num_clients, sla
     assert -0.01 < gap / time_of_ugs < 0.02
 
 
-def test_slack_2_comes_near_the_bound(rng: np.random.Generator) -> None:
+def test_slack_2_comes_near_the_bound_and_spends_no_more_than_helps(rng) -> None:
     counts, delays = scenario(16, 2)
     bound = epoch_time_bound(counts.sum(axis=1), delays, 128)
     time_of_ugs = epoch_time(ugs(counts.sum(axis=1), 128, rng), delays)
     plan = targets(counts, 128, rng, delays=delays, assign="planned", slack=2)
-    assert bound <= epoch_time(plan, delays) < bound + 0.005 * time_of_ugs
+    assert bound <= epoch_time(plan, delays) < bound + 0.02 * time_of_ugs
     line = slowest_first(counts.sum(axis=1), delays, 128)
-    assert expected_deviation(plan, counts).mean() > 0.9 * expected_deviation(line, counts).mean()
+    assert expected_deviation(plan, counts).mean() < 0.5 * expected_deviation(line, counts).mean()
 
 
 def test_more_slack_is_faster_and_every_step_pays_for_it(rng: np.random.Generator) -> None:
