@@ -61,8 +61,10 @@ def similar(class_counts: IntArray, delays: FloatArray, costs: FloatArray) -> In
         return np.arange(num_clients)
     times = delays + costs
     place = np.log(np.maximum(times, 1e-9 * times.max() or 1.0))
-    edges = np.linspace(place.min(), place.max(), most, endpoint=False)
-    groups: IntArray = np.unique(np.searchsorted(edges, place, "right"), return_inverse=True)[1]
+    half = np.linspace(0, 1, most // 2, endpoint=False)  # of the edges, by time and by rank
+    edges = [place.min() + half * np.ptp(place), np.quantile(place, half)]
+    of_edge = np.searchsorted(np.unique(edges), place, side="right")
+    groups: IntArray = np.unique(of_edge, return_inverse=True)[1]
     return groups
 
 

@@ -135,9 +135,7 @@ class _Program:
         times = self.times
         most = max(MORE, 2 * MOST_VARIABLES // self.k.size)
         chosen = spread(times, min(PLANNED if self.is_full else BOUNDED, most))
-        if (
-            self.is_full
-        ):  # as many, one in so many: where most clients are alike, so are their times
+        if self.is_full:  # as many in their order: where most clients are alike, so are their times
             in_order = np.linspace(0, times.size - 1, min(PLANNED, most)).astype(np.int64)
             chosen = np.union1d(chosen, in_order)
         variables = 0

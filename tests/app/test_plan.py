@@ -77,8 +77,9 @@ def test_sample_costs_reach_the_clock_and_the_assignment() -> None:
     assert times["targets", "random"] == pytest.approx(times["ugs", None], rel=0.1)
 
 
-@pytest.mark.parametrize("clients", [5, 40, 70])
-@pytest.mark.parametrize("sample_cost", [0.0, 0.5])
+@pytest.mark.parametrize(
+    ("clients", "sample_cost"), [(5, 0.0), (5, 0.5), (20, 0.5), (40, 0.0), (70, 0.0)]
+)
 def test_nothing_is_faster_than_the_least_time_and_stragglers_are_those_drawn_slow(
     clients: int, sample_cost: float, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,15 +108,8 @@ def test_nothing_is_faster_than_the_least_time_and_stragglers_are_those_drawn_sl
 
 NUMBERS = (
     *("num_steps", "epoch_time", "least_time", "above_least", "time_saved", "participants"),
-    *(
-        "mean_deviation",
-        "max_deviation",
-        "tail_deviation",
-        "high_deviation",
-        "stragglers",
-        "megabytes",
-    ),
-    *("megabytes_up", "megabytes_down"),
+    *("mean_deviation", "max_deviation", "tail_deviation", "high_deviation", "stragglers"),
+    *("megabytes", "megabytes_up", "megabytes_down"),
 )
 
 

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import linprog
 
 from pslref import sampling
 from pslref.partition import extended_dirichlet
 from pslref.sampling import Schedule, deadlines, program
+from pslref.sampling.linear import Linear
 from pslref.split import epoch_time, epoch_time_bound, straggler_delays
 from pslref.theory import least_epoch_time
 from tests.sampling.exact import least_time_of_any
@@ -45,21 +47,58 @@ def coarse(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(program, "MOST_CELLS", 4)
 
 
+def noisy(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator, size: float) -> None:
+    """The solver is off by so much in every price."""
+    solve = Linear.solve
+
+    def altered(self: Linear) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        values, prices = solve(self)
+        return values, {name: p + size * rng.normal(size=p.size) for name, p in prices.items()}
+
+    monkeypatch.setattr(Linear, "solve", altered)
+
+
 small = (seeds, st.integers(1, 3), st.integers(1, 2), st.integers(1, 5), st.sampled_from(SLACKS))
 
 
 @settings(max_examples=150)
-@given(*small, st.sampled_from([None, 2, 3]))
+@given(*small, st.sampled_from([None, 2, 3]), st.sampled_from([0, 1e-6, 0.1]))
 def test_it_is_never_above_the_optimum_of_small_cases(
-    seed: int, clients: int, classes: int, size: int, slack: float, number: int | None
+    seed: int, clients: int, classes: int, size: int, slack: float, few: int | None, noise: float
 ) -> None:
+    """With all deadlines or few, and whatever the prices are."""
     counts, delays, costs = drawn(seed, clients, classes, 2 if clients * classes > 3 else 3)
     with pytest.MonkeyPatch.context() as monkeypatch:
-        if number:
-            coarse(monkeypatch, number)
+        if few:
+            coarse(monkeypatch, few)
+        noisy(monkeypatch, np.random.default_rng(seed), noise)
         found = least_epoch_time(counts, size, delays, costs, slack)
     assert found <= least_time_of_any(counts, size, delays, costs, slack)
     assert found >= simple_bound(counts.sum(axis=1), size, delays, costs) * (1 - 2e-12)
+
+
+@settings(max_examples=50)
+@given(seeds, st.integers(1, 4), st.integers(1, 4), st.sampled_from(SLACKS))
+def test_no_step_is_worth_more_than_it_says_whatever_the_prices(
+    seed: int, clients: int, classes: int, slack: float
+) -> None:
+    """Against the linear program of one step."""
+    counts, delays, costs = drawn(seed, clients, classes, 6)
+    held = counts.sum(axis=1) > 0
+    rng, counts = np.random.default_rng(seed), counts[held]
+    size = int(rng.integers(1, counts.sum() + 1))
+    found = program._Program(counts, size, delays[held], costs[held], slack, is_full=False)
+    prices, places = rng.normal(size=found.k.size), rng.normal(size=(3, classes))
+    of_client = (found.k == np.arange(len(counts))[:, np.newaxis]).astype(float)
+    of_class = (found.m == np.arange(classes)[:, np.newaxis]).astype(float)
+    over = np.vstack([-np.eye(classes), np.ones(classes)])
+    mix = np.vstack([of_class - found.mix[:, np.newaxis], np.full(found.k.size, -slack / 2)])
+    all_ = np.append(np.ones(found.k.size), np.zeros(classes))
+    rows = [np.hstack([of_client, np.zeros((len(counts), classes))]), all_, np.hstack([mix, over])]
+    for worth, room in zip(found._worth(prices, places), found.room.T, strict=True):
+        limits = np.concatenate([room, [size], np.zeros(classes + 1)])
+        best = linprog(np.append(-prices, 0 * over[-1]), A_ub=np.vstack(rows), b_ub=limits)
+        assert worth >= -best.fun * (1 - 1e-9)
 
 
 def largest_deviation(schedule: Schedule, counts: np.ndarray, rng: np.random.Generator) -> float:
@@ -148,6 +187,11 @@ def test_two_classes_by_hand(slack: float, fast: int) -> None:
     counts, delays = np.array([[30, 0], [10, 0], [0, 40]]), np.array([3.0, 1.0, 1.0])
     least = (3 * (80 - fast) + fast) / 8
     assert least * (1 - 1e-9) < least_epoch_time(counts, 8, delays, slack=slack) < least
+    free = np.array([3.0, 0.0, 0.0])  # the fast steps take no time, whatever the prices are
+    for seed in range(3):
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            noisy(monkeypatch, np.random.default_rng(seed), 0.01)
+            assert least_epoch_time(counts, 8, free, slack=slack) < 3 * (80 - fast) / 8
 
 
 def test_costs_make_nothing_faster_also_where_there_are_too_many_times_to_try_all() -> None:
