@@ -86,7 +86,7 @@ pslref plan --dataset fashion-mnist --partition severe --clients 64 --batch-size
 for cost in 0 0.01 0.1 1; do
   pslref plan --dataset fashion-mnist --partition severe --clients 64 --batch-size 128 $few \
     --sampler ugs,fpls,lds,targets,stratified --delta 0.5,1 --concentration 1 \
-    --assign slowest-first,balanced,random --sample-cost $cost --seeds 3 --out results/costs/severe-64-$cost
+    --assign slowest-first,planned,random --sample-cost $cost --seeds 3 --out results/costs/severe-64-$cost
 done
 
 # What class targets do not see
