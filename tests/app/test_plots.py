@@ -243,7 +243,7 @@ def test_plan_names_the_batch_size_where_there_are_several(rng: np.random.Genera
     }
     assert len(panel.lines) == 10
     assert list(panel.lines)[2:5:2] == ["3: lds, c = 0.01, B = 64", "5: lds, c = 0.01, B = 128"]
-    assert panel.lines["9: targets, B = 128"].shape == (2, 2)
+    assert panel.lines["9: targets, planned, B = 128"].shape == (2, 2)
     assert len({panel.looks[name][1:] for name in panel.lines}) == len(panel.lines)
 
 
