@@ -26,7 +26,7 @@ def compare(
     figures: str = "png",
     after_epoch: Callable[[], object] = lambda: None,
 ) -> Results:
-    """Train one network in several ways; those of one seed share partition and weights.
+    """Train one network in several ways; one seed, one partition and weights (`random_streams`).
 
     Args:
         configs: what to run, such as `grids.configs` returns; they differ in nothing but sampler,

@@ -16,8 +16,8 @@ def extended_dirichlet(
 ) -> Partition:
     """Extended Dirichlet(C, α): few classes for each client, then unequal shares of each class.
 
-    Clients may end without samples. Which classes a client holds, and how many samples of each,
-    does not depend on the order of the samples. [paper] (method.md 9)
+    If a class has no client, all draw again. Clients may end without samples. Which classes a
+    client holds, and how many of each, does not depend on the samples' order. [paper] (method.md 9)
 
     Args:
         labels: (N,) classes of all samples, whole numbers from 0; M is the largest and one.

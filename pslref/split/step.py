@@ -60,8 +60,8 @@ def step(
     participants = [clients[k] for k in np.flatnonzero(counts.any(axis=1)).tolist()]
 
     # 1. Each participant takes its next samples, runs the client half, and sends the activations
-    #    at the cut with the labels. Who missed updates gets the current half first; since the
-    #    server has updated it in every step, that is everybody.
+    #    at the cut with the labels. It gets the current half first, whether or not it took part
+    #    in the step before: the server updates it in every step.
     batches = [client.draw(counts[client.client]) for client in participants]
     batch = np.concatenate(batches)
     try:

@@ -15,7 +15,7 @@ LABEL = np.dtype(np.int64).itemsize  # bytes
 
 
 class Traffic(NamedTuple):
-    """The bytes of each kind, (T,) for the steps of an epoch, or of one step."""
+    """The bytes of each kind, (T,) of an epoch or of a step: foretold below, measured in `step`."""
 
     activations: IntArray  # up, in `SmashedBatch`
     labels: IntArray  # up, with them
