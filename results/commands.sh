@@ -111,14 +111,14 @@ python -m tools.traffic results/traffic.csv
 # Time and bytes to an accuracy
 pslref compare --dataset fashion-mnist --partition severe --clients 64 --batch-size 128 --hidden 64 \
   --learning-rate 0.05 --epochs 4 --seeds 5 --dtype float32 --links mobile --target 0.84 \
-  --out results/to-target
+  --assign slowest-first --out results/to-target
 
 # The best cut
 for links in datacentre home mobile; do
   for network in "mlp 1,3,5 --hidden 256,128" "cnn 1,3,6,7"; do
     read -r model cuts hidden <<< "$network"
     pslref plan --dataset fashion-mnist --partition severe --clients 64 --batch-size 128 --dtype float32 \
-      --sampler stratified --seeds 1 --links $links --model $model --cut $cuts $hidden \
+      --sampler stratified --seeds 1 --links $links --model $model --cut $cuts $hidden --assign slowest-first,planned \
       --out results/cuts/$links-$model
   done
 done
