@@ -202,7 +202,7 @@ def test_clients_with_links_are_those_of_a_run_and_their_table_can_be_planned(
     drawn = ["--clients", "7", "--links", "home", "--seed", "3"]
     assert pslref("clients", *drawn, "--out", str(tmp_path))[0] == 0
     table = ["--table", str(tmp_path / "clients.csv"), "--input-shape", "8,8,1", "--seed", "3"]
-    network = ["--cut", "1,3", "--hidden", "9", "--dtype", "float32"]
+    network = ["--cut", "1,3", "--hidden", "9", "--dtype", "float32", *ASSIGN]
     found = [
         json.loads(pslref("plan", *whose, *network, *MORE, "--json")[1])
         for whose in (drawn, [*table, "--server-flops", str(SERVER_FLOPS)])
@@ -221,6 +221,7 @@ def test_clients_with_links_are_those_of_a_run_and_their_table_can_be_planned(
 
 
 MORE = ["--sampler", "stratified", "--seeds", "1"]
+ASSIGN = ["--assign", "slowest-first"]  # planned has everybody in each step, as ugs has
 LINKS = "latency,flops,uplink,downlink,cat,dog\n0.1,1e9,1e6,1e6,9,0\n0.2,1e8,1e6,1e6,0,9\n"
 REFUSED = [
     (GOOD, ["plan", "--learning-rate=1"], "learning_rate = 1.0: must not be given without accura"),
