@@ -137,9 +137,11 @@ def rows_of(what: dict[str, Any], labels: IntArray, images: data.Dataset | None 
                     run.run_epoch(planned(rule, case, rng))
                 row[-1] = 100 * run.evaluate(images.x_test, images.y_test)
         rows[:, 0] *= 100 / rows[0, 0]
-    for name, means in zip(RULES, found.mean(axis=0).round(4).tolist(), strict=True):
-        values = [None if np.isnan(value) else value for value in means]
-        yield what | {"rule": name} | dict(zip(MEASURED, values, strict=True))
+    spread = found[:, :, -1:].std(axis=0, ddof=1)
+    table = np.concatenate([found.mean(axis=0), spread], axis=1).round(4).tolist()
+    for name, numbers in zip(RULES, table, strict=True):
+        values = [None if np.isnan(value) else value for value in numbers]
+        yield what | {"rule": name} | dict(zip([*MEASURED, "accuracy_std"], values, strict=True))
 
 
 def main(path: Path, data_dir: Path | None) -> None:
