@@ -89,6 +89,9 @@ for cost in 0 0.01 0.1 1; do
     --assign slowest-first,planned,random --sample-cost $cost --seeds 3 --out results/costs/severe-64-$cost
 done
 
+# Head to head
+python -m tools.head_to_head results/head-to-head.csv data
+
 # What class targets do not see
 python -m tools.turned results/within-class/turned.csv
 
