@@ -231,7 +231,7 @@ def _asked(config: Config, clients: Clients, rng: np.random.Generator) -> dict[s
     if config.sampler in TARGETS:
         draw = "hypergeometric" if config.sampler == "targets" else "stratified"
         assign = assigned(config, clients)
-        costs = clients.sample_costs if assign == "planned" else None
+        costs = clients.sample_costs if assign == "planned" else 0.0
         targets = {"draw": draw, "assign": assign, "slack": config.slack}
         known = {"class_counts": counts, "delays": clients.delays, "sample_costs": costs}
         return drawn | targets | known

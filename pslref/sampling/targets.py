@@ -38,7 +38,7 @@ def targets(
     rng: np.random.Generator,
     *,
     delays: ArrayLike | None = None,
-    sample_costs: ArrayLike | None = None,
+    sample_costs: ArrayLike = 0.0,
     draw: str = "hypergeometric",
     assign: str = "slowest-first",
     slack: float = 0.0,
@@ -65,7 +65,7 @@ def targets(
         delays: (K,) delay d_k of each client per step, finite, 0 or more, in any unit; only
             assign="random" needs none. Of equally slow clients few serve a step.
         sample_costs: (K,) or one for all, s_k per sample in the unit of the delays, 0 or more;
-            for assign="planned" alone, which takes delays or costs of None as 0.
+            above 0 only for assign="planned", which takes delays of None as 0.
         draw: "hypergeometric" or "stratified".
         assign: "slowest-first", "planned" or "random".
         slack: 0 to 2, in units of Δ, for assign="planned" alone; 2 allows any mix.
@@ -122,7 +122,7 @@ class Asked:
         rng: np.random.Generator,
         *,
         delays: ArrayLike | None = None,
-        sample_costs: ArrayLike | None = None,
+        sample_costs: ArrayLike = 0.0,
         draw: str = "hypergeometric",
         assign: str = "slowest-first",
         slack: float = 0.0,
@@ -140,12 +140,10 @@ class Asked:
             raise check.wrong("delays", delays, "must be given when assign = 'slowest-first'")
         if assign != "planned" and slack > 0:
             raise check.wrong("slack", self.slack, "must be 0 unless assign = 'planned'")
-        if assign != "planned" and sample_costs is not None:
-            allowed = "must not be given unless assign = 'planned'"
-            raise check.wrong("sample_costs", sample_costs, allowed)
-        d, s = (0.0 if given is None else given for given in (delays, sample_costs))
-        self.delays = check.per_client("delays", d, num_clients)
-        self.sample_costs = check.per_client("sample_costs", s, num_clients)
+        self.delays = check.per_client("delays", 0.0 if delays is None else delays, num_clients)
+        self.sample_costs = check.per_client("sample_costs", sample_costs, num_clients)
+        if assign != "planned" and self.sample_costs.any():
+            raise check.wrong("sample_costs", sample_costs, "must be 0 unless assign = 'planned'")
 
     def class_targets(self) -> IntArray:
         """(T, M): the class counts of each step."""

@@ -91,7 +91,7 @@ def test_nobody_needs_delays_to_deal_at_random(rng: np.random.Generator) -> None
         ({"delays": None}, "delays = None: must be given when assign = 'slowest-first'$"),
         ({"slack": 1}, "slack = 1.0: must be 0 unless assign = 'planned'$"),
         ({"slack": 1, "assign": "random"}, "slack = 1.0: must be 0 unless assign = 'planned'$"),
-        ({"sample_costs": 1.0}, "sample_costs = 1.0: must not be given unless assign = 'planned'$"),
+        ({"sample_costs": 1.0}, "sample_costs = 1.0: must be 0 unless assign = 'planned'$"),
         ({"class_counts": np.full((2000, 50), 30_000), "batch_size": 1}, "from 1 to 268435456$"),
     ],
 )
