@@ -13,8 +13,12 @@ AHEAD = 64  # clients among whom the next of a line is chosen, so that time grow
 
 def random_lines(class_counts: IntArray, rng: np.random.Generator) -> Iterator[IntArray]:
     """For each class its holders, once for each sample, in an order that is uniformly random."""
-    clients = np.arange(len(class_counts))
-    return (rng.permutation(np.repeat(clients, n_m)) for n_m in class_counts.T)
+    return (shuffled(n_m, rng) for n_m in class_counts.T)
+
+
+def shuffled(totals: IntArray, rng: np.random.Generator) -> IntArray:
+    """(N,) each number from 0 as often as its total says, in a uniformly random order."""
+    return rng.permutation(np.repeat(np.arange(totals.size), totals))
 
 
 def lines_in(order: IntArray, class_counts: IntArray) -> Iterator[IntArray]:

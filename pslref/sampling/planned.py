@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pslref.check import FloatArray, IntArray
-from pslref.sampling.assign import dealt_steps, lines_in, slowest_first_order
+from pslref.sampling.assign import dealt_steps, lines_in, shuffled, slowest_first_order
 from pslref.sampling.deadlines import rooms
 from pslref.sampling.program import Fluid, fluid
 from pslref.sampling.schedule import Walk, tallied
@@ -69,8 +69,7 @@ def planned_steps(
     drawn = []
     for total, group in zip(totals, np.split(batches, firsts[1:]), strict=True):
         if is_drawn:
-            line = rng.permutation(np.repeat(np.arange(total.size), total))
-            drawn.append(tallied(line, group, total.size))
+            drawn.append(tallied(shuffled(total, rng), group, total.size))
         else:
             drawn.append(_evenly(total, group.size, rng))
     wanted = np.concatenate(drawn)
@@ -128,9 +127,7 @@ def _rounded(totals: FloatArray, sizes: IntArray, rng: np.random.Generator) -> I
             b_ub=np.concatenate([sums.high.ravel(), -sums.low.ravel()]).astype(np.float64),
             A_eq=rows.tocsr(),
             b_eq=sizes.astype(np.float64),
-            bounds=list(
-                zip(ranges.low.ravel().tolist(), ranges.high.ravel().tolist(), strict=True)
-            ),
+            bounds=list(zip(ranges.low.flat, ranges.high.flat, strict=True)),
             method="highs-ds",
         )
         if solved.x is not None:

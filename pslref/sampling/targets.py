@@ -21,6 +21,7 @@ from pslref.sampling.assign import (
     dealt_steps,
     lines_in,
     random_lines,
+    shuffled,
     slowest_first_order,
 )
 from pslref.sampling.planned import planned_steps
@@ -168,11 +169,6 @@ class Asked:
         if self.assign == "random":
             return random_lines(self.counts, self.rng)
         return lines_in(slowest_first_order(self.counts, self.delays), self.counts)
-
-
-def shuffled(class_totals: IntArray, rng: np.random.Generator) -> IntArray:
-    """(N,) the labels of all samples in a uniformly random order."""
-    return rng.permutation(np.repeat(np.arange(class_totals.size), class_totals))
 
 
 def stratified(class_totals: IntArray, rng: np.random.Generator) -> IntArray:

@@ -5,8 +5,7 @@ import numpy as np
 from pslref import check
 from pslref.check import ArrayLike, FloatArray, IntArray
 from pslref.sampling import program
-
-ROUNDING = 1e-12  # so that no schedule's time is below the bound by rounding alone
+from pslref.sampling.deadlines import ROUNDING
 
 
 def least_epoch_time(
@@ -54,4 +53,4 @@ def least(
     bound = float(max(slowest_first, alone))
     if bound > 0 and (slack < 2 or costs.any()):  # otherwise the first is attained
         bound = max(bound, program.least_time(class_counts, batch_size, delays, costs, slack))
-    return bound * (1 - ROUNDING)
+    return bound * (1 - ROUNDING)  # no schedule's time is below it by rounding alone

@@ -72,6 +72,13 @@ def test_steps_of_a_group_have_their_share_of_every_class(classes, num_steps, se
     assert (steps <= -(-total // num_steps)).all()
 
 
+def test_which_steps_have_more_of_a_class_is_random(rng: np.random.Generator) -> None:
+    """64 draws of two orders: both occur, but once in 2^63."""
+    drawn = [_evenly(np.array([1, 1]), 2, rng).tolist() for _ in range(64)]
+    assert [[1, 0], [0, 1]] in drawn
+    assert [[0, 1], [1, 0]] in drawn
+
+
 @given(class_counts(clients=4, classes=3, most=5), seeds)
 def test_a_step_is_supplied_where_it_can_be(counts, seed) -> None:
     """Against a linear program with the same bounds, whose corners are whole."""
@@ -123,6 +130,21 @@ def test_a_step_for_which_there_is_no_room_is_late_by_as_little_as_need_be() -> 
         pairs, np.array([2]), np.array([[2.0]]), np.array([[2]]), np.zeros(1, int), room
     )
     assert [brought.tolist() for _, brought in steps] == [[[2]]]
+
+
+def test_no_client_keeps_more_than_it_has_room_for_later() -> None:
+    """Client 0 has one place a step, and must bring a sample to both, though client 1 is due."""
+    pairs = Pairs(np.array([0, 1]), np.array([0, 0]), 2, 1)
+    room = np.stack([np.array([[1], [2]]), np.array([[2], [2]])])
+    steps = _supplied(
+        pairs,
+        np.array([2, 2]),
+        np.array([[0.0, 4.0]]),
+        np.array([[2], [2]]),
+        np.zeros(2, int),
+        room,
+    )
+    assert [brought.tolist() for _, brought in steps] == [[[1], [1]]] * 2
 
 
 def scenario(mild: bool, even: bool, cost: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
