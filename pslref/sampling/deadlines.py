@@ -7,7 +7,7 @@ from pslref.check import FloatArray, IntArray
 MOST_DEADLINES = 4000  # to choose from
 MOST_ROOMS = 2**24  # clients times deadlines; of more clients, fewer deadlines
 MOST_TIMES = 2**22  # of all clients together, of which some are deadlines
-MOST_CELLS, MOST_GROUPS = 1500, 400  # pairs of client and class; groups of clients where more are
+MOST_GROUPS = 400  # of clients, where there are too many pairs of client and class
 ROUNDING = 1e-12  # what is late by this share is on time
 
 
@@ -53,11 +53,13 @@ def spread(times: FloatArray, number: int) -> IntArray:
     return np.unique(np.append(np.searchsorted(times, wanted[:-1]), [0, times.size - 1]))
 
 
-def similar(class_counts: IntArray, delays: FloatArray, costs: FloatArray) -> IntArray:
+def similar(
+    class_counts: IntArray, delays: FloatArray, costs: FloatArray, most_cells: int
+) -> IntArray:
     """(K,) the number of each client's group; one for each, or groups of clients alike in time."""
     num_clients, num_classes = class_counts.shape
-    most = max(4, min(MOST_GROUPS, MOST_CELLS // num_classes))
-    if num_clients <= most or np.count_nonzero(class_counts) <= MOST_CELLS:
+    most = max(4, min(MOST_GROUPS, most_cells // num_classes))
+    if num_clients <= most or np.count_nonzero(class_counts) <= most_cells:
         return np.arange(num_clients)
     times = delays + costs
     place = np.log(np.maximum(times, 1e-9 * times.max() or 1.0))

@@ -1,35 +1,19 @@
 """The epoch planned as a whole: deadlines, the classes of its steps, then who brings them."""
 
-from bisect import bisect_left
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from pslref.check import FloatArray, IntArray
-from pslref.sampling.assign import dealt_steps, lines_in, shuffled, slowest_first_order
 from pslref.sampling.deadlines import rooms
 from pslref.sampling.program import Fluid, fluid
-from pslref.sampling.schedule import Walk, tallied
+from pslref.sampling.schedule import Walk
 
-WHOLE = 1e-2  # of a sample: what is whole but for the tolerance of the program
-LATE = np.array([0, *(0.003 * 1.5 ** np.arange(18))])  # shares of a deadline, tried in turn
-
-
-class Pairs(NamedTuple):
-    """The clients and classes of which there are samples: (P,) both."""
-
-    clients: IntArray
-    classes: IntArray
-    num_clients: int
-    num_classes: int
-
-    def by_client(self, x: Any) -> Any:
-        """(K,) the samples of each client."""
-        return np.bincount(self.clients, x, self.num_clients).astype(x.dtype)
-
-    def by_class(self, x: Any) -> Any:
-        """(M,) the samples of each class."""
-        return np.bincount(self.classes, x, self.num_classes).astype(x.dtype)
+WHOLE, EXACT = 1e-2, 1e-6  # of a sample: tolerances of the program, and of arithmetic
+DRAWN = (1.0, 0.5, 0.25)  # of the way from the mix to what was drawn, tried in turn
+NEAR = tuple(2**i - 1 for i in range(12))  # samples away from the program, tried in turn
+LATE = (0.0, *(0.003 * 1.5**i for i in range(18)))  # shares of a deadline, tried in turn
 
 
 class Bounds(NamedTuple):
@@ -37,6 +21,23 @@ class Bounds(NamedTuple):
 
     low: IntArray
     high: IntArray
+
+
+class Part(NamedTuple):
+    """Steps from `first` until before `last`, and what they use up, (P,) of some pairs."""
+
+    first: int
+    last: int
+    pairs: IntArray
+    held: IntArray
+
+
+class Trial(NamedTuple):
+    """What a flow may bring: (P,) at most of each pair, and of each client and class in all."""
+
+    most: IntArray
+    of_client: Bounds
+    of_class: Bounds
 
 
 def planned_steps(
@@ -52,36 +53,108 @@ def planned_steps(
     """The steps of an epoch planned as a whole: participants, and what they bring by class, (P, M).
 
     The linear program has steps and samples that can be divided. Cut into whole steps, those of one
-    deadline are a group. Its class totals are rounded, and spread over its steps, evenly or, if
-    `is_drawn`, at random. Then a flow supplies each step, near the program. (method.md 3.4)
+    deadline are a group. The epoch is parted in two, between groups if there are several, and each
+    part again, until all are steps. A flow says what comes to the first part. (method.md 3.4)
     """
-    clients, classes = np.nonzero(class_counts)
-    pairs = Pairs(clients, classes, *class_counts.shape)
-    counts = class_counts[clients, classes]
-    size = int(batches.max())
-    best = fluid(class_counts, size, delays, costs, slack)
-    firsts, latest, shares = _cut(best, batches, counts)
-    totals = _rounded(
-        np.array([pairs.by_class(share) for share in shares]),
-        np.add.reduceat(batches, firsts),
-        rng,
-    )
-    drawn = []
-    for total, group in zip(totals, np.split(batches, firsts[1:]), strict=True):
-        if is_drawn:
-            drawn.append(tallied(shuffled(total, rng), group, total.size))
+    best = fluid(class_counts, int(batches.max()), delays, costs, slack)
+    epoch = _Epoch(class_counts, batches, delays, costs, best, rng, is_drawn)
+    yield from epoch.steps(Part(0, batches.size, np.arange(epoch.counts.size), epoch.counts))
+
+
+class _Epoch:
+    """T steps in G groups of one deadline each, and the pairs of client and class with samples."""
+
+    def __init__(
+        self,
+        class_counts: IntArray,
+        batches: IntArray,
+        delays: FloatArray,
+        costs: FloatArray,
+        best: Fluid,
+        rng: np.random.Generator,
+        is_drawn: bool,
+    ) -> None:
+        self.clients, self.classes = np.nonzero(class_counts)
+        self.counts = class_counts[self.clients, self.classes]
+        self.num_classes = class_counts.shape[1]
+        self.batches, self.delays, self.costs = batches, delays, costs
+        self.rng, self.is_drawn = rng, is_drawn
+        self.firsts, self.deadlines, self.shares = _cut(best, batches, self.counts)
+        of_class = [np.bincount(self.classes, share, self.num_classes) for share in self.shares]
+        sizes = np.add.reduceat(batches, self.firsts)
+        self.totals = _rounded(np.array(of_class), sizes, rng)
+        self.lengths = np.diff(self.firsts, append=batches.size)
+        self.of_step = np.repeat(np.arange(self.lengths.size), self.lengths)
+
+    def steps(self, part: Part) -> Walk:
+        """The steps of a part of the epoch."""
+        first, last, pairs, held = part
+        who, clients = np.unique(self.clients[pairs], return_inverse=True)
+        classes = self.classes[pairs]
+        if last - first == 1:
+            table = np.zeros((who.size, self.num_classes), np.int64)
+            table[clients, classes] = held
+            yield who, table
+            return
+        middle = (first + last + int(self.rng.integers(2))) // 2  # either part may be the longer
+        between = self.firsts[(self.firsts > first) & (self.firsts < last)]
+        if between.size:
+            middle = int(between[np.argmin(np.abs(between - middle))])
+        size = int(self.batches[first:middle].sum())
+        trials = self._trials(part, middle, size, who, clients)
+        flows = (_flow(clients, classes, trial, size, self.rng) for trial in trials)
+        now = next(flow for flow in flows if flow is not None)
+        for start, end, brought in (first, middle, now), (middle, last, held - now):
+            used = np.flatnonzero(brought)
+            yield from self.steps(Part(start, end, pairs[used], brought[used]))
+
+    def _trials(
+        self, part: Part, middle: int, size: int, who: IntArray, clients: IntArray
+    ) -> Iterator[Trial]:
+        """Bounds of what comes before `middle`, of which the last always have a flow.
+
+        Near the program, or the draw, with room on time; less near; with late steps; with any room.
+        """
+        first, last, pairs, held = part
+        groups = np.arange(self.of_step[first], self.of_step[last - 1] + 1)
+        of_client = np.bincount(clients, held).astype(np.int64)
+        of_class = np.bincount(self.classes[pairs], held, self.num_classes).astype(np.int64)
+        parts = [
+            np.bincount(self.of_step[start:end] - groups[0], minlength=groups.size)
+            for start, end in ((first, middle), (middle, last))
+        ]
+
+        def with_room(late: float) -> Bounds:
+            """Of clients, for this now and the rest later, if one step of each may be so late."""
+            z, d, s = self.deadlines[groups], self.delays[who], self.costs[who]
+            on_time, longer = (rooms(z * (1 + by), d, s, self.batches.max()) for by in (0, late))
+            now, later = (
+                on_time @ steps + (longer - on_time)[:, steps > 0].max(axis=1) for steps in parts
+            )
+            low, high = np.maximum(of_client - later, 0), np.minimum(of_client, now)
+            return Bounds(low.astype(np.int64), high.astype(np.int64))
+
+        on_time = with_room(0)
+        if groups.size > 1:
+            before = groups[parts[0] > 0]
+            wanted = self.totals[before].sum(axis=0)
+            allowed = Bounds(wanted, wanted)
+            share = self.shares[before][:, pairs].sum(axis=0)
+            due = held * share / np.maximum(self.shares[groups][:, pairs].sum(axis=0), 1e-9)
+            around = _around(np.bincount(clients, due))
+            for far in NEAR:
+                near = np.clip((around.low - far, around.high + far), *on_time)
+                yield Trial(np.minimum(_around(due).high + far, held), Bounds(*near), allowed)
         else:
-            drawn.append(_evenly(total, group.size, rng))
-    wanted = np.concatenate(drawn)
-    if not costs.any():  # then there is room for all of a client's samples, or for none
-        lines = lines_in(slowest_first_order(class_counts, delays), class_counts)
-        yield from dealt_steps(wanted, len(class_counts), lines)
-        return
-    of_step = np.repeat(np.arange(firsts.size), np.diff(firsts, append=batches.size))
-    room = np.full((LATE.size + 1, len(class_counts), firsts.size), size)  # at last, for all
-    for late, longer in enumerate(LATE):
-        room[late] = rooms(latest * (1 + longer), delays, costs, size)
-    yield from _supplied(pairs, counts, shares, wanted, of_step, room)
+            fair = of_class * ((middle - first) / (last - first))
+            allowed = _around(fair, EXACT)
+            if self.is_drawn:
+                drawn = self.rng.multivariate_hypergeometric(of_class, size)
+                for far in DRAWN:
+                    yield Trial(held, on_time, _around(fair + far * (drawn - fair), EXACT))
+        for late in LATE:
+            yield Trial(held, with_room(late), allowed)
+        yield Trial(held, Bounds(np.zeros_like(of_client), of_client), allowed)
 
 
 def _cut(
@@ -136,116 +209,43 @@ def _rounded(totals: FloatArray, sizes: IntArray, rng: np.random.Generator) -> I
     raise ArithmeticError(f"the class totals of the deadlines: {solved.message}")
 
 
-def _around(x: FloatArray, whole: float = WHOLE) -> Bounds:
+def _around(x: Any, whole: float = WHOLE) -> Bounds:
     """Rounded down and up; what is nearly whole, to that number."""
     return Bounds(np.floor(x + whole).astype(np.int64), np.ceil(x - whole).astype(np.int64))
 
 
-def _evenly(total: IntArray, num_steps: int, rng: np.random.Generator) -> IntArray:
-    """(T, M) class counts of steps of one size: each its share of every class, up or down.
-
-    The steps are halved again and again; which classes a half has more of is random.
-    """
-    if num_steps == 1:
-        return total[np.newaxis]
-    first = (num_steps + int(rng.integers(2))) // 2  # of an odd number either part may be larger
-    half, over = np.divmod(total * first, num_steps)
-    lacking = int(total.sum()) * first // num_steps - int(half.sum())
-    half[rng.choice(np.flatnonzero(over), lacking, replace=False)] += 1
-    rest = _evenly(total - half, num_steps - first, rng)
-    return np.concatenate([_evenly(half, first, rng), rest])
-
-
-def _supplied(
-    pairs: Pairs,
-    counts: IntArray,
-    shares: FloatArray,
-    wanted: IntArray,
-    of_step: IntArray,
-    room: IntArray,
-) -> Walk:
-    """The steps, each with its class counts, from clients that have room.
-
-    A client's part of a class comes as that class does, so that what is due follows the program.
-    No client brings more than its room, (L, K, G) by the deadline of the group, nor keeps more than
-    it has room for later. If that cannot be, all deadlines from here on are missed by one share of
-    them, as small as possible; with the last there is room for all.
-    """
-    left, so_far = counts.copy(), np.zeros(counts.size)
-    later = room @ np.bincount(of_step)
-    rates = [share / np.maximum(pairs.by_class(share), 1e-9)[pairs.classes] for share in shares]
-    for now, group in zip(wanted, of_step, strict=True):
-        so_far += rates[group] * now[pairs.classes]
-        later -= room[:, :, group]
-        due = np.ceil(so_far - (counts - left) - WHOLE).astype(np.int64).clip(0, left)
-        held = pairs.by_client(left)
-        clients = [
-            Bounds(np.maximum(held - keep, 0), np.minimum(most, held))
-            for keep, most in zip(later, room[:, :, group], strict=True)
-        ]
-        x = _supply(pairs, (due, left), clients[0], now)
-        if x is None:
-            late = bisect_left(
-                clients, True, 1, key=lambda c: _supply(pairs, (left,), c, now) is not None
-            )
-            x = _supply(pairs, (due, left), clients[late], now)
-        assert x is not None
-        left = left - x
-        brought = np.flatnonzero(x)
-        who, row = np.unique(pairs.clients[brought], return_inverse=True)
-        table = np.zeros((who.size, pairs.num_classes), np.int64)
-        table[row, pairs.classes[brought]] = x[brought]
-        yield who, table
-
-
-def _supply(
-    pairs: Pairs, most: tuple[IntArray, ...], clients: Bounds, wanted: IntArray
+def _flow(
+    clients: IntArray, classes: IntArray, trial: Trial, size: int, rng: np.random.Generator
 ) -> IntArray | None:
-    """(P,) whole numbers of these class counts, within the bounds of the clients; None if none are.
+    """(P,) so many samples in all, within bounds; None if no flow has them.
 
-    No pair has more than the first of `most` if that is enough; else more up to the next, wherever
-    a flow that begins with what there is finds it.
-    """
-    rest = int(wanted.sum() - clients.low.sum())
-    if rest < 0 or (clients.low > clients.high).any():
-        return None
-    x = np.zeros_like(most[0])
-    for cells in most:
-        x = x + _more(pairs, x, cells, clients, wanted)
-        if x.sum() == wanted.sum():
-            return x
-    return None
-
-
-def _more(pairs: Pairs, x: IntArray, most: IntArray, clients: Bounds, wanted: IntArray) -> IntArray:
-    """(P,) what a flow from the clients to the classes that lack samples adds to x, and takes back.
-
-    Clients' least amounts come from the source directly, and the rest over one more node.
+    From a source over the clients and the classes of the pairs to a sink: what is the least of each
+    directly, and the rest over one more node. Which of many flows is found is random.
     """
     from scipy.sparse import csr_array  # here: they take longer to import than all else together
     from scipy.sparse.csgraph import maximum_flow
 
-    brought = pairs.by_client(x)
-    must = np.minimum(brought, clients.low)
-    may = brought - must
-    who, what = np.arange(brought.size), brought.size + np.arange(wanted.size)
-    source, rest, sink = brought.size + wanted.size + np.arange(3)
-    used = np.flatnonzero(most)
-    tails, heads = pairs.clients[used], what[pairs.classes[used]]
-    spare = int(wanted.sum() - clients.low.sum() - may.sum())
-    arcs = [
-        (np.full(who.size, source), who, clients.low - must),
-        (np.array([source]), np.array([rest]), np.array([spare])),
-        (np.full(who.size, rest), who, clients.high - clients.low - may),
-        (who, np.full(who.size, rest), may),
-        (tails, heads, (most - x)[used]),
-        (heads, tails, x[used]),
-        (what, np.full(what.size, sink), wanted - pairs.by_class(x)),
+    by_client, by_class = trial.of_client, trial.of_class
+    rests = size - by_client.low.sum(), size - by_class.low.sum()
+    if min(rests) < 0 or (by_client.low > by_client.high).any():
+        return None
+    nodes = rng.permutation(by_client.low.size + by_class.low.size + 4).astype(np.int32)
+    source, sink, more, rest = np.split(nodes[:4], 4)
+    who, what = np.split(nodes[4:], [by_client.low.size])
+    arcs: list[tuple[Any, Any, Any]] = [
+        (source, who, by_client.low),
+        (source, more, rests[0]),
+        (more, who, by_client.high - by_client.low),
+        (who[clients], what[classes], trial.most),
+        (what, sink, by_class.low),
+        (what, rest, by_class.high - by_class.low),
+        (rest, sink, rests[1]),
     ]
-    start, end, limits = (np.concatenate(each).astype(np.int32) for each in zip(*arcs, strict=True))
-    network = csr_array((limits, (start, end)), shape=(sink + 1, sink + 1))
-    flow = maximum_flow(network, source, sink).flow
-    added = np.zeros_like(x)
-    if used.size:  # without any, SciPy's answer is no array
-        added[used] = flow[tails, heads]
-    return added
+    each = zip(*(np.broadcast_arrays(*arc) for arc in arcs), strict=True)
+    start, end, limits = (np.concatenate(part).astype(np.int32) for part in each)
+    network = csr_array((limits, (start, end)), shape=(nodes.size, nodes.size))
+    found = maximum_flow(network, int(source[0]), int(sink[0]))
+    if found.flow_value < size:
+        return None
+    brought: IntArray = found.flow[who[clients], what[classes]].astype(np.int64)
+    return brought

@@ -9,10 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from pslref.check import FloatArray, IntArray
-from pslref.sampling.deadlines import MOST_CELLS, ROUNDING, deadlines, rooms, similar, spread
+from pslref.sampling.deadlines import ROUNDING, deadlines, rooms, similar, spread
 from pslref.sampling.linear import Linear
 
 PLANNED, BOUNDED, MORE = 16, 64, 16  # deadlines to begin with; added in each further round
+BOUNDED_CELLS, PLANNED_CELLS = 1500, 4000  # pairs of client and class, if none are put together
 NEAR = 0.005  # no further round where it cannot save more than this share
 MOST_VARIABLES = 25_000  # of all rounds but the last
 # What a plan pays for a sample that its class mix has too many of, as a share of what a sample
@@ -60,7 +61,7 @@ def least_time(
     many cells the larger of two bounds is taken, with all classes and with none.
     """
     tables = [class_counts] if slack < 2 else []
-    if slack == 2 or np.count_nonzero(class_counts) > MOST_CELLS:
+    if slack == 2 or np.count_nonzero(class_counts) > BOUNDED_CELLS:
         tables.append(class_counts.sum(axis=1, keepdims=True))
     return max(_proven(_Program(each, batch_size, delays, costs, slack, False)) for each in tables)
 
@@ -108,7 +109,8 @@ class _Program:
         is_full: bool,
     ) -> None:
         sizes = class_counts.sum(axis=1)
-        self.of_group = similar(class_counts, delays, costs)
+        most_cells = PLANNED_CELLS if is_full else BOUNDED_CELLS
+        self.of_group = similar(class_counts, delays, costs, most_cells)
         times, earliest, self.room = deadlines(sizes, self.of_group, batch_size, delays, costs)
         self.scale = float(times[-1]) or 1.0
         self.times, self.earliest = times / self.scale, earliest / self.scale

@@ -42,9 +42,9 @@ def coarse(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     """Of all times only some are deadlines, of some clients at a time, in groups."""
     spread = deadlines.spread
     monkeypatch.setattr(deadlines, "spread", lambda times, _: spread(times, number))
-    for name, most in (("MOST_TIMES", 4), ("MOST_ROOMS", 16), ("MOST_CELLS", 4)):
+    for name, most in (("MOST_TIMES", 4), ("MOST_ROOMS", 16)):
         monkeypatch.setattr(deadlines, name, most)
-    monkeypatch.setattr(program, "MOST_CELLS", 4)
+    monkeypatch.setattr(program, "BOUNDED_CELLS", 4)
 
 
 def noisy(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator, size: float) -> None:
@@ -205,8 +205,7 @@ def test_of_very_many_cells_clients_are_in_groups_and_classes_one(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """60 clients of four classes: far above the line, for which samples cost nothing."""
-    for each in (deadlines, program):
-        monkeypatch.setattr(each, "MOST_CELLS", 100)
+    monkeypatch.setattr(program, "BOUNDED_CELLS", 100)
     counts = rng.integers(0, 40, (60, 4))
     delays = rng.lognormal(0, 1, 60)
     costs = 0.05 * delays
