@@ -137,6 +137,8 @@ class _Program:
         times = self.times
         most = max(MORE, 2 * MOST_VARIABLES // self.k.size)
         chosen = spread(times, min(PLANNED if self.is_full else BOUNDED, most))
+        if not self.is_full and times.size <= 2 * BOUNDED:  # as where no sample takes time
+            chosen = np.arange(times.size)
         if self.is_full:  # as many in their order: where most clients are alike, so are their times
             in_order = np.linspace(0, times.size - 1, min(PLANNED, most)).astype(np.int64)
             chosen = np.union1d(chosen, in_order)
