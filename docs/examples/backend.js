@@ -144,6 +144,7 @@ const operations = {
     return { schedules: counts(range(num_schedules).map(draw)) };
   },
   class_targets({ draw, assign, class_counts, batch_size: B, remainder, delays, num_schedules, seed }) {
+    if (assign === "planned") throw { unsupported: "no linear program here" };
     const [held, random] = [rows(class_counts), psl.generator(seed)];
     const batches = psl.batchSizes(sum(held.map(sum)), B, remainder);
     const drawn = range(num_schedules).map(() =>

@@ -49,18 +49,38 @@ def schedules(
 
 HELD = np.array([[9, 3, 0, 1], [0, 4, 2, 0], [5, 5, 5, 0], [0, 0, 0, 0], [1, 0, 12, 1]])
 APART = np.array([1.0, 6.0, 1.5, 2.0, 3.0])  # delays without ties
-TARGETS_BATCH = 9  # six steps, the last of them short; 3/8 of a sample of the rarest class
 TARGETS = ["targets", "local_class_counts"]
+# Six steps, the last of them short; 3/8 of a sample of the rarest class.
+USUAL: Values = {
+    **{"class_counts": HELD, "batch_size": 9, "delays": APART, "sample_costs": 0 * APART},
+    **{"slack": 0.0, "remainder": "short"},
+}
+# Client 1, the slowest, alone has class 3: all steps wait for it, so that they are one group.
+ALONE = np.array([[18, 6, 0, 0], [0, 8, 4, 4], [10, 10, 10, 0], [0, 0, 0, 0], [2, 0, 24, 0]])
+# One plan alone is the shortest, and has no fractions: 4 steps until 8 with (1, 3, 1, 1, 0) samples
+# of the clients, and 4 until 3 with (0, 1, 0, 0, 5).
+ROOMS: Values = {
+    **{"class_counts": np.array([[4], [16], [4], [4], [20]]), "batch_size": 6},
+    "delays": np.array([6.0, 0, 1.5, 5.5, 0.5]),
+    "sample_costs": np.array([2, 2.5, 6, 2, 0.5]),
+}
+# Likewise 20 steps that wait for client 2, with (7, 3) samples of the classes, and 20 with (3, 7).
+SLACK: Values = {
+    **{"class_counts": np.array([[60, 200], [0, 0], [140, 0]]), "batch_size": 10},
+    **{"delays": np.array([1.0, 2, 10]), "sample_costs": np.zeros(3), "slack": 0.4},
+}
 
 
 def class_targets(
-    draw: str, assign: str, remainder: str, backend: Backend, rng: np.random.Generator, alpha: float
-) -> list[Result]:
+    draw: str, assign: str, number: int, inputs: Values, is_attained: bool,
+    backend: Backend, rng: np.random.Generator, alpha: float,
+) -> list[Result]:  # fmt: skip
     """Class targets keep their promises, and follow their law. (method.md 3.4)"""
-    settings: Any = {"class_counts": HELD, "batch_size": TARGETS_BATCH, "delays": APART}
-    settings |= {"draw": draw, "assign": assign, "remainder": remainder}
-    judged = partial(judge_targets, alpha=alpha, **settings)
-    return _ask(backend, rng, "class_targets", settings | {"num_schedules": 500}, TARGETS, judged)
+    settings: Any = USUAL | {"draw": draw, "assign": assign} | inputs
+    judged = partial(judge_targets, alpha=alpha, is_attained=is_attained, **settings)
+    asked = settings | {"num_schedules": number}
+    seeded = draw == "hypergeometric" or assign != "planned"  # or else it may round without chance
+    return _ask(backend, rng, "class_targets", asked, TARGETS, judged, seeded)
 
 
 def offsets(backend: Backend, rng: np.random.Generator, alpha: float) -> list[Result]:
@@ -69,8 +89,8 @@ def offsets(backend: Backend, rng: np.random.Generator, alpha: float) -> list[Re
     (method.md 3.4)
     """
     classes = np.array([[1, 0, 1], [0, 1, 0]])
-    settings: Any = {"class_counts": classes, "batch_size": 1, "delays": np.array([1.0, 2.0])}
-    settings |= {"draw": "stratified", "assign": "random", "remainder": "short"}
+    settings: Any = USUAL | {"class_counts": classes, "batch_size": 1, "delays": np.ones(2)}
+    settings |= {"draw": "stratified", "assign": "random", "sample_costs": np.zeros(2)}
 
     def judged(targets: IntArray, local: IntArray) -> list[Result]:
         kept = judge_targets(targets, local, alpha=alpha / 2, **settings)
@@ -174,12 +194,19 @@ QUESTIONS: dict[str, tuple[str, Question]] = {
     "local-batches": ("local_batches", local_batches),
     "local-class-batches": ("local_class_batches", local_class_batches),
 }
+EVEN: Values = {"remainder": "even"}
 QUESTIONS |= {
-    f"{draw}-{assign}": ("class_targets", partial(class_targets, draw, assign, remainder))
-    for draw, assign, remainder in [
-        ("hypergeometric", "random", "short"),
-        ("hypergeometric", "slowest-first", "even"),
-        ("stratified", "random", "even"),
-        ("stratified", "slowest-first", "short"),
+    name: ("class_targets", partial(class_targets, draw, assign, number, inputs, is_attained))
+    for name, draw, assign, number, inputs, is_attained in [
+        ("hypergeometric-random", "hypergeometric", "random", 500, {}, False),
+        ("hypergeometric-slowest-first", "hypergeometric", "slowest-first", 500, EVEN, False),
+        ("stratified-random", "stratified", "random", 500, EVEN, False),
+        ("stratified-slowest-first", "stratified", "slowest-first", 500, {}, False),
+        ("planned-draw", "hypergeometric", "planned", 100,
+         {"class_counts": ALONE, "batch_size": 6}, False),
+        ("planned-rounding", "stratified", "planned", 20,
+         {"sample_costs": APART[::-1] / 10, "slack": 0.1}, False),
+        ("planned-rooms", "stratified", "planned", 4, ROOMS, True),
+        ("planned-slack", "stratified", "planned", 4, SLACK, True),
     ]
-}
+}  # fmt: skip

@@ -143,6 +143,8 @@ def class_targets(
     batch_size: int,
     remainder: str,
     delays: Floats,
+    sample_costs: Floats,
+    slack: float,
     num_schedules: int,
     seed: int,
 ) -> Values:
@@ -150,10 +152,12 @@ def class_targets(
 
     ([method.md](method.md) 3.4) `num_schedules` times the class counts of every step, (R, T, M),
     and what each client brings of each class, (R, T, K, M). `draw` is hypergeometric or
-    stratified, `assign` random or slowest-first. No two delays are equal.
+    stratified, `assign` random, slowest-first or planned; only if planned, costs or slack are
+    above 0.
     """
     rng = _rng(seed)
     options: Any = {"draw": draw, "assign": assign, "delays": delays, "remainder": remainder}
+    options |= {"sample_costs": sample_costs, "slack": slack}
     drawn = (
         sampling.targets(class_counts, batch_size, rng, **options).demands()
         for _ in range(num_schedules)
