@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -27,11 +28,9 @@ def judge_targets(
     assign: str,
     delays: ArrayLike | None,
     *,
-    sample_costs: ArrayLike = 0.0,
-    slack: float = 0.0,
     alpha: float = 1e-6,
-    remainder: str = "short",
     is_attained: bool = False,
+    **options: Any,
 ) -> list[Result]:
     """Test schedules with class targets, one per epoch in the order drawn. (method.md 3.4)
 
@@ -42,17 +41,14 @@ def judge_targets(
     right plan does, and else a long time is noted. Then the law. Hypergeometric targets are a UGS
     schedule with the classes for clients, but planned only within a deadline; assigned at random,
     so are the classes of the clients. Of stratified targets that are not planned every sample is
-    equally likely in every step.
+    equally likely in every step; with one sample of each class they are a shuffle.
 
     `targets`, R of (T, M), are the c_tm, `local`, R of (T, K, M), what each client brings of each
-    class; the other arguments are those of `sampling.targets`.
+    class; `options` and the other arguments are those of `sampling.targets`.
     """
-    asked = Asked(
-        class_counts, batch_size, Recorded(), draw=draw, assign=assign, delays=delays,
-        sample_costs=sample_costs, slack=slack, remainder=remainder,
-    )  # fmt: skip
-    class_counts, batches = asked.counts, asked.batches
-    size = int(batches.max())
+    options |= {"draw": draw, "assign": assign, "delays": delays}
+    asked = Asked(class_counts, batch_size, Recorded(), **options)
+    class_counts, batches, size = asked.counts, asked.batches, int(asked.batches.max())
     plan = Plan(class_counts, size, asked.delays, asked.sample_costs, asked.slack)
     num_clients, num_classes = class_counts.shape
     totals, held = class_counts.sum(axis=0), class_counts.ravel()
@@ -92,9 +88,12 @@ def judge_targets(
         counts, held, names = drawn, totals, [f"class {m}" for m in range(num_classes)]
     if is_planned and (is_stratified or np.ptp(batches) or not plan.has_one_deadline()):
         return results  # the law depends on deadlines that nobody sees
-    if is_stratified:
+    if is_stratified and totals.max() > 1:  # or else they are a shuffle
         return [*results, means(OP, names, counts, held, alpha)]
-    return results + follow_law(drawn_log(OP, names, counts, held), alpha / (1 + is_planned))
+    results += follow_law(drawn_log(OP, names, counts, held), alpha / (1 + is_planned))
+    order = drawn.argmax(axis=2)
+    is_one = is_stratified and (np.diff(order - order[:1], axis=1) % num_classes == 0).all()
+    return named(results, lambda: ["all classes have one offset"] if is_one else [])
 
 
 def _of_cells(promise: Promise, epoch: Epoch) -> str | None:

@@ -120,7 +120,6 @@ def schedules(
     from pslref.oracle.logged import judge_file
     from pslref.oracle.report import print_results
 
-    latencies = None if delays is None else numbers("delays", delays, float)
     costs = numbers("sample_costs", sample_costs, float)
     results, sentence, code = judge_file(
         file,
@@ -129,19 +128,14 @@ def schedules(
         sizes=None if sizes is None else numbers("sizes", sizes, int),
         class_counts=class_counts,
         remainder=remainder,
-        of_lds={
-            "delays": latencies,
-            "delta": delta,
-            "concentration": concentration,
-            "pseudo_samples": pseudo_samples,
-            "reestimate": reestimate,
-        },
-        of_targets={
-            "delays": latencies,
-            "sample_costs": costs[0] if len(costs) == 1 else costs,
-            "assign": assign,
-            "slack": slack,
-        },
+        delays=None if delays is None else numbers("delays", delays, float),
+        delta=delta,
+        concentration=concentration,
+        pseudo_samples=pseudo_samples,
+        reestimate=reestimate,
+        assign=assign,
+        sample_costs=costs if len(costs) > 1 else costs[0],
+        slack=slack,
     )
     return print_results(results, sentence, code, json_)
 

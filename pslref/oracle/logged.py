@@ -11,7 +11,9 @@ from pslref.oracle.distribution import LAWS, judge
 from pslref.oracle.result import Result
 from pslref.oracle.schedules import read_json, read_schedules
 
-DRAWS = {"targets": "hypergeometric", "stratified": "stratified"}  # as samplers are named
+DRAWS = {"targets": "hypergeometric", "stratified": "stratified"}  # of class targets, by law
+OF_LDS = ("delays", "delta", "concentration", "pseudo_samples", "reestimate")
+OF_TARGETS = ("delays", "assign", "sample_costs", "slack")
 
 
 def judge_file(
@@ -22,8 +24,7 @@ def judge_file(
     sizes: list[int] | None,
     class_counts: Path | None,
     remainder: str,
-    of_lds: dict[str, Any],
-    of_targets: dict[str, Any],
+    **options: Any,
 ) -> tuple[list[Result], str, int]:
     """`judge` or, for class targets, `judge_targets` on all epochs in a file.
 
@@ -42,18 +43,19 @@ def judge_file(
     if class_counts is not None:
         counts = check.class_counts("class_counts", read_json("class_counts", class_counts))
     n = np.array(sizes) if counts is None else counts.sum(axis=1)
-    common: Any = {"batch_size": batch_size, "remainder": remainder}
     if law in DRAWS:
         if counts is None:
             raise check.wrong("class_counts", counts, f"must be given if law = {law!r}")
-        title = f"class targets, {DRAWS[law]} and {of_targets['assign']}"
+        title = f"class targets, {DRAWS[law]} and {options['assign']}"
         epochs = read_schedules(path, n.size, counts.shape[1])
-        targets = [local.sum(axis=1) for local in epochs]
-        results = judge_targets(targets, epochs, counts, draw=DRAWS[law], **common, **of_targets)
+        given: Any = {name: options[name] for name in OF_TARGETS} | {"draw": DRAWS[law]}
+        targets = (local.sum(axis=1) for local in epochs)
+        results = judge_targets(targets, epochs, counts, batch_size, remainder=remainder, **given)
     else:
-        title, options = law.upper(), {"class_counts": counts, **of_lds} if law == "lds" else {}
-        epochs = read_schedules(path, n.size)
-        results = judge(epochs, law, n, **common, **options)
+        title, epochs = law.upper(), read_schedules(path, n.size)
+        given = {name: options[name] for name in OF_LDS} | {"class_counts": counts}
+        given = given if law == "lds" else {}
+        results = judge(epochs, law, n, batch_size, remainder=remainder, **given)
     used = f"all {len(epochs)} epochs, {sum(map(len, epochs))} steps, were used"
     wrong = [one.check for one in results if one.verdict == "wrong"]
     blind = [one.check for one in results if one.verdict == "unsupported"]

@@ -31,7 +31,7 @@ def planned(
         {float(d + i * s) for d, s, n in zip(delays, costs, held, strict=True)
          for i in range(1, min(n, size) + 1)}
     )  # fmt: skip
-    room = np.array([_room(z, delays, costs, size, faults) for z in times])
+    room = rooms(np.array(times), delays, costs, size, faults).T
     steps, mixes = _program(class_counts, size, np.array(times), room, slack)
     ends = np.append(0, np.cumsum(steps) * sum(cuts) / steps.sum())  # the longest deadline first
     places = np.append(0, np.cumsum(cuts))
@@ -57,16 +57,23 @@ def planned(
     return _supplied(class_counts, targets, room[::-1][of_step], delays + costs)
 
 
-def _room(z: float, delays: Array, costs: Array, size: int, faults: Faults) -> list[int]:
-    rooms = []
-    for d, s in zip(delays, costs, strict=True):
-        samples = (z - (0 if "delays-ignored" in faults else d) + 1e-9) / s if s else size
-        if "room-rounded-up" in faults:
-            samples = np.ceil(samples - 2e-9 / s if s else size)
-        samples += ("room-one-more" in faults) - ("room-one-less" in faults)
-        is_late = z < d - 1e-9 and "delays-ignored" not in faults
-        rooms.append(0 if is_late else max(0, min(size, int(np.floor(samples)))))
-    return rooms
+def rooms(deadlines: Array, delays: Array, costs: Array, size: int, faults: Faults) -> Array:
+    """(K, J) what client k can bring until each deadline."""
+    found = np.zeros((len(delays), len(deadlines)), int)
+    for k, j in np.ndindex(found.shape):
+        z, d, s = deadlines[j], delays[k], costs[k]
+        if "delays-ignored" in faults:
+            d = 0
+        if z < d - 1e-9:
+            continue
+        fit = size
+        if s and "costs-ignored" not in faults:
+            fit = int(np.floor((z - d) / s + 1e-9))
+            if "room-rounded-up" in faults:
+                fit = int(np.ceil((z - d) / s - 1e-9))
+            fit += ("room-one-more" in faults) - ("room-one-less" in faults)
+        found[k, j] = max(0, min(size, fit))
+    return found
 
 
 def _program(
