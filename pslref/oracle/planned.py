@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pslref.check import FloatArray, IntArray
-from pslref.oracle.result import Result, Verdict
+from pslref.oracle.result import Result
 from pslref.sampling import Schedule
 from pslref.split import step_times
 from pslref.theory import deviation_eps, least_epoch_time
@@ -61,11 +61,11 @@ class Plan(NamedTuple):
         """Wrong if it is above the least, where that `is_attained`; else a long time is noted."""
         (mean, longest), least = self.time(epochs), least_epoch_time(*self)
         said = f"epochs take {mean:.4g} (mean of {len(epochs)}), the least is {least:.4g}"
-        if is_attained:
-            verdict: Verdict = "wrong" if mean > (1 + CLOSE) * least else "ok"
-            return Result("time", op, verdict, said, detects=f"{100 * CLOSE:.0f} % more time")
-        verdict = "noted" if mean > (1 + USUAL) * least + LONGEST * longest else "ok"
-        return Result("time", op, verdict, said, detects="nothing: a long time is only noted")
+        most = (1 + CLOSE) * least if is_attained else (1 + USUAL) * least + LONGEST * longest
+        detects = f"{100 * CLOSE:.0f} % more time" if is_attained else "nothing: it is only noted"
+        if mean <= most:
+            return Result("time", op, "ok", said, detects=detects)
+        return Result("time", op, "wrong" if is_attained else "noted", said, detects=detects)
 
     def explains(self, epochs: Sequence[Epoch], is_stratified: bool) -> bool:
         """Whether these epochs are like ones planned for this."""

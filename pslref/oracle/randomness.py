@@ -46,40 +46,30 @@ def schedules(
     return _ask(backend, rng, "sample", inputs, ["schedules"], judged, seeded)
 
 
-HELD = np.array([[9, 3, 0, 1], [0, 4, 2, 0], [5, 5, 5, 0], [0, 0, 0, 0], [1, 0, 12, 1]])
-APART = np.array([1.0, 6.0, 1.5, 2.0, 3.0])  # delays without ties
+def inputs_of(
+    class_counts: Any, batch_size: int, delays: Any, sample_costs: Any = 0.0, slack: float = 0.0
+) -> Values:
+    """Of `class_targets`."""
+    counts, d = np.array(class_counts), np.array(delays, np.float64)
+    given = {"class_counts": counts, "batch_size": batch_size, "delays": d, "slack": slack}
+    return {**given, "sample_costs": 0 * d + sample_costs, "remainder": "short"}
+
+
+HELD = [[9, 3, 0, 1], [0, 4, 2, 0], [5, 5, 5, 0], [0, 0, 0, 0], [1, 0, 12, 1]]
+APART = [1, 6, 1.5, 2, 3]  # delays without ties
 TARGETS = ["targets", "local_class_counts"]
 # Six steps, the last of them short; 3/8 of a sample of the rarest class.
-USUAL: Values = {
-    **{"class_counts": HELD, "batch_size": 9, "delays": APART, "sample_costs": 0 * APART},
-    **{"slack": 0.0, "remainder": "short"},
-}
-EVEN: Values = {"remainder": "even"}
-COSTLY: Values = {"sample_costs": APART[::-1] / 10, "slack": 0.1}
+SHORT = inputs_of(HELD, 9, APART)
+EVEN = SHORT | {"remainder": "even"}
+COSTLY = inputs_of(HELD, 9, APART, [0.3, 0.2, 0.15, 0.6, 0.1], slack=0.1)
+SHUFFLE = inputs_of([[1, 0, 1], [0, 1, 0]], 1, [1, 2])  # for one sample of each class, it is one
 # Client 1, the slowest, alone has class 3: all steps wait for it, so that they are one group.
-ALONE: Values = {
-    "class_counts": np.array(
-        [[18, 6, 0, 0], [0, 8, 4, 4], [10, 10, 10, 0], 4 * [0], [2, 0, 24, 0]]
-    ),
-    "batch_size": 6,
-}
-# One sample of each class, so that the steps are a shuffle.
-SHUFFLE: Values = {
-    **{"class_counts": np.array([[1, 0, 1], [0, 1, 0]]), "batch_size": 1},
-    **{"delays": np.array([1.0, 2.0]), "sample_costs": np.zeros(2)},
-}
+ALONE = inputs_of([[18, 6, 0, 0], [0, 8, 4, 4], [10, 10, 10, 0], 4 * [0], [2, 0, 24, 0]], 6, APART)
 # One plan alone is the shortest, and has no fractions: 4 steps until 8 with (1, 3, 1, 1, 0) samples
 # of the clients, and 4 until 3 with (0, 1, 0, 0, 5).
-ROOMS: Values = {
-    **{"class_counts": np.array([[4], [16], [4], [4], [20]]), "batch_size": 6},
-    "delays": np.array([6.0, 0, 1.5, 5.5, 0.5]),
-    "sample_costs": np.array([2, 2.5, 6, 2, 0.5]),
-}
+ROOMS = inputs_of([[4], [16], [4], [4], [20]], 6, [6, 0, 1.5, 5.5, 0.5], [2, 2.5, 6, 2, 0.5])
 # Likewise 20 steps that wait for client 2, with (7, 3) samples of the classes, and 20 with (3, 7).
-SLACK: Values = {
-    **{"class_counts": np.array([[60, 200], [0, 0], [140, 0]]), "batch_size": 10},
-    **{"delays": np.array([1.0, 2, 10]), "sample_costs": np.zeros(3), "slack": 0.4},
-}
+SLACK = inputs_of([[60, 200], [0, 0], [140, 0]], 10, [1, 2, 10], slack=0.4)
 
 
 def class_targets(
@@ -87,7 +77,7 @@ def class_targets(
     backend: Backend, rng: np.random.Generator, alpha: float,
 ) -> list[Result]:  # fmt: skip
     """Class targets keep their promises, and follow their law. (method.md 3.4)"""
-    settings: Any = USUAL | {"draw": draw, "assign": assign} | inputs
+    settings: Any = {"draw": draw, "assign": assign, **inputs}
     judged = partial(judge_targets, alpha=alpha, is_attained=is_attained, **settings)
     asked = settings | {"num_schedules": number}
     seeded = draw == "hypergeometric" or assign != "planned"  # or else it may round without chance
@@ -188,10 +178,10 @@ QUESTIONS |= {
     name: ("class_targets", partial(class_targets, draw, assign, number, inputs, is_attained))
     for name, draw, assign, number, inputs, is_attained in [
         ("stratified-offsets", "stratified", "random", 900, SHUFFLE, False),
-        ("hypergeometric-random", "hypergeometric", "random", 500, {}, False),
+        ("hypergeometric-random", "hypergeometric", "random", 500, SHORT, False),
         ("hypergeometric-slowest-first", "hypergeometric", "slowest-first", 500, EVEN, False),
         ("stratified-random", "stratified", "random", 500, EVEN, False),
-        ("stratified-slowest-first", "stratified", "slowest-first", 500, {}, False),
+        ("stratified-slowest-first", "stratified", "slowest-first", 500, SHORT, False),
         ("planned-draw", "hypergeometric", "planned", 100, ALONE, False),
         ("planned-rounding", "stratified", "planned", 20, COSTLY, False),
         ("planned-rooms", "stratified", "planned", 4, ROOMS, True),

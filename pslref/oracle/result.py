@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Verdict = Literal["ok", "wrong", "noted", "unsupported", "broken"]
-
 
 @dataclass(frozen=True)
 class Result:
@@ -12,7 +10,7 @@ class Result:
 
     check: str  # the id of a case, a law or a test
     op: str
-    verdict: Verdict
+    verdict: Literal["ok", "wrong", "noted", "unsupported", "broken"]
     detail: str = ""  # one sentence
     p_value: float | None = None
     detects: str = ""  # of a test: the smallest error it would have seen, in a user's units
