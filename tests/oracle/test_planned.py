@@ -6,11 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pslref.oracle.bets import FAMILIES
 from pslref.oracle.class_targets import judge_targets
 from pslref.oracle.planned import Plan
 from pslref.oracle.result import Result
 from pslref.sampling import global_batch_sizes, targets
 from tests.backends.plain_planned import planned
+
+
+LAW = [family.__name__ for family in FAMILIES]
 
 
 def drawn(number: int, rng: np.random.Generator, largest: int) -> Iterator[dict[str, Any]]:
@@ -82,6 +86,38 @@ def test_deviation_is_slack_and_rounding(slack: float, most: int) -> None:
         assert checks["deviation"].is_wrong == (first > most)
     said = f"epoch 0 has a Δ of {(most - 5) / 6:.2f} in step 0, and at most {slack + 1 / 6:.2f} if "
     assert checks["deviation"].detail.startswith(said)
+
+
+def test_rounding_and_chance_are_those_of_the_formula() -> None:
+    """Three classes: two of them can be off against each other, the third cannot. [derived]"""
+    plan = Plan(np.full((2, 3), 20), 24, np.ones(2), np.zeros(2), 0.25)
+    batches = np.array([48, 48, 24])
+    most = 0.25 + 2 / batches
+    np.testing.assert_allclose(plan.most(batches), most)
+    eps = np.sqrt(2 * np.log((2**3 - 2) / 1e-6) * (1 - (batches - 1) / 120) / batches)
+    np.testing.assert_allclose(plan.most(batches, 1e-6), most + eps)
+
+
+def test_the_law_is_judged_where_all_steps_are_one_group() -> None:
+    """Two steps of 4, or of 5 and 3; of 5 the last is a group of its own."""
+    held = np.array([[4, 0], [0, 4]])
+    given: dict[str, Any] = {"class_counts": held, "draw": "hypergeometric"}
+    rng = np.random.default_rng(0)
+    for size, delays, last in ((4, [1, 9], LAW), (5, [1, 9], ["time"]), (4, [9, 9], LAW)):
+        given |= {"batch_size": size, "delays": delays}
+        local = targets(rng=rng, assign="planned", **given).local_class_counts
+        assert [one.check for one in judged([local], given)][-len(last) :] == last
+    mixed = {"class_counts": np.array([[2, 2], [2, 2]]), "batch_size": 4, "delays": [1, 9]}
+    local = targets(rng=rng, assign="planned", **given | mixed).local_class_counts
+    assert judged([local], given | mixed)[-1].check == "time"
+
+
+def test_a_right_plan_looks_like_no_mistake() -> None:
+    plan = Plan(np.array([[6], [6]]), 6, np.ones(2), np.array([1.0, 1.0]), 0.0)
+    for costs in (0.0, 1.0):
+        local = np.full((2, 2, 1), 3)
+        epochs = [(local.sum(axis=1), local)]
+        assert plan._replace(sample_costs=costs * np.ones(2)).mistakes(epochs, True) == []
 
 
 def test_a_drawn_mix_that_is_far_off_is_wrong_in_one_epoch() -> None:
