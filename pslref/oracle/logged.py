@@ -63,4 +63,5 @@ def judge_file(
         return results, f"WRONG: this is not {title}: {', '.join(wrong)} ({used})", 1
     if blind:
         return results, f"TOO FEW EPOCHS for {', '.join(blind)} to see anything ({used})", 2
-    return results, f"RIGHT: nothing speaks against {title} ({used})", 0
+    noted = "".join(f", but see {one.check}" for one in results if one.verdict == "noted")
+    return results, f"RIGHT: nothing speaks against {title}{noted} ({used})", 0

@@ -173,6 +173,22 @@ def test_schedules_of_class_targets_take_classes(oracle, pslref, tmp_path: Path)
     assert (code, "slack = 3.0: must be" in err) == (2, True)
 
 
+def test_a_log_of_long_planned_epochs_is_right_with_a_note(oracle, tmp_path: Path) -> None:
+    """Each step by one of two clients to whom samples cost 5 and 4; half each takes less."""
+    rows = [f"0,{t},{t // 10},0,6\n" for t in range(20)]
+    (tmp_path / "log.csv").write_text("epoch,step,client,class,samples\n" + "".join(rows))
+    (tmp_path / "counts.json").write_text("[[60], [60]]")
+    code, out, _ = oracle(
+        "schedules", str(tmp_path / "log.csv"), "--law", "stratified", "--assign", "planned",
+        "--class-counts", str(tmp_path / "counts.json"), "--batch-size", "6", "--delays", "1,1",
+        "--sample-costs", "5,4",
+    )  # fmt: skip
+    title = (
+        "class targets, stratified and planned, but see time (all 1 epochs, 20 steps, were used)"
+    )
+    assert (code, out.splitlines()[-1]) == (0, f"RIGHT: nothing speaks against {title}")
+
+
 def test_a_step_that_a_system_logged(oracle, tmp_path: Path, rng) -> None:
     log = log_of(rng)
     layers = np.array(json.dumps(log.pop("layers")))
