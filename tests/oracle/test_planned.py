@@ -13,7 +13,6 @@ from pslref.oracle.result import Result
 from pslref.sampling import global_batch_sizes, targets
 from tests.backends.plain_planned import planned
 
-
 LAW = [family.__name__ for family in FAMILIES]
 
 
