@@ -9,9 +9,11 @@ import pytest
 from pslref.oracle.bets import FAMILIES
 from pslref.oracle.class_targets import judge_targets
 from pslref.oracle.planned import Plan
+from pslref.oracle.randomness import ROOMS, SLACK
 from pslref.oracle.result import Result
 from pslref.sampling import global_batch_sizes, targets
-from tests.backends.plain_planned import planned
+from pslref.theory import least_epoch_time
+from tests.backends.plain_planned import _program, planned, rooms
 
 LAW = [family.__name__ for family in FAMILIES]
 
@@ -157,3 +159,24 @@ def test_a_long_time_is_noted_and_its_reason_named() -> None:
 def test_one_deadline_is_certain_where_every_step_needs_the_slowest(change, is_one) -> None:
     plan = Plan(np.array([[2, 0], [2, 3]]), 2, np.array([1.0, 5.0]), np.zeros(2), 0.0)
     assert plan._replace(**change).has_one_deadline() == is_one
+
+
+@pytest.mark.parametrize(
+    ("inputs", "steps"), [(ROOMS, {8.0: 4, 3.0: 4}), (SLACK, {10.0: 20, 1.0: 20})]
+)
+def test_where_the_least_time_is_asked_for_one_plan_alone_has_it(inputs, steps, rng) -> None:
+    """Whatever is a little longer or shorter, the program has the same steps of each deadline.
+
+    Then the rooms and the slack are used up, so that who brings what is fixed too.
+    """
+    counts, size, slack = inputs["class_counts"], inputs["batch_size"], inputs["slack"]
+    delays, costs = inputs["delays"], inputs["sample_costs"]
+    nth = np.arange(1, size + 1)
+    times = np.unique((delays + nth[:, np.newaxis] * costs)[:, counts.any(axis=1)])
+    room = rooms(times, delays, costs, size, set()).T
+    for _ in range(20):
+        moved = times * (1 + 1e-6 * rng.uniform(-1, 1, times.size))
+        found, _ = _program(counts, size, moved, room, slack)
+        np.testing.assert_allclose(found[::-1], [steps.get(z, 0) for z in times], atol=1e-6)
+    least = sum(z * number for z, number in steps.items())
+    assert least_epoch_time(counts, size, delays, costs, slack) == pytest.approx(least)
