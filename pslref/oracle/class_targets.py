@@ -91,8 +91,8 @@ def judge_targets(
     if is_stratified and totals.max() > 1:  # or else they are a shuffle
         return [*results, means(OP, names, counts, held, alpha)]
     results += follow_law(drawn_log(OP, names, counts, held), alpha / (1 + is_planned))
-    order = drawn.argmax(axis=2)
-    is_one = is_stratified and (np.diff(order - order[:1], axis=1) % num_classes == 0).all()
+    turned = (drawn.argmax(axis=2) - drawn[0].argmax(axis=1)) % num_classes  # from epoch 0
+    is_one = is_stratified and turned.any() and (turned == turned[:, :1]).all()
     return named(results, lambda: ["all classes have one offset"] if is_one else [])
 
 

@@ -142,3 +142,9 @@ def test_a_mistake_is_caught_and_its_sentence_names_it(fault, question, check, s
     (found,) = (one for one in results if one.check == check)
     assert found.verdict == "wrong"
     assert says in found.detail
+
+
+def test_the_same_order_in_every_epoch_is_not_taken_for_one_offset(rng) -> None:
+    results = QUESTIONS["stratified-offsets"][1](Plain("targets-rounded-each-step"), rng, 1e-7)
+    assert "repeats" in failed(results)
+    assert not any("known mistake" in one.detail for one in results)
