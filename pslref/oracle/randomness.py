@@ -182,7 +182,7 @@ QUESTIONS |= {
         ("hypergeometric-slowest-first", "hypergeometric", "slowest-first", 500, EVEN, False),
         ("stratified-random", "stratified", "random", 500, EVEN, False),
         ("stratified-slowest-first", "stratified", "slowest-first", 500, SHORT, False),
-        ("planned-draw", "hypergeometric", "planned", 100, ALONE, False),
+        ("planned-draw", "hypergeometric", "planned", 60, ALONE, False),
         ("planned-rounding", "stratified", "planned", 20, COSTLY, False),
         ("planned-rooms", "stratified", "planned", 4, ROOMS, True),
         ("planned-slack", "stratified", "planned", 4, SLACK, True),
