@@ -86,7 +86,7 @@ BUDGETS = {
     "the rest of the method": (REST, 3983, 251),
     "the instruments": (INSTRUMENTS, 3736, 280),
     "what every room uses": (COMMON, 889, 260),
-    "the oracle": (ORACLE, 5266, 291),
+    "the oracle": (ORACLE, 5463, 291),
 }
 
 

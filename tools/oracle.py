@@ -22,6 +22,7 @@ from scipy.stats import kstest
 
 from pslref import files
 from pslref.oracle import Backend, CommandBackend, Spec, examine
+from pslref.oracle.randomness import QUESTIONS
 from tests.backends.plain import Plain
 from tests.oracle.faults import ONLY_RANDOM, QUESTIONED, VECTORS
 
@@ -46,15 +47,11 @@ class Patched:
 
 
 def independent() -> Iterator[tuple[str, str, str, Backend]]:
-    of_questions = {
-        fault: "local_class_batches" if "local-class" in question else "class_targets"
-        for fault, question, *_ in QUESTIONED
-        if not question.startswith("local-batches")
-    }
-    every = {**{fault: ops for fault, (ops, _) in VECTORS.items()}, **ONLY_RANDOM, **of_questions}
-    for fault, ops in every.items():
-        for op in ops.split():
-            yield "independent", fault, op, Plain(fault, only=[op])
+    pairs = [(fault, op) for fault, (ops, _) in VECTORS.items() for op in ops.split()]
+    pairs += ONLY_RANDOM.items()
+    pairs += [(fault, QUESTIONS[question][0]) for fault, question, *_ in QUESTIONED]
+    for fault, op in dict.fromkeys(pairs):
+        yield "independent", fault, op, Plain(fault, only=[op])
 
 
 def known() -> Iterator[tuple[str, str, str, Backend]]:

@@ -131,6 +131,11 @@ const operations = {
     const time = (step) => psl.stepTime(step, delays.data, sample_costs.data, server_time);
     return { times: floats(rows(batch_sizes).map(time)) };
   },
+  rooms({ deadlines, delays, sample_costs, batch_size: B }) {
+    const room = (z, d, s) => (z < d ? 0 : s > 0 ? Math.min(B, Math.floor((z - d) / s)) : B);
+    const until = (d, k) => deadlines.data.map((z) => room(z, d, sample_costs.data[k]));
+    return { rooms: counts(delays.data.map(until)) };
+  },
   sample({ sampler, class_counts, batch_size: B, remainder, delays, delta, num_schedules, seed }) {
     const [held, random] = [rows(class_counts), psl.generator(seed)];
     const sizes = held.map(sum);
@@ -144,6 +149,7 @@ const operations = {
     return { schedules: counts(range(num_schedules).map(draw)) };
   },
   class_targets({ draw, assign, class_counts, batch_size: B, remainder, delays, num_schedules, seed }) {
+    if (assign === "planned") throw { unsupported: "no linear program here" };
     const [held, random] = [rows(class_counts), psl.generator(seed)];
     const batches = psl.batchSizes(sum(held.map(sum)), B, remainder);
     const drawn = range(num_schedules).map(() =>

@@ -91,19 +91,26 @@ def schedules(
     file: Annotated[
         Path, typer.Argument(help="CSV or JSON, as docs/oracle.md describes.", parser=path)
     ],
-    law: Annotated[str, option("ugs, fls, fpls or lds.")],
+    law: Annotated[str, option("ugs, fls, fpls, lds, targets or stratified.")],
     batch_size: Annotated[int, option("B, the global batch size.", of=int)],
     sizes: Annotated[str | None, option("n_k of every client, separated by commas.")] = None,
     class_counts: Annotated[
         PathOption | None,
-        option("JSON file with the (K, M) list n_km, instead of --sizes; LDS.", of=path),
+        option("JSON file with the (K, M) list n_km, instead of --sizes.", of=path),
     ] = None,
     remainder: Annotated[str, option("short or even.")] = "short",
-    delays: Annotated[str | None, option("LDS: d_k, separated by commas.")] = None,
+    delays: Annotated[str | None, option("LDS and targets: d_k, separated by commas.")] = None,
     delta: Annotated[float, option("LDS: δ.", of=float)] = 0.0,
     concentration: Annotated[float, option("LDS: c.", of=float)] = 1.0,
     pseudo_samples: Annotated[int | None, option("LDS: S.", of=int)] = None,
     reestimate: Annotated[bool, option("LDS: EM goes on when clients ran out.")] = True,
+    assign: Annotated[str, option("Targets: slowest-first, planned or random.")] = "slowest-first",
+    sample_costs: Annotated[
+        str, option("Targets: s_k, separated by commas, or one for all.")
+    ] = "0",
+    slack: Annotated[
+        float, option("Targets: how far a mix may leave the pooled one.", of=float)
+    ] = 0.0,
     json_: Json = False,
 ) -> int:
     """Judge schedules that a server has logged against the law of a sampler.
@@ -113,6 +120,7 @@ def schedules(
     from pslref.oracle.logged import judge_file
     from pslref.oracle.report import print_results
 
+    costs = numbers("sample_costs", sample_costs, float)
     results, sentence, code = judge_file(
         file,
         law,
@@ -125,6 +133,9 @@ def schedules(
         concentration=concentration,
         pseudo_samples=pseudo_samples,
         reestimate=reestimate,
+        assign=assign,
+        sample_costs=costs if len(costs) > 1 else costs[0],
+        slack=slack,
     )
     return print_results(results, sentence, code, json_)
 

@@ -21,6 +21,7 @@ from pslref.sampling.mixing import Posterior
 from pslref.sampling.uniform import REMAINDERS
 
 LAWS = ("ugs", "fls", "fpls", "lds")
+SUSPECT = ("wrong", "noted")
 EXPLAINED = 0.1  # a mistake is named if no test of its law has a p below
 
 Weights = Callable[[IntArray], FloatArray]  # π of the clients that have something left
@@ -181,8 +182,8 @@ def _mistakes(class_counts: IntArray, reestimate: bool, options: LdsOptions) -> 
 
 
 def named(results: list[Result], known: Callable[[], list[str]]) -> list[Result]:
-    """The first wrong result with the mistake that explains it, if exactly one does."""
-    wrong = next((i for i, one in enumerate(results) if one.verdict == "wrong"), None)
+    """The first suspect result with the mistake that explains it, if exactly one does."""
+    wrong = next((i for i, one in enumerate(results) if one.verdict in SUSPECT), None)
     if wrong is not None and len(mistakes := known()) == 1:
         detail = f"{results[wrong].detail}; this looks like a known mistake: {mistakes[0]}"
         results[wrong] = replace(results[wrong], detail=detail)

@@ -123,6 +123,13 @@ def _times(op: str, i: Values, of_step: Callable[[Array, Array], Array]) -> Valu
     return {"times": of_step(times, i["batch_sizes"] > 0) + i["server_time"]}
 
 
+def _rooms(op: str, i: Values, rounded: Callable[[Array], Array]) -> Values:
+    """Room by another rounding of the samples that fit in."""
+    left, cost = i["deadlines"] - i["delays"][:, np.newaxis], i["sample_costs"][:, np.newaxis]
+    fit = np.where(cost > 0, rounded(left / np.where(cost > 0, cost, 1)), i["batch_size"])
+    return {"rooms": np.where(left >= 0, fit.clip(0, i["batch_size"]), 0).astype(np.int64)}
+
+
 OTHER = {"short": "even", "even": "short"}
 LAYERS = "linear conv2d avg_pool2d group_norm batch_norm2d cross_entropy sgd"
 # In which operations; in words; what comes out.
@@ -181,6 +188,16 @@ PARTS: list[tuple[str, str, Predict]] = [
      lambda op, i: right(op, i | {"alpha": 0 * i["alpha"]})),
     ("lds_em", "the update adds α - 1: the mode under Dirichlet(α), which can lose a client",
      lambda op, i: right(op, i | {"alpha": i["alpha"] - 1})),
+    ("rooms", "room is rounded up: the last sample comes late", partial(_rooms, rounded=np.ceil)),
+    ("rooms", "there is room for one sample more",
+     partial(_rooms, rounded=lambda fit: np.floor(fit) + 1)),
+    ("rooms", "there is room for one sample less",
+     partial(_rooms, rounded=lambda fit: np.floor(fit) - 1)),
+    ("rooms", "what is done at the deadline counts as late",
+     partial(_rooms, rounded=lambda fit: np.ceil(fit) - 1)),
+    ("rooms", "samples take no time",
+     lambda op, i: right(op, i | {"sample_costs": 0 * i["sample_costs"]})),
+    ("rooms", "delays do not count", lambda op, i: right(op, i | {"delays": 0 * i["delays"]})),
     ("batch_deviation", "it is half the L1 distance: the total variation",
      _outputs(lambda i, v: v / 2)),
     ("batch_law", "the variance is that of draws with replacement",

@@ -12,9 +12,8 @@ import numpy as np
 
 from pslref.check import Array, FloatArray, IntArray
 from pslref.oracle.backends import Backend
-from pslref.oracle.bets import follow_law
 from pslref.oracle.class_targets import judge_targets
-from pslref.oracle.distribution import drawn_log, judge, named
+from pslref.oracle.distribution import judge
 from pslref.oracle.operation import Values
 from pslref.oracle.orders import judge_orders
 from pslref.oracle.promises import whole
@@ -47,42 +46,42 @@ def schedules(
     return _ask(backend, rng, "sample", inputs, ["schedules"], judged, seeded)
 
 
-HELD = np.array([[9, 3, 0, 1], [0, 4, 2, 0], [5, 5, 5, 0], [0, 0, 0, 0], [1, 0, 12, 1]])
-APART = np.array([1.0, 6.0, 1.5, 2.0, 3.0])  # delays without ties
-TARGETS_BATCH = 9  # six steps, the last of them short; 3/8 of a sample of the rarest class
+def inputs_of(
+    class_counts: Any, batch_size: int, delays: Any, sample_costs: Any = 0.0, slack: float = 0.0
+) -> Values:
+    """Of `class_targets`."""
+    counts, d = np.array(class_counts), np.array(delays, np.float64)
+    given = {"class_counts": counts, "batch_size": batch_size, "delays": d, "slack": slack}
+    return {**given, "sample_costs": 0 * d + sample_costs, "remainder": "short"}
+
+
+HELD = [[9, 3, 0, 1], [0, 4, 2, 0], [5, 5, 5, 0], [0, 0, 0, 0], [1, 0, 12, 1]]
+APART = [1, 6, 1.5, 2, 3]  # delays without ties
 TARGETS = ["targets", "local_class_counts"]
+# Six steps, the last of them short; 3/8 of a sample of the rarest class.
+SHORT = inputs_of(HELD, 9, APART)
+EVEN = SHORT | {"remainder": "even"}
+COSTLY = inputs_of(HELD, 9, APART, [0.3, 0.2, 0.15, 0.6, 0.1], slack=0.1)
+SHUFFLE = inputs_of([[1, 0, 1], [0, 1, 0]], 1, [1, 2])  # for one sample of each class, it is one
+# Client 1, the slowest, alone has class 3: all steps wait for it, so that they are one group.
+ALONE = inputs_of([[18, 6, 0, 0], [0, 8, 4, 4], [10, 10, 10, 0], 4 * [0], [2, 0, 24, 0]], 6, APART)
+# One plan alone is the shortest, and has no fractions: 4 steps until 8 with (1, 3, 1, 1, 0) samples
+# of the clients, and 4 until 3 with (0, 1, 0, 0, 5).
+ROOMS = inputs_of([[4], [16], [4], [4], [20]], 6, [6, 0, 1.5, 5.5, 0.5], [2, 2.5, 6, 2, 0.5])
+# Likewise 20 steps that wait for client 2, with (7, 3) samples of the classes, and 20 with (3, 7).
+SLACK = inputs_of([[60, 200], [0, 0], [140, 0]], 10, [1, 2, 10], slack=0.4)
 
 
 def class_targets(
-    draw: str, assign: str, remainder: str, backend: Backend, rng: np.random.Generator, alpha: float
-) -> list[Result]:
+    draw: str, assign: str, number: int, inputs: Values, is_attained: bool,
+    backend: Backend, rng: np.random.Generator, alpha: float,
+) -> list[Result]:  # fmt: skip
     """Class targets keep their promises, and follow their law. (method.md 3.4)"""
-    settings: Any = {"class_counts": HELD, "batch_size": TARGETS_BATCH, "delays": APART}
-    settings |= {"draw": draw, "assign": assign, "remainder": remainder}
-    judged = partial(judge_targets, alpha=alpha, **settings)
-    return _ask(backend, rng, "class_targets", settings | {"num_schedules": 500}, TARGETS, judged)
-
-
-def offsets(backend: Backend, rng: np.random.Generator, alpha: float) -> list[Result]:
-    """Stratified, and with one sample of each class, the steps are a shuffle. [derived]
-
-    (method.md 3.4)
-    """
-    classes = np.array([[1, 0, 1], [0, 1, 0]])
-    settings: Any = {"class_counts": classes, "batch_size": 1, "delays": np.array([1.0, 2.0])}
-    settings |= {"draw": "stratified", "assign": "random", "remainder": "short"}
-
-    def judged(targets: IntArray, local: IntArray) -> list[Result]:
-        kept = judge_targets(targets, local, alpha=alpha / 2, **settings)
-        if any(one.is_wrong for one in kept):
-            return kept
-        moves = np.diff(targets.argmax(axis=2), axis=1) % 3
-        known = ["all classes have one offset"] if (moves == moves[0]).all() else []
-        names, once = ["class 0", "class 1", "class 2"], np.ones(3, np.int64)
-        shuffled = drawn_log("class_targets", names, targets, once)
-        return kept + named(follow_law(shuffled, alpha / 2), lambda: known)
-
-    return _ask(backend, rng, "class_targets", settings | {"num_schedules": 900}, TARGETS, judged)
+    settings: Any = {"draw": draw, "assign": assign, **inputs}
+    judged = partial(judge_targets, alpha=alpha, is_attained=is_attained, **settings)
+    asked = settings | {"num_schedules": number}
+    seeded = draw == "hypergeometric" or assign != "planned"  # or else it may round without chance
+    return _ask(backend, rng, "class_targets", asked, TARGETS, judged, seeded)
 
 
 OWNERS = np.array([0, 2, 1, 0, 0, 2, 1, 0, 2, 2, 0, 1, 0, 2, 1, 2])  # 6, 4 and 6 samples
@@ -98,35 +97,31 @@ LOCAL_CLASSES = np.array(  # every sample once in an epoch
 EPOCHS = 1000
 
 
-def local_batches(backend: Backend, rng: np.random.Generator, alpha: float) -> list[Result]:
-    """Every client brings each of its own samples once an epoch, in a fresh uniform order."""
-    op, steps = "local_batches", LOCAL_CLASSES.sum(axis=2)
-    inputs = {"owners": OWNERS, "batch_sizes": steps, "epochs": EPOCHS}
-    names = [f"client {k}" for k in range(steps.shape[1])]
+def handed_out(
+    op: str, labels: IntArray, steps: IntArray, inputs: Values,
+    backend: Backend, rng: np.random.Generator, alpha: float,
+) -> list[Result]:  # fmt: skip
+    """Every client brings each of its own samples once an epoch, in a fresh uniform order.
 
-    def judged(samples: IntArray) -> list[Result]:
-        return judge_orders(op, samples, OWNERS, steps, names, alpha)
-
-    return _ask(backend, rng, op, inputs, ["samples"], judged)
-
-
-def local_class_batches(backend: Backend, rng: np.random.Generator, alpha: float) -> list[Result]:
-    """The same of every class, where a step asks for so many samples of each."""
-    op, num_classes = "local_class_batches", LOCAL_CLASSES.shape[2]
-    inputs = {"owners": OWNERS, "labels": LABELS, "local_class_counts": LOCAL_CLASSES}
-    names = [f"class {m} of client {k}" for k, m in np.ndindex(LOCAL_CLASSES.shape[1:])]
+    Where a step asks for so many samples of each class, `steps` (S, K, M), so it does of each.
+    """
+    num_classes = steps.shape[2]
+    names = [f"class {m} of client {k}" for k, m in np.ndindex(steps.shape[1:])]
+    if num_classes == 1:
+        names = [f"client {k}" for k in range(steps.shape[1])]
 
     def judged(samples: IntArray) -> list[Result]:
         if samples.shape[1:] == OWNERS.shape and np.isin(samples, np.arange(OWNERS.size)).all():
             # A local batch may mix its classes; what counts is the order within each.
-            sizes = LOCAL_CLASSES.sum(axis=2)
+            sizes = steps.sum(axis=2)
             batch = np.repeat(np.arange(sizes.size), sizes.ravel())
-            order = np.argsort(batch * num_classes + LABELS[samples], axis=1, kind="stable")
+            order = np.argsort(batch * num_classes + labels[samples], axis=1, kind="stable")
             samples = np.take_along_axis(samples, order, axis=1)
-        steps = LOCAL_CLASSES.reshape(len(LOCAL_CLASSES), -1)
-        return judge_orders(op, samples, OWNERS * num_classes + LABELS, steps, names, alpha)
+        owners, of_cells = OWNERS * num_classes + labels, steps.reshape(len(steps), -1)
+        return judge_orders(op, samples, owners, of_cells, names, alpha)
 
-    return _ask(backend, rng, op, inputs | {"epochs": EPOCHS}, ["samples"], judged)
+    asked = {"owners": OWNERS, **inputs, "epochs": EPOCHS}
+    return _ask(backend, rng, op, asked, ["samples"], judged)
 
 
 def _ask(
@@ -170,16 +165,26 @@ QUESTIONS: dict[str, tuple[str, Question]] = {
     "ugs-even": ("sample", partial(schedules, "ugs", "even", 1500, CLASS_COUNTS, DELAYS)),
     "lds-short": ("sample", partial(schedules, "lds", "short", 300, 3 * CLASS_COUNTS, DELAYS)),
     "lds-even": ("sample", partial(schedules, "lds", "even", 400, TWO_CLIENTS, TWO_DELAYS)),
-    "stratified-offsets": ("class_targets", offsets),
-    "local-batches": ("local_batches", local_batches),
-    "local-class-batches": ("local_class_batches", local_class_batches),
-}
+    "local-batches": ("local_batches", partial(
+        handed_out, "local_batches", 0 * LABELS, LOCAL_CLASSES.sum(axis=2, keepdims=True),
+        {"batch_sizes": LOCAL_CLASSES.sum(axis=2)},
+    )),
+    "local-class-batches": ("local_class_batches", partial(
+        handed_out, "local_class_batches", LABELS, LOCAL_CLASSES,
+        {"labels": LABELS, "local_class_counts": LOCAL_CLASSES},
+    )),
+}  # fmt: skip
 QUESTIONS |= {
-    f"{draw}-{assign}": ("class_targets", partial(class_targets, draw, assign, remainder))
-    for draw, assign, remainder in [
-        ("hypergeometric", "random", "short"),
-        ("hypergeometric", "slowest-first", "even"),
-        ("stratified", "random", "even"),
-        ("stratified", "slowest-first", "short"),
+    name: ("class_targets", partial(class_targets, draw, assign, number, inputs, is_attained))
+    for name, draw, assign, number, inputs, is_attained in [
+        ("stratified-offsets", "stratified", "random", 900, SHUFFLE, False),
+        ("hypergeometric-random", "hypergeometric", "random", 500, SHORT, False),
+        ("hypergeometric-slowest-first", "hypergeometric", "slowest-first", 500, EVEN, False),
+        ("stratified-random", "stratified", "random", 500, EVEN, False),
+        ("stratified-slowest-first", "stratified", "slowest-first", 500, SHORT, False),
+        ("planned-draw", "hypergeometric", "planned", 60, ALONE, False),
+        ("planned-rounding", "stratified", "planned", 20, COSTLY, False),
+        ("planned-rooms", "stratified", "planned", 4, ROOMS, True),
+        ("planned-slack", "stratified", "planned", 4, SLACK, True),
     ]
 }

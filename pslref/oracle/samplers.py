@@ -11,6 +11,7 @@ from pslref.oracle import bounds
 from pslref.oracle.operation import Floats, Ints, Values, operation
 from pslref.oracle.replay import RecordedClients, RecordedShuffle
 from pslref.sampling import dirichlet
+from pslref.sampling.deadlines import rooms as planned_rooms
 
 
 def _rng(seed: int) -> np.random.Generator:
@@ -73,6 +74,16 @@ def lds_replay(sizes: Ints, batch_size: int, remainder: str, draws: Ints) -> Val
         rows.append(dirichlet.draw(np.ones(left.size), left, int(size), rng))
         left = left - rows[-1]
     return {"batch_sizes": np.array(rows)}
+
+
+@operation("samplers", rooms=Ints)
+def rooms(deadlines: Floats, delays: Floats, sample_costs: Floats, batch_size: int) -> Values:
+    """ρ_k(z) = min(B, ⌊(z - d_k) / s_k⌋), or B if s_k = 0, from z = d_k on, and 0 before.
+
+    (K, J) how many samples client k has room for in a step with deadline z_j.
+    """
+    found = planned_rooms(deadlines, delays, sample_costs, batch_size)
+    return {"rooms": found.astype(np.int64)}
 
 
 @operation("laws", bounds.deviation, deviation=Floats)
@@ -143,6 +154,8 @@ def class_targets(
     batch_size: int,
     remainder: str,
     delays: Floats,
+    sample_costs: Floats,
+    slack: float,
     num_schedules: int,
     seed: int,
 ) -> Values:
@@ -150,10 +163,12 @@ def class_targets(
 
     ([method.md](method.md) 3.4) `num_schedules` times the class counts of every step, (R, T, M),
     and what each client brings of each class, (R, T, K, M). `draw` is hypergeometric or
-    stratified, `assign` random or slowest-first. No two delays are equal.
+    stratified, `assign` random, slowest-first or planned; only if planned, costs or slack are
+    above 0.
     """
     rng = _rng(seed)
     options: Any = {"draw": draw, "assign": assign, "delays": delays, "remainder": remainder}
+    options |= {"sample_costs": sample_costs, "slack": slack}
     drawn = (
         sampling.targets(class_counts, batch_size, rng, **options).demands()
         for _ in range(num_schedules)

@@ -20,7 +20,9 @@ MOST_EPOCHS = 100_000
 WHOLE = f"a whole number from 0 to {check.MOST_SAMPLES}"
 
 
-def read_schedules(path: Path, num_clients: int | None = None) -> list[IntArray]:
+def read_schedules(
+    path: Path, num_clients: int | None = None, num_classes: int = 0
+) -> list[IntArray]:
     """The schedules in a file: one (T, K) array of b_tk per epoch, in the order of the epochs.
 
     They may be written in three ways:
@@ -35,9 +37,11 @@ def read_schedules(path: Path, num_clients: int | None = None) -> list[IntArray]
     Args:
         path: a file of at most 16 MiB and 100,000 epochs, in UTF-8.
         num_clients: K, for a CSV that may not list the last clients.
+        num_classes: M, if every row must name a class, as only a CSV with a header can; or 0.
 
     Returns:
-        R arrays (T, K) int64. T may differ between the epochs: that is for `judge` to find.
+        R arrays (T, K) int64, or (T, K, M) if there are classes. T may differ between the epochs:
+        that is for `judge` to find.
 
     Raises:
         ValueError: for any other content, in one sentence, and a file that cannot be read.
@@ -45,12 +49,14 @@ def read_schedules(path: Path, num_clients: int | None = None) -> list[IntArray]
     content = files.content("file", path, MOST_BYTES)
     try:
         text = content.decode("utf-8-sig")
-        if text.lstrip().startswith(("{", "[")):
+        if not num_classes and text.lstrip().startswith(("{", "[")):
             return _from_json(text)
         rows = csv.reader(io.StringIO(text, newline=""), strict=True)
         header = next((list(map(str.strip, row)) for row in rows if row), [])
         if set(COLUMNS) <= set(header):
-            return _from_list(rows, header, num_clients)
+            return _from_list(rows, header, num_clients, num_classes)
+        if num_classes:
+            raise ValueError(f"must be CSV whose header names {', '.join(COLUMNS)}, class")
         return _from_rows(csv.reader(io.StringIO(text, newline=""), strict=True))
     except UnicodeDecodeError:
         raise ValueError(f"{path}: must be text in UTF-8") from None
@@ -86,11 +92,11 @@ def _from_json(text: str) -> list[IntArray]:
 
 
 def _from_list(
-    rows: Iterable[list[str]], header: list[str], num_clients: int | None
+    rows: Iterable[list[str]], header: list[str], num_clients: int | None, num_classes: int
 ) -> list[IntArray]:
     """One row for each epoch, step, client and perhaps class; the header has been read."""
     columns = [header.index(name) for name in COLUMNS]
-    of_class, of_sampler = (
+    class_column, of_sampler = (
         header.index(name) if name in header else len(header) for name in ("class", "sampler")
     )
     flat, samplers = array("q"), set()
@@ -98,7 +104,7 @@ def _from_list(
         if row:
             samplers.add(row[of_sampler] if of_sampler < len(row) else "")
             flat.extend(_count(row[c] if c < len(row) else "", i) for c in columns)
-            label = row[of_class].strip() if of_class < len(row) else ""
+            label = row[class_column].strip() if class_column < len(row) else ""
             flat.append(_count(label, i) if label else -1)
     table = np.array(flat, np.int64).reshape(-1, len(COLUMNS) + 1)
     if not len(table):
@@ -113,7 +119,8 @@ def _from_list(
     clients = int(table[:, 2].max()) + 1
     clients = clients if num_clients is None else max(clients, num_clients)
     steps, row_of = np.unique(table[:, :2], axis=0, return_inverse=True)
-    if len(steps) * clients > MOST_CELLS:
+    classes = max(1, num_classes)
+    if len(steps) * clients * classes > MOST_CELLS:
         raise ValueError(f"{len(steps)} steps of {clients} clients: at most {MOST_CELLS} cells")
     last_epoch, last_step = -1, 0
     for epoch, step in steps.tolist():
@@ -122,8 +129,13 @@ def _from_list(
             allowed = "numbers start at 0, and a step in which nobody takes part is listed too"
             raise ValueError(f"epoch {lost[0]}, step {lost[1]} is missing: {allowed}")
         last_epoch, last_step = epoch, step
-    dense = np.zeros((len(steps), clients), np.int64)
-    np.add.at(dense, (row_of.ravel(), table[:, 2]), table[:, 3])
+    of_class = table[:, 4] if num_classes else 0 * table[:, 4]
+    for row in table[(table[:, 3] > 0) & ((of_class < 0) | (of_class >= classes))][:1]:
+        place = "epoch {}, step {}, client {}".format(*row)
+        raise ValueError(f"{place}: must name a class, 0 to {classes - 1}")
+    dense = np.zeros((len(steps), clients, classes), np.int64)
+    np.add.at(dense, (row_of.ravel(), table[:, 2], of_class.clip(0, classes - 1)), table[:, 3])
+    dense = dense if num_classes else dense[:, :, 0]
     return np.split(dense, np.flatnonzero(np.diff(steps[:, 0])) + 1)
 
 

@@ -1,12 +1,10 @@
 """The operation that matters: several steps of parallel split learning, and all that they pass."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from pslref import nn, split
-from pslref.check import Array
 from pslref.oracle.networks import make_network
 from pslref.oracle.operation import (
     STEP,
@@ -18,6 +16,7 @@ from pslref.oracle.operation import (
     Weights,
     operation,
 )
+from pslref.oracle.training import stacked
 from pslref.split.server import Server
 from pslref.split.step import step
 
@@ -97,17 +96,10 @@ def split_steps(
         if not pooled:  # as in the next step, in which all of them might take part
             for client in clients:
                 client.receive(server.send())
-            server.seen["client_gradients"] = _stacked([client.gradients for client in clients])
-        server.seen["client_weights"] = _stacked([c.network.parameters() for c in clients])
+            server.seen["client_gradients"] = stacked([client.gradients for client in clients])
+        server.seen["client_weights"] = stacked([c.network.parameters() for c in clients])
         rest = server.network
-        server.seen["server_weights"] = _copied(rest.parameters() | rest.statistics())
+        arrays = rest.parameters() | rest.statistics()
+        server.seen["server_weights"] = {name: array.copy() for name, array in arrays.items()}
         steps.append({name: server.seen[name] for name in STEP if name in server.seen})
     return {"steps": steps, "logits": server.net.evaluate(eval_x)}
-
-
-def _copied(arrays: dict[str, Array]) -> Any:
-    return {name: array.copy() for name, array in arrays.items()}
-
-
-def _stacked(by_client: list[dict[str, Array]]) -> Any:
-    return {name: np.stack([one[name] for one in by_client]) for name in by_client[0]}

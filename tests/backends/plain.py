@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pslref.oracle import Spec
-from tests.backends import plain_random, plain_samplers, plain_targets
+from tests.backends import plain_planned, plain_random, plain_samplers, plain_targets
 from tests.backends.plain_layers import SGD, BatchNorm2d, cross_entropy, make
 from tests.backends.plain_training import Training
 
@@ -98,6 +98,12 @@ class Plain:
 
     def _do_lds_replay(self, **inputs: Any) -> dict[str, Any]:
         return {"batch_sizes": plain_samplers.lds_replay(**inputs, faults=self.faults)}
+
+    def _do_rooms(
+        self, deadlines: Array, delays: Array, sample_costs: Array, batch_size: int
+    ) -> dict[str, Any]:
+        given = deadlines, delays, sample_costs, batch_size
+        return {"rooms": plain_planned.rooms(*given, self.faults)}
 
     def _do_batch_deviation(self, batch_class_counts: Array, class_probs: Array) -> dict[str, Any]:
         rows = plain_samplers.batch_deviation(batch_class_counts, class_probs, self.faults)

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from tests.backends.plain_planned import planned
 from tests.backends.plain_samplers import Array, Faults, batch_sizes
 
 Piles = dict[int, list[int]]  # of each class, the clients of its samples, in the order of use
@@ -14,7 +15,7 @@ Piles = dict[int, list[int]]  # of each class, the clients of its samples, in th
 
 def class_targets(
     draw: str, assign: str, class_counts: Array, batch_size: int, remainder: str, delays: Array,
-    num_schedules: int, seed: int, faults: Faults,
+    sample_costs: Array, slack: float, num_schedules: int, seed: int, faults: Faults,
 ) -> tuple[Array, Array]:  # fmt: skip
     rng = np.random.default_rng(seed)
     totals, cuts = (
@@ -23,6 +24,15 @@ def class_targets(
     )
     all_targets, all_local = [], []
     for _ in range(num_schedules):
+        if assign == "planned" and "dealt-slowest-first" not in faults:
+            if not ("same-targets-every-epoch" in faults and all_targets):
+                local = planned(draw, class_counts, cuts, delays, sample_costs, slack, rng, faults)
+                targets = local.sum(axis=1)
+            if "class-counts-ignored" in faults:
+                local = _whatever(local.sum(axis=2), class_counts, rng)
+            all_targets.append(targets)
+            all_local.append(local)
+            continue
         if not ("same-targets-every-epoch" in faults and all_targets):
             targets = _targets(draw, totals, cuts, rng, faults)
         piles = _piles(assign, class_counts, delays, rng, faults)

@@ -85,7 +85,7 @@ def test_a_broken_promise_is_named(breaking: Callable, promise: str, rng) -> Non
 
 def test_slowest_first_is_compared_exactly(rng: np.random.Generator) -> None:
     local = drawn(5, rng, draw="hypergeometric", assign="slowest-first")
-    for delays, looks in [(-DELAYS, ": the fastest come first"), (DELAYS[[0, 2, 1, 3, 4]], "")]:
+    for delays, looks in [(9 - DELAYS, ": the fastest come first"), (DELAYS[[0, 2, 1, 3, 4]], "")]:
         finding = judge_targets(
             local.sum(axis=2), local, COUNTS, 6, "hypergeometric", "slowest-first", delays
         )[-1]
@@ -93,6 +93,7 @@ def test_slowest_first_is_compared_exactly(rng: np.random.Generator) -> None:
         assert finding.detail.endswith(f" expected{looks}")
     # One sample in one epoch: client 0, the fastest, before client 4.
     early, late = (np.flatnonzero(local[3, :, k, 0])[0] for k in (4, 0))
+    due = local[3, early, 4, 0]
     local[3, [early, late], 4, 0] += [-1, 1]
     local[3, [early, late], 0, 0] += [1, -1]
     finding = judge_targets(
@@ -100,8 +101,18 @@ def test_slowest_first_is_compared_exactly(rng: np.random.Generator) -> None:
     )[-1]
     assert (finding.check, finding.verdict) == ("slowest_first", "wrong")
     assert finding.detail.startswith(
-        f"epoch 3 brings 1 samples of class 0 to step {early} from client 0"
+        f"epoch 3 brings {due - 1} samples of class 0 to step {early} from client 4, {due} expected"
     )
+
+
+def test_of_clients_as_slow_only_the_sum_is_judged(rng: np.random.Generator) -> None:
+    """The library takes them in its own order, and here they change places."""
+    delays = np.array([9.0, 9, 9, 9, 2])
+    local = [targets(COUNTS, 6, rng, delays=delays).local_class_counts for _ in range(20)]
+    for told in (delays, delays[[4, 1, 2, 3, 0]]):
+        stated = [epoch.sum(axis=1) for epoch in local]
+        results = judge_targets(stated, local, COUNTS, 6, "hypergeometric", "slowest-first", told)
+        assert failed(results) == ([] if told is delays else ["slowest_first"])
 
 
 def test_the_bound_on_stratified_deviation_is_the_proven_one() -> None:
@@ -131,3 +142,9 @@ def test_a_mistake_is_caught_and_its_sentence_names_it(fault, question, check, s
     (found,) = (one for one in results if one.check == check)
     assert found.verdict == "wrong"
     assert says in found.detail
+
+
+def test_the_same_order_in_every_epoch_is_not_taken_for_one_offset(rng) -> None:
+    results = QUESTIONS["stratified-offsets"][1](Plain("targets-rounded-each-step"), rng, 1e-7)
+    assert "repeats" in failed(results)
+    assert not any("known mistake" in one.detail for one in results)

@@ -145,6 +145,50 @@ def test_schedules_of_lds_take_class_counts(oracle, tmp_path: Path, rng) -> None
     assert oracle(*arguments, "--delta", "3")[0] == 1
 
 
+def test_schedules_of_class_targets_take_classes(oracle, pslref, tmp_path: Path) -> None:
+    """Right as `pslref schedule` writes them; with another slack, or without classes, not."""
+    table, log = tmp_path / "clients.csv", tmp_path / "planned" / "schedule.csv"
+    table.write_text("delay,sample_cost,0,1\n1,0,60,200\n10,0,140,0\n")
+    code, _, _ = pslref(
+        "schedule", "--sampler", "stratified", "--table", str(table), "--batch-size", "10",
+        "--assign", "planned", "--slack", "0.4", "--epochs", "2",
+        "--out", str(log.parent),
+    )  # fmt: skip
+    assert code == 0
+    (tmp_path / "counts.json").write_text("[[60, 200], [140, 0]]")
+    given = ["schedules", str(log), "--law", "stratified", "--batch-size", "10",
+             "--delays", "1,10", "--assign", "planned"]  # fmt: skip
+    counts = ["--class-counts", str(tmp_path / "counts.json")]
+    code, out, _ = oracle(*given, *counts, "--slack", "0.4")
+    title = "class targets, stratified and planned (all 2 epochs, 80 steps, were used)"
+    assert (code, out.splitlines()[-1]) == (0, f"RIGHT: nothing speaks against {title}")
+    code, out, _ = oracle(*given, *counts, "--slack", "0.1")
+    assert code == 1
+    assert "deviation: epoch 0 has a Δ of 0.40 in step 0, and at most 0.30 if stratified" in out
+    code, out, _ = oracle(*given, *counts, "--assign", "slowest-first")
+    assert (code, "slowest_first" in out.splitlines()[-1]) == (1, False)
+    code, _, err = oracle(*given, "--sizes", "260,140")
+    assert (code, err) == (2, "pslref: class_counts = None: must be given if law = 'stratified'\n")
+    code, _, err = oracle(*given, *counts, "--slack", "3")
+    assert (code, "slack = 3.0: must be" in err) == (2, True)
+
+
+def test_a_log_of_long_planned_epochs_is_right_with_a_note(oracle, tmp_path: Path) -> None:
+    """Each step by one of two clients to whom samples cost 5 and 4; half each takes less."""
+    rows = [f"0,{t},{t // 10},0,6\n" for t in range(20)]
+    (tmp_path / "log.csv").write_text("epoch,step,client,class,samples\n" + "".join(rows))
+    (tmp_path / "counts.json").write_text("[[60], [60]]")
+    code, out, _ = oracle(
+        "schedules", str(tmp_path / "log.csv"), "--law", "stratified", "--assign", "planned",
+        "--class-counts", str(tmp_path / "counts.json"), "--batch-size", "6", "--delays", "1,1",
+        "--sample-costs", "5,4",
+    )  # fmt: skip
+    title = (
+        "class targets, stratified and planned, but see time (all 1 epochs, 20 steps, were used)"
+    )
+    assert (code, out.splitlines()[-1]) == (0, f"RIGHT: nothing speaks against {title}")
+
+
 def test_a_step_that_a_system_logged(oracle, tmp_path: Path, rng) -> None:
     log = log_of(rng)
     layers = np.array(json.dumps(log.pop("layers")))

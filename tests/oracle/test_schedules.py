@@ -90,6 +90,21 @@ def test_the_classes_of_a_client_are_added_up(file: Path) -> None:
         read(file, head + "x,0,0,1,dog,2\n")
 
 
+def test_classes_are_read_where_they_are_asked_for(file: Path) -> None:
+    head, classes = "epoch,step,client,class,samples\n", {"num_clients": 3, "num_classes": 2}
+    assert read(file, head + "0,0,0,1,2\n0,0,2,0,1\n0,1,0,,0\n", **classes) == [
+        [[[0, 2], [0, 0], [1, 0]], [[0, 0], [0, 0], [0, 0]]]
+    ]
+    for label in ("2", ""):
+        with pytest.raises(
+            ValueError, match="epoch 0, step 0, client 1: must name a class, 0 to 1"
+        ):
+            read(file, head + f"0,0,0,1,2\n0,0,1,{label},1\n", **classes)
+    for content in ("1,2\n", json.dumps({"batch_sizes": EPOCHS})):
+        with pytest.raises(ValueError, match="must be CSV whose header names epoch, step, client"):
+            read(file, content, **classes)
+
+
 MALFORMED: dict[str, tuple[str | bytes, str]] = {
     "empty": ("", "must list at least one step"),
     "header only": (HEADER, "must list at least one step"),
