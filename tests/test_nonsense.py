@@ -165,17 +165,13 @@ MISTAKES = [
     ("compare --clients 8 --clients 0", "clients = 0: must be"),
     ("compare --out a --out ''", "out = '': must be a path"),
     # contradictions
-    ("compare --slack 1 --assign random", "slack = 1.0: must be 0 unless assign = 'planned'"),
-    ("train --slack 0.3", "slack = 0.3: must be left out: ugs does not heed it"),
-    ("schedule --delta 1", "delta = 1.0: must be left out: ugs does not heed it"),
-    (
-        "compare --sampler ugs,stratified --concentration 1",
-        "concentration = 1.0: must be left out: none of ugs, stratified heeds it",
-    ),
-    (
-        "sweep --out out --sampler lds --assign random",
-        "assign = ('random',): must be left out: lds does not heed it",
-    ),
+    ("compare --slack 1 --assign random", "slack = 1.0: must be left out unless assign is auto or"),
+    ("train --slack 0.3", "slack = 0.3: must be left out unless sampler is targets or stratified"),
+    ("schedule --delta 1", "delta = 1.0: must be left out unless sampler is lds"),
+    ("compare --sampler ugs,stratified --concentration 1", "must be left out unless sampler is ld"),
+    ("sweep --out out --sampler lds --assign random", "assign = ('random',): must be left out unl"),
+    ("sweep --out out --partition iid,mild --least 4", "must be left out unless partition is diri"),
+    ("clients --partition owners --clients 9", "clients = 9: must be left out unless partition is"),
     ("train --resume", "checkpoint = None: must be a folder, if every or resume is given"),
     ("train --every 3", "checkpoint = None: must be a folder"),
     ("oracle check", "one of --backend and --command must be given"),
@@ -210,7 +206,7 @@ MISTAKES = [
     ("plan --delta 0,-1", "delta = -1.0: must be a finite number, 0 or more"),
     ("plan --concentration 1,0", "concentration = 0.0: must be a finite number, greater"),
     ("plan --slack 3", "slack = 3.0: must be a finite number, 0 or more, at most 2"),
-    ("plan --slack 0,1 --assign random", "slack = 1.0: must be 0 unless assign"),
+    ("plan --slack 0,1 --assign random,slowest-first", "slack = (0.0, 1.0): must be left out unl"),
     ("plan --assign slowest", "(did you mean 'slowest-first'?)"),
     ("plan --assign ''", "assign = '': must be one of auto, slowest-first, planned, random"),
     (

@@ -111,7 +111,7 @@ def test_clients_are_not_numbered_where_the_data_say_whose_they_are(pslref, tmp_
     for command in ("clients", "plan", "train", "compare"):
         code, _, err = pslref(command, *given)
         assert (code, err.count("\n")) == (2, 1)
-        assert "clients = 5: must not be given with partition = 'owners'" in err
+        assert "clients = 5: must be left out unless partition is iid or mild" in err
 
 
 def test_the_library_compares_on_a_data_set_of_any_arrays(rng: np.random.Generator) -> None:

@@ -9,7 +9,7 @@ from pslref import check, files, theory
 from pslref.app.clients import Table, planned_for, told_with
 from pslref.app.config import Config
 from pslref.app.grids import Row
-from pslref.app.scenario import draw_steps
+from pslref.app.scenario import dataset_of, draw_steps
 from pslref.app.tables import rows_of
 from pslref.check import FloatArray, IntArray
 from pslref.sampling import Steps
@@ -52,7 +52,7 @@ def deviation(
         from pslref.app import pictures, plots
     steps: list[Row] = []
     rows: list[Row] = []
-    for config, clients, streams in planned_for(configs, table):
+    for config, clients, streams in planned_for(configs, table or dataset_of(configs[0])):
         schedule = draw_steps(config, clients, streams["schedule"]).kept()
         expected = theory.expected_deviation(schedule, clients.class_counts)
         simulated = simulate(schedule, clients.class_counts, streams["clients"], num_simulations)

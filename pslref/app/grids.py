@@ -10,7 +10,6 @@ from typing import Any
 
 from pslref import check, files
 from pslref.app.config import DRAWN_TIMES, SAMPLERS, Config
-from pslref.datafiles import is_own
 
 Row = dict[str, Any]
 
@@ -21,26 +20,29 @@ ONCE = ("data_dir", "seeds", "seed")  # one value in a grid
 DEFAULTS: Row = {each.name: each.default for each in fields(Config)} | {"seeds": SEEDS}
 
 # Who holds which samples, and who is slow.
-CLIENTS = (
-    *("partition", "least", "clients"),
-    *("fraction", "slowdown", "jitter", "sample_cost", "links"),
-)
+CLIENTS = ("partition", "least", "clients", *DRAWN_TIMES, "links")
 DRAWN = ("dataset", "data_dir", "files", *CLIENTS)
 
 # What a plan compares.
 LDS, TARGETS = ("delta", "concentration"), ("slack", "assign")
 SETTINGS = ("sampler", "batch_size", "cut", *LDS, *TARGETS)
 
-# Fields that a run does not heed. Runs that differ in nothing else are one run.
-UNHEEDED = {
-    "centralized": (*CLIENTS, "faults", *LDS, *TARGETS),
-    "fls": ("remainder", *LDS, *TARGETS),
-    "fpls": ("remainder", *LDS, *TARGETS),
-    "ugs": (*LDS, *TARGETS),
-    "lds": TARGETS,
-    "targets": LDS,
-    "stratified": LDS,
-}
+# Fields, and the values of another with which alone a run heeds them.
+OWN = (  # where no run of a command heeds them, they are no options of it
+    (LDS, "sampler", ("lds",)),
+    (TARGETS, "sampler", ("targets", "stratified")),
+    (("slack",), "assign", ("auto", "planned")),
+    (("least",), "partition", ("dirichlet",)),
+    (("clients",), "partition", ("iid", "mild", "severe", "extended", "dirichlet", "shards")),
+    (DRAWN_TIMES, "links", ("none",)),
+)
+HEEDED_WITH = (  # runs that differ in what they do not heed are one run
+    *OWN,
+    ((*CLIENTS, "faults"), "sampler", SAMPLERS[1:]),
+    (("remainder",), "sampler", ("centralized", *SAMPLERS[3:])),
+    (("hidden",), "model", ("mlp",)),
+    (("files",), "dataset", ("fashion-mnist", "cifar10")),
+)
 
 
 def read(path: Path) -> Row:
@@ -95,14 +97,19 @@ def _values(name: str, given: Any) -> list[Any]:
     return values
 
 
-def unheeded(config: Config) -> tuple[str, ...]:
+def is_heeded(other: str, values: Sequence[str], asked: object) -> bool:
+    """Whether a field is heeded that goes with these values of another, as are asked for it."""
+    return any(value.split(":")[0] in values for value in _values(other, asked))
+
+
+def unheeded(config: Config) -> list[str]:
     """The fields that a run does not heed."""
-    of_model = () if config.model == "mlp" else ("hidden",)
-    of_dataset = ("files",) if config.dataset == "digits" or is_own(config.dataset) else ()
-    of_partition = () if config.partition.startswith("dirichlet") else ("least",)
-    of_owners = ("clients",) if config.partition == "owners" else ()
-    of_links = () if config.links == "none" else DRAWN_TIMES
-    return UNHEEDED[config.sampler] + of_model + of_dataset + of_partition + of_owners + of_links
+    return [
+        name
+        for names, other, values in HEEDED_WITH
+        if not is_heeded(other, values, getattr(config, other))
+        for name in names
+    ]
 
 
 def labels(config: Config) -> Row:

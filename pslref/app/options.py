@@ -1,7 +1,7 @@
 """Options of the command line, one for each field of Config."""
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -11,7 +11,7 @@ import typer
 
 from pslref import check
 from pslref.app.config import SAMPLERS, Config
-from pslref.app.grids import DEFAULTS, DRAWN, LDS, TARGETS, UNHEEDED
+from pslref.app.grids import DEFAULTS, DRAWN, LDS, OWN, TARGETS, is_heeded
 from pslref.check import Number
 
 PathOption = NewType("PathOption", Path)  # of a Path, older Typers make "" the current folder
@@ -71,11 +71,8 @@ def command(
         def run(**others: Any) -> None:
             given = {name: others.pop(name) for name in names}
             given = {name: value for name, value in given.items() if value is not None}
-            if given.get("partition") in ("owners", ["owners"]) and "clients" in given:
-                allowed = "must not be given with partition = 'owners': the data file says it"
-                raise check.wrong("clients", given["clients"], allowed)
             given |= {name: tuple(value) for name, value in given.items() if type(value) is list}
-            _refuse_unheeded(given, (shown | given)["sampler"])
+            _refuse_unheeded(given, shown | given)
             function(defaults | given, **others)
 
         own = [
@@ -93,13 +90,13 @@ def command(
     return register
 
 
-def _refuse_unheeded(given: Mapping[str, object], samplers: str | Sequence[str]) -> None:
-    """Refuse a sampler's own option if no sampler that is asked for has it."""
-    asked = [samplers] if isinstance(samplers, str) else samplers
-    who = f"none of {', '.join(asked)} heeds" if len(asked) > 1 else f"{asked[0]} does not heed"
-    for name in (*LDS, *TARGETS):
-        if name in given and all(name in UNHEEDED.get(sampler, ()) for sampler in asked):
-            raise check.wrong(name, given[name], f"must be left out: {who} it")
+def _refuse_unheeded(given: Mapping[str, object], asked: Mapping[str, object]) -> None:
+    """Refuse a run's own option if nothing that is asked for heeds it."""
+    for names, other, values in OWN:
+        if not is_heeded(other, values, asked[other]):
+            for name in (name for name in names if name in given):
+                allowed = f"must be left out unless {other} is {' or '.join(values)}"
+                raise check.wrong(name, given[name], allowed)
 
 
 def _parameter(name: str, default: object, several: bool) -> Parameter:
