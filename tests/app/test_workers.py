@@ -323,7 +323,7 @@ def test_clients_that_went_with_a_worker_are_back_when_the_run_is_taken_up(
     list(expected.steps())
     for name, array in expected.state().items():
         assert array.tobytes() == found.state()[name].tobytes(), name
-    assert expected.records[0].num_unused == 0
+    assert expected.epochs["num_unused"][0] == 0
 
 
 def test_a_worker_of_another_version_holds_no_clients(
