@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from pslref.app import plots
 from pslref.app.config import Config
 from pslref.app.grids import Row, labels
-from pslref.app.pictures import STYLES, save, shades
+from pslref.app.pictures import STYLES, save
 from tests.drawn import Panel, drawn
 
 
@@ -399,7 +399,6 @@ HOSTILE = {
 def test_a_users_own_settings_change_no_byte(tmp_path: Path) -> None:
     def all_bytes() -> list[bytes]:
         pictures = [
-            shades({"FLS": [[0, 1], [2, 100]]}, "step", "client", "samples"),
             plots.compare(EPOCHS, STEPS, "s"),
             plots.deviation(BANDS, BOUNDS),
             plots.plan(planned(np.random.default_rng(0), 64, sent=True), "s"),
