@@ -4,10 +4,10 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from pslref.app.pictures import STYLES, Picture
+from pslref.app.pictures import STYLES
 from tests.drawn import drawn
 from tutorials import pictures
-from tutorials.pictures import Panel, curves, shades
+from tutorials.pictures import Panel, Picture, curves, shades
 
 
 def loss_and_time() -> Picture:
@@ -31,7 +31,6 @@ def test_curves_draw_every_line_where_it_is_and_name_the_axes() -> None:
     assert left.lines.keys() == lines.keys()
     for name, y in lines.items():
         np.testing.assert_array_equal(left.lines[name], [range(1, len(y) + 1), y])
-        np.testing.assert_array_equal(picture.data["Loss"][name], left.lines[name])
     np.testing.assert_equal(right.lines, {"wall": np.array([[0, 0.5], [10, 100]])})
     assert left.all_is_seen()
     assert right.all_is_seen()
@@ -81,7 +80,6 @@ def test_shades_draw_each_cell_as_dark_as_the_root_of_its_number_and_only_zero_w
     picture = shades(tables, "step", "client", "samples")
     left, right, bar = drawn(picture.figure)
     assert picture.figure.get_size_inches() == pytest.approx((10, 3.6))
-    np.testing.assert_equal(picture.data, {name: np.array(table) for name, table in tables.items()})
     assert [(panel.title, panel.xlabel, panel.ylabel) for panel in (left, right)] == [
         ("FLS", "step", "client"), ("UGS", "step", ""),
     ]  # fmt: skip
@@ -97,3 +95,9 @@ def test_shades_draw_each_cell_as_dark_as_the_root_of_its_number_and_only_zero_w
         root = np.sqrt(np.array(table) / 100)
         expected = np.where(root == 0, 0, 1 - greys(0.25 + 0.75 * root)[..., 0])
         np.testing.assert_allclose(panel.greys, expected, atol=0.01)
+
+
+def test_a_notebook_shows_a_picture_and_stores_its_name_beside_it() -> None:
+    picture = loss_and_time()
+    assert picture._repr_png_().startswith(b"\x89PNG")
+    assert repr(picture) == "Picture()"

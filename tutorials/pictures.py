@@ -1,13 +1,15 @@
 """The pictures of the notebooks: lines over a common x, and tables as grey cells."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
 from itertools import cycle
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from pslref.app.pictures import FEW, STYLES, Picture, look, own_settings, shade
+from pslref.app.pictures import FEW, STYLES, look, own_settings, shade, write
 from pslref.check import ArrayLike, FloatArray
 
 Values = ArrayLike | tuple[ArrayLike, ArrayLike]  # y over x = 1, 2, ..., or (x, y)
@@ -20,6 +22,18 @@ LOOKS: list[dict[str, Any]] = [
     {"color": "0.6", "linestyle": "-", "linewidth": 3},
     {"color": "black", "linestyle": "-."},
 ]
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A figure that a notebook displays."""
+
+    figure: Figure = field(repr=False)
+
+    def _repr_png_(self) -> bytes:
+        file = BytesIO()
+        write(self.figure, file, "png", dpi=90)
+        return file.getvalue()
 
 
 class Panel(NamedTuple):
@@ -48,14 +62,9 @@ class Panel(NamedTuple):
 
 @own_settings()
 def curves(*panels: Panel) -> Picture:
-    """Lines over a common x, a panel beside the other; a sampler's line looks as everywhere.
-
-    Returns:
-        The picture; its data are x and y by title and label.
-    """
+    """Lines over a common x, a panel beside the other; a sampler's line looks as everywhere."""
     names = max(len(panel.lines) + len(panel.points) for panel in panels)  # two in a row
     figure = Figure(figsize=(1.6 + 3.2 * len(panels), 3.6 + 0.1 * names), layout="constrained")
-    data: dict[str, Any] = {}
     for axes, panel in zip(
         figure.subplots(1, len(panels), squeeze=False).flat, panels, strict=True
     ):
@@ -76,8 +85,7 @@ def curves(*panels: Panel) -> Picture:
         if len(points) + len(lines) > 1:
             place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17)}
             axes.legend(**place, ncols=2, columnspacing=1, fontsize="small", frameon=False)
-        data[panel.title] = points | lines
-    return Picture(figure, data)
+    return Picture(figure)
 
 
 def _xy(values: Values) -> tuple[FloatArray, FloatArray]:
@@ -99,9 +107,6 @@ def shades(tables: Mapping[str, ArrayLike], xlabel: str, ylabel: str, unit: str)
         xlabel: what a column is.
         ylabel: what a row is.
         unit: what a shade is.
-
-    Returns:
-        The picture; its data are the tables by title.
     """
     data = {title: np.asarray(table, np.float64) for title, table in tables.items()}
     figure = Figure(figsize=(10, 3.6), layout="constrained")
@@ -116,4 +121,4 @@ def shades(tables: Mapping[str, ArrayLike], xlabel: str, ylabel: str, unit: str)
         axes.yaxis.get_major_locator().set_params(integer=True)
     panels[0].set_ylabel(ylabel)
     figure.colorbar(image, ax=panels, label=f"{unit} (0 is white; grey by its root)")
-    return Picture(figure, data)
+    return Picture(figure)

@@ -1,9 +1,7 @@
-"""Pictures: a figure with the numbers it shows, drawn and written under pslref's own settings."""
+"""How pictures look and are written: under pslref's own settings, the same bytes every time."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from io import BytesIO
 from itertools import product
 from pathlib import Path
 from textwrap import fill
@@ -61,35 +59,17 @@ def own_settings() -> Iterator[None]:
         yield
 
 
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """A figure with the numbers that it shows. A notebook displays it.
-
-    Attributes:
-        figure: the figure.
-        data: what is drawn, by the names that the figure shows.
-    """
-
-    figure: Figure = field(repr=False)
-    data: dict[str, Any] = field(repr=False)
-
-    def _repr_png_(self) -> bytes:
-        file = BytesIO()
-        _write(self, file, "png", dpi=90)
-        return file.getvalue()
-
-
-def save(picture: Picture, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
     """Write the figure, whole or not at all, as its suffix says: .png, .pdf or .svg."""
     check.one_of("suffix of the picture", path.suffix, [f".{name}" for name in LEFT_OUT])
     with files.replacing(path) as temporary, temporary.open("wb") as file:
-        _write(picture, file, path.suffix[1:], dpi=100)
+        write(figure, file, path.suffix[1:])
 
 
 @own_settings()
-def _write(picture: Picture, file: BinaryIO, form: str, dpi: int) -> None:
-    metadata = dict.fromkeys(LEFT_OUT[form])
-    picture.figure.savefig(file, format=form, dpi=dpi, metadata=metadata)
+def write(figure: Figure, file: BinaryIO, form: str, dpi: int = 100) -> None:
+    """Write the figure to an open file as png, pdf or svg."""
+    figure.savefig(file, format=form, dpi=dpi, metadata=dict.fromkeys(LEFT_OUT[form]))
 
 
 def shade(

@@ -43,7 +43,7 @@ def test_a_plan_saves_time_and_its_table_and_picture_hold_it(
     assert {path.name for path in tmp_path.iterdir()} == {"config.json", "plan.csv", "plan.png"}
     written = table(tmp_path / "plan.csv")
     assert written == rows
-    assert_same(pictures["plan.png"], plots.plan(planned(written), UNIT).figure)
+    assert_same(pictures["plan.png"], plots.plan(planned(written), UNIT))
 
 
 def test_a_plan_trains_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
