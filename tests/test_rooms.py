@@ -85,7 +85,7 @@ BUDGETS = {
     "read first": (READ_FIRST, 1300, 180),
     "the rest of the method": (REST, 3983, 251),
     "the instruments": (INSTRUMENTS, 3525, 280),
-    "what every room uses": (COMMON, 889, 260),
+    "what every room uses": (COMMON, 880, 260),
     "the oracle": (ORACLE, 5266, 291),
 }
 
