@@ -27,7 +27,7 @@ DRAWN = ("dataset", "data_dir", "files", *CLIENTS)
 LDS, TARGETS = ("delta", "concentration"), ("slack", "assign")
 SETTINGS = ("sampler", "batch_size", "cut", *LDS, *TARGETS)
 
-# Fields, and the values of another with which alone a run heeds them.
+# Fields, and the values of another, up to a colon, with which alone a run heeds them.
 OWN = (  # where no run of a command heeds them, they are no options of it
     (LDS, "sampler", ("lds",)),
     (TARGETS, "sampler", ("targets", "stratified")),
@@ -97,19 +97,14 @@ def _values(name: str, given: Any) -> list[Any]:
     return values
 
 
-def is_heeded(other: str, values: Sequence[str], asked: object) -> bool:
-    """Whether a field is heeded that goes with these values of another, as are asked for it."""
-    return any(value.split(":")[0] in values for value in _values(other, asked))
-
-
 def unheeded(config: Config) -> list[str]:
     """The fields that a run does not heed."""
-    return [
-        name
+    left_out = [
+        names
         for names, other, values in HEEDED_WITH
-        if not is_heeded(other, values, getattr(config, other))
-        for name in names
+        if getattr(config, other).split(":")[0] not in values
     ]
+    return [name for names in left_out for name in names]
 
 
 def labels(config: Config) -> Row:
@@ -121,10 +116,10 @@ def labels(config: Config) -> Row:
 
 def described(configs: Sequence[Config]) -> Row:
     """What several runs are, as a row: of a field that varies, the list of its values."""
-    row = {}
+    row, left_out = {}, [(config, unheeded(config)) for config in configs]
     for name, default in asdict(Config()).items():
-        heeded = [getattr(c, name) for c in configs if name not in unheeded(c)] or [default]
-        values = list(dict.fromkeys(heeded))
+        heeded = [getattr(config, name) for config, names in left_out if name not in names]
+        values = list(dict.fromkeys(heeded or [default]))
         row[name] = values if len(values) > 1 else values[0]
     return row
 

@@ -11,7 +11,7 @@ import typer
 
 from pslref import check
 from pslref.app.config import SAMPLERS, Config
-from pslref.app.grids import DEFAULTS, DRAWN, LDS, OWN, TARGETS, is_heeded
+from pslref.app.grids import DEFAULTS, DRAWN, LDS, OWN, TARGETS
 from pslref.check import Number
 
 PathOption = NewType("PathOption", Path)  # of a Path, older Typers make "" the current folder
@@ -90,11 +90,13 @@ def command(
     return register
 
 
-def _refuse_unheeded(given: Mapping[str, object], asked: Mapping[str, object]) -> None:
+def _refuse_unheeded(given: Mapping[str, object], asked: Mapping[str, Any]) -> None:
     """Refuse a run's own option if nothing that is asked for heeds it."""
     for names, other, values in OWN:
-        if not is_heeded(other, values, asked[other]):
-            for name in (name for name in names if name in given):
+        several = [asked[other]] if isinstance(asked[other], str) else asked[other]
+        found = {FIELDS[other].metadata["checked"](other, each).split(":")[0] for each in several}
+        for name in names:
+            if name in given and not found & set(values):
                 allowed = f"must be left out unless {other} is {' or '.join(values)}"
                 raise check.wrong(name, given[name], allowed)
 
