@@ -1,7 +1,6 @@
 """What each schedule would cost: time against deviation, and bytes, before anything is trained."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +77,8 @@ def plan(
     rows, known = [], table or dataset_of(configs[0])
     least: dict[tuple[float, ...], float] = {}
     for config, clients, streams in planned_for(configs, known):
-        of_run = labels(replace(config, assign=assigned(config, clients)))
+        of_run = labels(config)
+        of_run["assign"] = of_run["assign"] and assigned(config, clients)
         label = {name: of_run[name] for name in (*SETTINGS, "seed")}
         found = _planned(config, clients, streams, least)
         drawn = table is None and config.links == "none"
