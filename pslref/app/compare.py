@@ -10,6 +10,7 @@ from pslref.app.grids import Row, described, labels, varying
 from pslref.app.runs import run
 from pslref.app.scenario import dataset_of, random_streams, scenario, told
 from pslref.app.tables import LARGEST, MEANS, Results, summary, write, write_latex
+from pslref.data import Dataset
 from pslref.split import Diverged
 
 TO_TARGET = {"time_to_target": "time_so_far", "megabytes_to_target": "megabytes_so_far"}
@@ -18,6 +19,7 @@ TABLES = ("results.csv", "epochs.csv", "steps.csv", "config.json")
 
 def compare(
     configs: Sequence[Config],
+    dataset: Dataset | None = None,
     *,
     target: float | None = None,
     out: Path | None = None,
@@ -29,6 +31,7 @@ def compare(
     Args:
         configs: what to run, such as `grids.configs` returns; they differ in nothing but sampler,
             seed and faults.
+        dataset: the data to train on, instead of those that the configs name.
         target: an accuracy, 0 to 1; rows say at what time and after how many megabytes the first
             epoch ended that reached it, or None.
         out: a folder for results.csv, epochs.csv, steps.csv and config.json, which are written anew
@@ -49,7 +52,7 @@ def compare(
         check.real("target", target, 0, 1)
     if out is not None:  # it takes long; now, since a matplotlibrc may forbid it
         from pslref.app import pictures, plots
-    dataset = dataset_of(configs[0])
+    dataset = dataset or dataset_of(configs[0])
     for config in configs:
         if config.seed == configs[0].seed:  # refuse it before the others are trained
             scenario(config, dataset, random_streams(config.seed))
