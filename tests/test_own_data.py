@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from pslref import data
-from pslref.app import compare
+from pslref.app import compare, sweep
 from pslref.app.config import Config
 from pslref.app.grids import configs
-from pslref.app.scenario import partition_of
+from pslref.app.scenario import made_by, partition_of
 
 N, TEST = 90, 30
 
@@ -85,6 +85,14 @@ def test_what_was_made_from_another_file_is_not_gone_on_with(pslref, tmp_path: P
         code, _, err = pslref(*second)
         assert code == 2
         assert "is of dataset = " in err
+
+
+def test_a_worker_that_has_run_before_reads_a_file_that_has_changed(tmp_path: Path, rng) -> None:
+    given = arrays(rng)
+    config = Config(dataset=saved(tmp_path, **given), batch_size=30, epochs=1, clients=3)
+    assert sweep.execute(config, made_by(config))["row"]["test_images"] == TEST
+    saved(tmp_path, **given | {"x_test": given["x_test"][1:], "y_test": given["y_test"][1:]})
+    assert sweep.execute(config, made_by(config))["row"]["test_images"] == TEST - 1
 
 
 def test_data_of_one_class_are_dealt_out_or_refused_in_a_sentence(pslref, tmp_path, rng) -> None:

@@ -130,8 +130,8 @@ def _kept(config: Config, path: Path) -> Row:
 def execute(config: Config, wanted: Mapping[str, str]) -> Row:
     """What is kept of one run; a worker does this, if it is of the version that asks for it."""
     mine = made_here(config, wanted)
-    dataset = _dataset(config.dataset, config.data_dir, config.dtype, config.files)
-    found = run(config, dataset)
+    named = config.dataset, config.data_dir, config.dtype, config.files
+    found = run(config, _dataset(*named, mine.get("dataset")))
     return {
         "made_by": mine,
         "config": labels(config),
@@ -142,5 +142,5 @@ def execute(config: Config, wanted: Mapping[str, str]) -> Row:
 
 
 @lru_cache(maxsize=1)
-def _dataset(name: str, data_dir: str, dtype: str, files: str) -> Dataset:
+def _dataset(name: str, data_dir: str, dtype: str, files: str, sha256: str | None) -> Dataset:
     return data.load(name, data_dir, np.dtype(dtype), files)
