@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pslref import check, files
-from pslref.app.config import DRAWN_TIMES, SAMPLERS, Config
+from pslref.app.config import DRAWN_TIMES, PARTITIONS, SAMPLERS, Config
 
 Row = dict[str, Any]
 
@@ -33,13 +33,13 @@ OWN = (  # where no run of a command heeds them, they are no options of it
     (TARGETS, "sampler", ("targets", "stratified")),
     (("slack",), "assign", ("auto", "planned")),
     (("least",), "partition", ("dirichlet",)),
-    (("clients",), "partition", ("iid", "mild", "severe", "extended", "dirichlet", "shards")),
+    (("clients",), "partition", [p.split(":")[0] for p in PARTITIONS if p != "owners"]),
     (DRAWN_TIMES, "links", ("none",)),
 )
 HEEDED_WITH = (  # runs that differ in what they do not heed are one run
     *OWN,
     ((*CLIENTS, "faults"), "sampler", SAMPLERS[1:]),
-    (("remainder",), "sampler", ("centralized", *SAMPLERS[3:])),
+    (("remainder",), "sampler", [s for s in SAMPLERS if s not in ("fls", "fpls")]),
     (("hidden",), "model", ("mlp",)),
     (("files",), "dataset", ("fashion-mnist", "cifar10")),
 )
