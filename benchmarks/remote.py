@@ -62,7 +62,7 @@ def epoch(kind: Callable[..., Any], config: Config, unit: float) -> tuple[Run, l
     dataset = dataset_of(config)
     run = Run(config, dataset, kind)
     delays, costs = unit * run.clients.delays, unit * run.clients.sample_costs
-    kind.keywords["cluster"].run(slow_down, delays, costs, RATE if unit else np.inf)
+    run.simulation.cluster.run(slow_down, delays, costs, RATE if unit else np.inf)
     if unit:
         half = run.simulation.server.client_half
         x, _ = half.forward(dataset.x_train[:1])
