@@ -28,15 +28,18 @@ LDS, TARGETS = ("delta", "concentration"), ("slack", "assign")
 SETTINGS = ("sampler", "batch_size", "cut", *LDS, *TARGETS)
 
 # Fields, and the values of another, up to a colon, with which alone a run heeds them.
-OWN = (  # where no run of a command heeds them, they are no options of it
+OF_SAMPLERS = (
     (LDS, "sampler", ("lds",)),
     (TARGETS, "sampler", ("targets", "stratified")),
+)
+OWN = (  # where no run heeds them, they are refused
     (("slack",), "assign", ("auto", "planned")),
     (("least",), "partition", ("dirichlet",)),
     (("clients",), "partition", [p.split(":")[0] for p in PARTITIONS if p != "owners"]),
     (DRAWN_TIMES, "links", ("none",)),
 )
 HEEDED_WITH = (  # runs that differ in what they do not heed are one run
+    *OF_SAMPLERS,
     *OWN,
     ((*CLIENTS, "faults"), "sampler", SAMPLERS[1:]),
     (("remainder",), "sampler", [s for s in SAMPLERS if s not in ("fls", "fpls")]),
@@ -70,6 +73,8 @@ def configs(given: Mapping[str, Any]) -> list[Config]:
         check.one_of("field of the grid", name, DEFAULTS)
     asked = {"sampler": SAMPLERS, **given}
     grid = {name: _values(name, value) for name, value in asked.items()}
+    changed = {name: asked[name] for name, values in grid.items() if values != [DEFAULTS[name]]}
+    refuse_unheeded(changed, DEFAULTS | asked, OWN)
     (first,), (seeds,) = grid.pop("seed", [0]), grid.pop("seeds", [SEEDS])
     count = prod(map(len, grid.values())) * check.integer("seeds", seeds, 1, MOST_RUNS)
     if count > MOST_RUNS:
@@ -95,6 +100,17 @@ def _values(name: str, given: Any) -> list[Any]:
     if not values or (name in ONCE and len(values) > 1):
         raise check.wrong(name, given, "must be one value" + " or more" * (name not in ONCE))
     return values
+
+
+def refuse_unheeded(given: Row, asked: Row, ways: Sequence[Any]) -> None:
+    """Refuse a field that is given if nothing that is asked for heeds it, in these ways."""
+    for names, other, values in ways:
+        checked = Config.__dataclass_fields__[other].metadata["checked"]
+        found = {checked(other, value).split(":")[0] for value in _values(other, asked[other])}
+        for name in names:
+            if name in given and not found & set(values):
+                allowed = f"must be left out unless {other} is {' or '.join(values)}"
+                raise check.wrong(name, given[name], allowed)
 
 
 def unheeded(config: Config) -> list[str]:

@@ -1,7 +1,7 @@
 """Options of the command line, one for each field of Config."""
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import fields
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -11,7 +11,7 @@ import typer
 
 from pslref import check
 from pslref.app.config import SAMPLERS, Config
-from pslref.app.grids import DEFAULTS, DRAWN, LDS, OWN, TARGETS
+from pslref.app.grids import DEFAULTS, DRAWN, LDS, OF_SAMPLERS, OWN, TARGETS, refuse_unheeded
 from pslref.check import Number
 
 PathOption = NewType("PathOption", Path)  # of a Path, older Typers make "" the current folder
@@ -72,7 +72,7 @@ def command(
             given = {name: others.pop(name) for name in names}
             given = {name: value for name, value in given.items() if value is not None}
             given |= {name: tuple(value) for name, value in given.items() if type(value) is list}
-            _refuse_unheeded(given, shown | given)
+            refuse_unheeded(given, shown | given, (*OF_SAMPLERS, *OWN))
             function(defaults | given, **others)
 
         own = [
@@ -88,17 +88,6 @@ def command(
         return function
 
     return register
-
-
-def _refuse_unheeded(given: Mapping[str, object], asked: Mapping[str, Any]) -> None:
-    """Refuse a run's own option if nothing that is asked for heeds it."""
-    for names, other, values in OWN:
-        several = [asked[other]] if isinstance(asked[other], str) else asked[other]
-        found = {FIELDS[other].metadata["checked"](other, each).split(":")[0] for each in several}
-        for name in names:
-            if name in given and not found & set(values):
-                allowed = f"must be left out unless {other} is {' or '.join(values)}"
-                raise check.wrong(name, given[name], allowed)
 
 
 def _parameter(name: str, default: object, several: bool) -> Parameter:

@@ -115,6 +115,22 @@ def test_a_pair_of_which_one_is_not_heeded_is_run_without_it(
     assert len(rows) == len(found)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"assign": ["random", "slowest-first"], "slack": [0, 1]},
+        {"partition": ["iid", "shards:2"], "least": 5},
+        {"partition": "owners", "clients": 5},
+        {"links": ["home", "mobile"], "fraction": 0.5},
+    ],
+)
+def test_what_no_run_heeds_is_refused_but_at_its_default(given: dict) -> None:
+    *_, name = given
+    with pytest.raises(ValueError, match=rf"^{name} = .*: must be left out unless "):
+        configs({"sampler": "targets"} | given)
+    assert configs({"sampler": "targets"} | given | {name: DEFAULTS[name]})
+
+
 def test_runs_are_described_by_what_any_of_them_heeds() -> None:
     """A field that one value of is heeded is that value; of several, their list."""
     found = configs(
