@@ -16,7 +16,7 @@ from pslref.app.config import Config
 from pslref.app.runs import Run
 from pslref.app.scenario import dataset_of
 from pslref.app.workers import simulations
-from pslref.split import Client, ClientHalf, SmashedBatch
+from pslref.split import Client, ClientHalf, SmashedBatch, Traffic
 
 CONFIG = Config(
     clients=8, batch_size=128, epochs=1, fraction=0.25, slowdown=4, sample_cost=0.02, seed=4,
@@ -62,7 +62,7 @@ def epoch(kind: Callable[..., Any], config: Config, unit: float) -> tuple[Run, l
     dataset = dataset_of(config)
     run = Run(config, dataset, kind)
     delays, costs = unit * run.clients.delays, unit * run.clients.sample_costs
-    kind.keywords["cluster"].run(slow_down, delays, costs, RATE if unit else np.inf)
+    run.simulation.cluster.run(slow_down, delays, costs, RATE if unit else np.inf)
     if unit:
         half = run.simulation.server.client_half
         x, _ = half.forward(dataset.x_train[:1])
@@ -92,22 +92,23 @@ def measured() -> str:
         for sampler in SAMPLERS:
             config = replace(CONFIG, sampler=sampler)
             run, times, pickled = epoch(kind, config, 0)
-            record = run.records[0]
-            participants += record.num_participants.tolist()
+            steps = run.history[0]
+            sent = sum(steps[name].sum() for name in Traffic._fields)
+            participants += steps["num_participants"].tolist()
             seconds += times
             slowed = [epoch(kind, config, unit) for unit in UNITS]
-            predicted = [run.times[0] for run, _, _ in slowed]
+            predicted = [run.epochs["time"][0] for run, _, _ in slowed]
             clock = [sum(times) for _, times, _ in slowed]
             slope = (clock[1] - clock[0]) / (predicted[1] - predicted[0])
-            overhead = (clock[1] - slope * predicted[1]) / len(record.loss)
-            clients = f"{record.num_participants.mean():.1f}"
+            overhead = (clock[1] - slope * predicted[1]) / len(steps)
+            clients = f"{steps['num_participants'].mean():.1f}"
             errors = [f"{100 * (ratio - 1):+.1f} %" for ratio in (clock[1] / predicted[1], slope)]
             rows.append(
                 [
-                    *(sampler, str(len(record.loss)), clients),
+                    *(sampler, str(len(steps)), clients),
                     *(f"{predicted[1]:.1f}", f"{clock[1]:.1f}", errors[0]),
                     *(f"{overhead:.3f}", errors[1]),
-                    *(f"{record.traffic.total / 1e6:.2f}", f"{pickled / 1e6:.2f}"),
+                    *(f"{sent / 1e6:.2f}", f"{pickled / 1e6:.2f}"),
                 ]
             )
     each, step = np.polyfit(participants, seconds, 1)

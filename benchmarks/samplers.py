@@ -14,7 +14,7 @@ from pslref import sampling
 from pslref.sampling import Steps
 
 if TYPE_CHECKING:
-    from pslref.app.pictures import Picture
+    from matplotlib.figure import Figure
 
 BASE = {"N": 10**7, "K": 10**3, "B": 10**3}
 VARIED = {
@@ -71,11 +71,11 @@ def points() -> Iterator[tuple[str, Point]]:
                     yield varied, fresh.submit(measure, sampler, n, k, b).result()
 
 
-def draw(measured: list[tuple[str, Point]]) -> "Picture":
+def draw(measured: list[tuple[str, Point]]) -> "Figure":
     """Seconds and megabytes against each of N, K and B."""
     from matplotlib.figure import Figure  # here, since each measurement imports this file
 
-    from pslref.app.pictures import Picture, look, own_settings
+    from pslref.app.pictures import look, own_settings
 
     with own_settings():
         figure = Figure(figsize=(10, 5), layout="constrained")
@@ -95,7 +95,7 @@ def draw(measured: list[tuple[str, Point]]) -> "Picture":
         panels[1, 0].set_yticks([], minor=True)
         names = panels[0, 0].get_legend_handles_labels()
         figure.legend(*names, loc="outside right upper", frameon=False)
-    return Picture(figure, {"measured": measured})
+    return figure
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 from functools import lru_cache
-from importlib import resources
 from math import prod
 from pathlib import Path
 from zipfile import is_zipfile
@@ -59,8 +58,8 @@ SOURCES = {  # on their authors' servers: address, place in the data directory, 
 
 
 def _digits(data_dir: Path, published: bool) -> Raw:
-    file = resources.files("pslref") / "shipped" / "digits.npz"
-    with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+    file = Path(__file__).parent / "shipped" / "digits.npz"
+    with np.load(file, allow_pickle=False) as arrays:
         return (*(arrays[name] for name in OWN), None)
 
 

@@ -1,9 +1,8 @@
 """What made a result. What another pslref, NumPy, SciPy or BLAS made is not mixed with it."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from importlib import resources
-from importlib.resources.abc import Traversable
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,24 +19,17 @@ class Mixed(ValueError):
     """Something was made, or would be made, by another version."""
 
 
-def digest(folder: Traversable) -> str:
+def digest(folder: Path) -> str:
     """16 hex digits of the source and the data below a folder, wherever it is, less hidden ones."""
     content = hashlib.sha256()
-    for name, data in _files(folder, ""):
-        content.update(f"{name} {len(data)}\n".encode() + data)
+    for path in sorted(folder.rglob("*")):
+        place = path.relative_to(folder)
+        # A hidden file is an editor's, a notebook's or a disk's: nothing imports it.
+        if path.suffix in HELD and not any(part.startswith(".") for part in place.parts):
+            data = path.read_bytes()
+            data = data.replace(b"\r\n", b"\n") if path.suffix in TEXTS else data
+            content.update(f"/{place.as_posix()} {len(data)}\n".encode() + data)
     return content.hexdigest()[:16]
-
-
-def _files(folder: Traversable, place: str) -> Iterator[tuple[str, bytes]]:
-    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        name = f"{place}/{entry.name}"
-        if entry.name.startswith("."):  # an editor's, a notebook's or a disk's: nothing imports it
-            continue
-        if entry.is_dir():
-            yield from _files(entry, name)
-        elif name.endswith(HELD):
-            data = entry.read_bytes()
-            yield name, data.replace(b"\r\n", b"\n") if name.endswith(TEXTS) else data
 
 
 def _made_by() -> dict[str, str]:
@@ -45,7 +37,7 @@ def _made_by() -> dict[str, str]:
     blas = built["Build Dependencies"]["blas"]
     return {
         "pslref": pslref.__version__,
-        "source": digest(resources.files("pslref")),
+        "source": digest(Path(pslref.__file__).parent),
         "numpy": np.__version__,
         "scipy": scipy.__version__,
         "blas": f"{blas.get('name')} {blas.get('version')}",

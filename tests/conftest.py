@@ -13,7 +13,7 @@ from hypothesis import settings
 from matplotlib.figure import Figure
 
 from pslref.app import cli
-from pslref.app.pictures import Picture, save
+from pslref.app.pictures import save
 
 # Hypothesis draws its examples from a seed of the test's own name: the same ones every time.
 settings.register_profile("pslref", derandomize=True, deadline=None)
@@ -71,9 +71,9 @@ def pictures(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
     """The figures that are saved, by the names of their files, as they are saved."""
     figures: dict[str, Figure] = {}
 
-    def keeping(picture: Picture, path: Path) -> None:
-        figures[path.name] = picture.figure
-        save(picture, path)
+    def keeping(figure: Figure, path: Path) -> None:
+        figures[path.name] = figure
+        save(figure, path)
 
     monkeypatch.setattr("pslref.app.pictures.save", keeping)
     return figures

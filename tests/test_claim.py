@@ -21,7 +21,7 @@ def mean(sampler: str, column: str) -> float:
 
 
 def test_every_way_has_a_row_with_its_mean_and_no_text_is_over_another() -> None:
-    figure = claim(ROWS).figure
+    figure = claim(ROWS)
     figure.draw_without_rendering()
     assert list(NAMES) == list(SAMPLERS)
     for axes, (column, (_, unit, digits)) in zip(figure.axes, PANELS.items(), strict=True):

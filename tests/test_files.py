@@ -201,7 +201,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 def written(folder: Path) -> dict[str, bytes]:
     train.train(CONFIG, checkpoint=folder / "run", every=1, out=folder / "out")
-    deviation.deviation([CONFIG], out=folder / "planned", num_simulations=2)
+    deviation.deviation([CONFIG], out=folder / "planned")
     paths = [path for path in folder.rglob("*") if path.is_file()]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 

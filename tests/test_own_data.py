@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from pslref import data
-from pslref.app import compare
+from pslref.app import compare, sweep
 from pslref.app.config import Config
 from pslref.app.grids import configs
-from pslref.app.scenario import partition_of
+from pslref.app.scenario import made_by, partition_of
 
 N, TEST = 90, 30
 
@@ -87,6 +87,14 @@ def test_what_was_made_from_another_file_is_not_gone_on_with(pslref, tmp_path: P
         assert "is of dataset = " in err
 
 
+def test_a_worker_that_has_run_before_reads_a_file_that_has_changed(tmp_path: Path, rng) -> None:
+    given = arrays(rng)
+    config = Config(dataset=saved(tmp_path, **given), batch_size=30, epochs=1, clients=3)
+    assert sweep.execute(config, made_by(config))["row"]["test_images"] == TEST
+    saved(tmp_path, **given | {"x_test": given["x_test"][1:], "y_test": given["y_test"][1:]})
+    assert sweep.execute(config, made_by(config))["row"]["test_images"] == TEST - 1
+
+
 def test_data_of_one_class_are_dealt_out_or_refused_in_a_sentence(pslref, tmp_path, rng) -> None:
     given = arrays(rng) | {"y_train": np.zeros(N, int), "y_test": np.zeros(TEST, int)}
     command = ["compare", "--dataset", saved(tmp_path, **given), "--seeds", "1", "--epochs", "1"]
@@ -111,7 +119,7 @@ def test_clients_are_not_numbered_where_the_data_say_whose_they_are(pslref, tmp_
     for command in ("clients", "plan", "train", "compare"):
         code, _, err = pslref(command, *given)
         assert (code, err.count("\n")) == (2, 1)
-        assert "clients = 5: must not be given with partition = 'owners'" in err
+        assert "clients = 5: must be left out unless partition is iid or mild" in err
 
 
 def test_the_library_compares_on_a_data_set_of_any_arrays(rng: np.random.Generator) -> None:

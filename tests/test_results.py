@@ -80,7 +80,7 @@ def test_a_picture_shows_what_is_in_its_tables(path: Path, tmp_path: Path) -> No
     picture = redrawn(path.parent, tables)
     save(picture, tmp_path / path.name)
     if path.stem == "compare":
-        width = int(picture.figure.axes[2].get_tightbbox().x0)
+        width = int(picture.axes[2].get_tightbbox().x0)
     committed, drawn = (mpl.image.imread(each)[:, :width] for each in (path, tmp_path / path.name))
     assert committed.shape == drawn.shape
     assert (committed == drawn).all()

@@ -84,8 +84,8 @@ REST = {name for name in EVERYTHING if name.split("/")[0] in METHOD} - READ_FIRS
 BUDGETS = {
     "read first": (READ_FIRST, 1300, 180),
     "the rest of the method": (REST, 3983, 251),
-    "the instruments": (INSTRUMENTS, 3736, 280),
-    "what every room uses": (COMMON, 889, 260),
+    "the instruments": (INSTRUMENTS, 3525, 258),
+    "what every room uses": (COMMON, 880, 260),
     "the oracle": (ORACLE, 5463, 291),
 }
 

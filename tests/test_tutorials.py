@@ -69,7 +69,8 @@ def lesson(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     monkeypatch.chdir(TUTORIALS)
     monkeypatch.syspath_prepend(TUTORIALS)
     yield importlib.import_module("lesson")
-    del sys.modules["lesson"]
+    for name in {"lesson", "pictures"} & sys.modules.keys():
+        del sys.modules[name]
 
 
 @each_notebook
@@ -167,7 +168,7 @@ def test_a_notebook_is_committed_as_its_run_wrote_it(path: Path) -> None:
 def test_a_notebook_needs_the_public_library_and_nothing_else(path: Path) -> None:
     code = "\n".join(cell.source for cell in code_cells(nbformat.read(path, as_version=4)))
     imported = re.findall(r"^\s*(?:import|from) (\w+)", code, re.MULTILINE)
-    assert set(imported) <= {"bisect", "lesson", "math", "numpy", "pslref"}
+    assert set(imported) <= {"bisect", "lesson", "math", "numpy", "pictures", "pslref"}
     assert not re.search(r"\._[a-z]|\bopen\(", code)
     text = path.read_text(encoding="utf-8")
     assert not re.search(r"(?<![\w.:/])/(?:home|tmp|root|work|usr|Users)\b", text)
@@ -189,4 +190,4 @@ def test_the_readme_lists_the_page_and_the_notebooks_and_what_they_share_is_besi
     assert listed == names
     assert [name[:3] for name in names[1:]] == [f"{n:02}-" for n in range(1, 8)]
     beside = {path.name for path in TUTORIALS.iterdir() if path.is_file()}
-    assert beside == {*names, "README.md", "lesson.py"}
+    assert beside == {*names, "README.md", "lesson.py", "pictures.py"}

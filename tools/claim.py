@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pslref.app.config import SAMPLERS
-from pslref.app.pictures import Picture, own_settings, save
+from pslref.app.pictures import own_settings, save
 
 NAMES = {
     "centralized": "centralized: all data in one place",
@@ -34,11 +34,10 @@ FILLS = {"centralized": "1", "targets": "0.5", "stratified": "0.5"}  # others ar
 
 
 @own_settings()
-def claim(rows: Sequence[Mapping[str, Any]]) -> Picture:
-    """A row for each sampler, a panel for each column; the data are (seeds,) by both."""
+def claim(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """A row for each sampler, a panel for each column."""
     figure = Figure(figsize=(10.5, 2.9), layout="constrained")
     shown = [name for name in SAMPLERS if any(row["sampler"] == name for row in rows)]
-    data = {}
     for axes, (column, (title, unit, digits)) in zip(
         figure.subplots(1, len(PANELS), sharey=True), PANELS.items(), strict=True
     ):
@@ -46,7 +45,7 @@ def claim(rows: Sequence[Mapping[str, Any]]) -> Picture:
             texts = [row[column] for row in rows if row["sampler"] == name]
             if column != "test_accuracy" and name == "centralized":
                 continue  # nobody is waited for and nothing is sent
-            values = data[name, column] = np.array(texts, float) / unit
+            values = np.array(texts, float) / unit
             axes.barh(y, values.mean(), color=FILLS.get(name, "0.8"), edgecolor="0.3")
             axes.plot([values.min(), values.max()], [y, y], color="black", linewidth=1.5)
             text = f"{values.mean():,.{digits}f}"
@@ -57,7 +56,7 @@ def claim(rows: Sequence[Mapping[str, Any]]) -> Picture:
         axes.set_xticks([])
         axes.spines[["top", "right", "bottom"]].set_visible(False)
     figure.axes[0].invert_yaxis()
-    return Picture(figure, data)
+    return figure
 
 
 def main(table: Path, path: Path) -> None:

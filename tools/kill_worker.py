@@ -39,9 +39,10 @@ def main() -> None:
         there = train(CONFIG, kind=kind, after_step=kill_in_next_step)
     gone = [outage.client for outage in there.outages]
     print(f"worker killed in step {there.outages[0].start}, with clients {gone}")
-    for epoch, (record, accuracy) in enumerate(zip(there.records, there.accuracies, strict=True)):
-        steps = f"{len(record.loss)} steps, {record.num_aborted} not committed"
-        print(f"epoch {epoch}: {steps}, {record.num_unused} unreachable, {100 * accuracy:.1f} %")
+    for epoch, row in enumerate(there.epochs):
+        steps = f"{row['num_committed']} steps, {row['num_aborted']} not committed"
+        left = f"{row['num_unused']} unreachable, {100 * row['test_accuracy']:.1f} %"
+        print(f"epoch {epoch}: {steps}, {left}")
     here = Run(CONFIG, dataset_of(CONFIG))
     here.outages.extend(there.outages)
     for _ in here.steps():

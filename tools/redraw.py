@@ -11,10 +11,12 @@ import json
 import sys
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from pslref.app import plots
 from pslref.app.config import time_unit
 from pslref.app.grids import Row
-from pslref.app.pictures import Picture, save
+from pslref.app.pictures import save
 from pslref.app.plan import planned
 from pslref.app.tables import summary
 from tests.drawn import table
@@ -29,7 +31,7 @@ def pictures() -> list[Path]:
     return sorted(RESULTS.rglob("*.png"))
 
 
-def redrawn(folder: Path, tables: dict[str, list[Row]]) -> Picture:
+def redrawn(folder: Path, tables: dict[str, list[Row]]) -> Figure:
     """The picture of a folder, from its tables by name, and from others."""
     tables = {path.stem: table(path) for path in folder.glob("*.csv")} | tables
     if "deviation" in tables:

@@ -5,8 +5,9 @@ import os
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from pictures import Picture
 
-from pslref.app.pictures import Picture, own_settings
+from pslref.app.pictures import own_settings
 
 
 def claim(text, true):
@@ -79,4 +80,4 @@ def picture_of_a_step():
     box(7.2, 0.1, 1.4, 3.85, "server half")
     axes.annotate("", (9, 2.025), (8.6, 2.025), arrowprops=arrow)
     axes.text(9.1, 2.025, "loss", ha="left", va="center")
-    return Picture(figure, {})
+    return Picture(figure)

@@ -202,8 +202,8 @@ def sweep(
 
     with terminal.progress("runs", len(configs)) as show:
         place = workers.processes(jobs) if scheduler is None else workers.cluster(scheduler, show)
-        with place as executor:
-            rows = sweep.sweep(configs, out, executor, show, figures)
+        with place as submit:
+            rows = sweep.sweep(configs, out, submit, show, figures)
     failed = [row["error"] for row in rows if row["error"]]
     if json_:
         terminal.print_json(scenario.told(configs), results=rows)

@@ -13,6 +13,7 @@ from pslref.app.grids import DRAWN, Row
 from pslref.app.options import NETWORK, numbers
 from pslref.app.scenario import Clients, clocked, dataset_of, random_streams, scenario, told
 from pslref.app.tables import rows_of
+from pslref.data import Dataset
 from pslref.split import Links
 
 MOST_BYTES = 2**28  # of the file
@@ -162,16 +163,15 @@ def rows(clients: Clients) -> list[Row]:
 
 
 def planned_for(
-    configs: Sequence[Config], table: Table | None
+    configs: Sequence[Config], known: Table | Dataset
 ) -> Iterator[tuple[Config, Clients, dict[str, np.random.Generator]]]:
     """Each config with its clients, and with its random streams for all that comes later."""
-    dataset = dataset_of(configs[0]) if table is None else None
     for config in configs:
         streams = random_streams(config.seed)
-        if dataset is not None:
-            _, clients = scenario(config, dataset, streams)
-        elif table is not None:
-            clients = clocked(table.clients, config)
+        if isinstance(known, Table):
+            clients = clocked(known.clients, config)
+        else:
+            _, clients = scenario(config, known, streams)
         yield config, clients.pooled() if config.sampler == "centralized" else clients, streams
 
 

@@ -198,11 +198,3 @@ class Config:
         for each in fields(self):
             value = each.metadata["checked"](each.name, getattr(self, each.name))
             object.__setattr__(self, each.name, value)  # 1 as 1.0: equal configs are written alike
-        if self.slack > 0 and self.assign not in ("auto", "planned"):
-            raise check.wrong("slack", self.slack, "must be 0 unless assign = 'planned'")
-        if self.least > 0 and not self.partition.startswith("dirichlet"):
-            raise check.wrong("least", self.least, "must be 0 unless partition = 'dirichlet:ALPHA'")
-        for name in DRAWN_TIMES if self.links != "none" else ():
-            if getattr(self, name) != getattr(Config, name):
-                allowed = f"must not be given beside links = {self.links!r}, which says it"
-                raise check.wrong(name, getattr(self, name), allowed)

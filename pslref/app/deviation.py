@@ -9,7 +9,7 @@ from pslref import check, files, theory
 from pslref.app.clients import Table, planned_for, told_with
 from pslref.app.config import Config
 from pslref.app.grids import Row
-from pslref.app.scenario import draw_steps
+from pslref.app.scenario import dataset_of, draw_steps
 from pslref.app.tables import rows_of
 from pslref.check import FloatArray, IntArray
 from pslref.sampling import Steps
@@ -26,7 +26,6 @@ def deviation(
     *,
     out: Path | None = None,
     figures: str = "png",
-    num_simulations: int = SIMULATIONS,
 ) -> tuple[list[Row], list[Row]]:
     """Batch deviation over the steps of one epoch per sampler: exact, simulated and bounded.
 
@@ -35,7 +34,6 @@ def deviation(
         table: for whom, instead of the clients that the configs draw.
         out: a folder for deviation.csv, summary.csv, config.json and deviation.png.
         figures: png, pdf or svg.
-        num_simulations: how often all clients shuffle their samples for the simulated band.
 
     Returns:
         A row per sampler and step with `batch_size`, `expected` (exact, given the schedule),
@@ -52,10 +50,10 @@ def deviation(
         from pslref.app import pictures, plots
     steps: list[Row] = []
     rows: list[Row] = []
-    for config, clients, streams in planned_for(configs, table):
+    for config, clients, streams in planned_for(configs, table or dataset_of(configs[0])):
         schedule = draw_steps(config, clients, streams["schedule"]).kept()
         expected = theory.expected_deviation(schedule, clients.class_counts)
-        simulated = simulate(schedule, clients.class_counts, streams["clients"], num_simulations)
+        simulated = simulate(schedule, clients.class_counts, streams["clients"], SIMULATIONS)
         low, high = np.quantile(simulated, [OUTSIDE / 2, 1 - OUTSIDE / 2], axis=0)
         columns = {
             "sampler": [config.sampler] * schedule.num_steps,

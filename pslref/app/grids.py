@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pslref import check, files
-from pslref.app.config import DRAWN_TIMES, SAMPLERS, Config
-from pslref.datafiles import is_own
+from pslref.app.config import DRAWN_TIMES, PARTITIONS, SAMPLERS, Config
 
 Row = dict[str, Any]
 
@@ -21,26 +20,32 @@ ONCE = ("data_dir", "seeds", "seed")  # one value in a grid
 DEFAULTS: Row = {each.name: each.default for each in fields(Config)} | {"seeds": SEEDS}
 
 # Who holds which samples, and who is slow.
-CLIENTS = (
-    *("partition", "least", "clients"),
-    *("fraction", "slowdown", "jitter", "sample_cost", "links"),
-)
+CLIENTS = ("partition", "least", "clients", *DRAWN_TIMES, "links")
 DRAWN = ("dataset", "data_dir", "files", *CLIENTS)
 
 # What a plan compares.
 LDS, TARGETS = ("delta", "concentration"), ("slack", "assign")
 SETTINGS = ("sampler", "batch_size", "cut", *LDS, *TARGETS)
 
-# Fields that a run does not heed. Runs that differ in nothing else are one run.
-UNHEEDED = {
-    "centralized": (*CLIENTS, "faults", *LDS, *TARGETS),
-    "fls": ("remainder", *LDS, *TARGETS),
-    "fpls": ("remainder", *LDS, *TARGETS),
-    "ugs": (*LDS, *TARGETS),
-    "lds": TARGETS,
-    "targets": LDS,
-    "stratified": LDS,
-}
+# Fields, and the values of another, up to a colon, with which alone a run heeds them.
+OF_SAMPLERS = (
+    (LDS, "sampler", ("lds",)),
+    (TARGETS, "sampler", ("targets", "stratified")),
+)
+OWN = (  # where no run heeds them, they are refused
+    (("slack",), "assign", ("auto", "planned")),
+    (("least",), "partition", ("dirichlet",)),
+    (("clients",), "partition", [p.split(":")[0] for p in PARTITIONS if p != "owners"]),
+    (DRAWN_TIMES, "links", ("none",)),
+)
+HEEDED_WITH = (  # runs that differ in what they do not heed are one run
+    *OF_SAMPLERS,
+    *OWN,
+    ((*CLIENTS, "faults"), "sampler", SAMPLERS[1:]),
+    (("remainder",), "sampler", [s for s in SAMPLERS if s not in ("fls", "fpls")]),
+    (("hidden",), "model", ("mlp",)),
+    (("files",), "dataset", ("fashion-mnist", "cifar10")),
+)
 
 
 def read(path: Path) -> Row:
@@ -68,6 +73,8 @@ def configs(given: Mapping[str, Any]) -> list[Config]:
         check.one_of("field of the grid", name, DEFAULTS)
     asked = {"sampler": SAMPLERS, **given}
     grid = {name: _values(name, value) for name, value in asked.items()}
+    changed = {name: asked[name] for name, values in grid.items() if values != [DEFAULTS[name]]}
+    refuse_unheeded(changed, DEFAULTS | asked, OWN)
     (first,), (seeds,) = grid.pop("seed", [0]), grid.pop("seeds", [SEEDS])
     count = prod(map(len, grid.values())) * check.integer("seeds", seeds, 1, MOST_RUNS)
     if count > MOST_RUNS:
@@ -95,14 +102,25 @@ def _values(name: str, given: Any) -> list[Any]:
     return values
 
 
-def unheeded(config: Config) -> tuple[str, ...]:
+def refuse_unheeded(given: Row, asked: Row, ways: Sequence[Any]) -> None:
+    """Refuse a field that is given if nothing that is asked for heeds it, in these ways."""
+    for names, other, values in ways:
+        checked = Config.__dataclass_fields__[other].metadata["checked"]
+        found = {checked(other, value).split(":")[0] for value in _values(other, asked[other])}
+        for name in names:
+            if name in given and not found & set(values):
+                allowed = f"must be left out unless {other} is {' or '.join(values)}"
+                raise check.wrong(name, given[name], allowed)
+
+
+def unheeded(config: Config) -> list[str]:
     """The fields that a run does not heed."""
-    of_model = () if config.model == "mlp" else ("hidden",)
-    of_dataset = ("files",) if config.dataset == "digits" or is_own(config.dataset) else ()
-    of_partition = () if config.partition.startswith("dirichlet") else ("least",)
-    of_owners = ("clients",) if config.partition == "owners" else ()
-    of_links = () if config.links == "none" else DRAWN_TIMES
-    return UNHEEDED[config.sampler] + of_model + of_dataset + of_partition + of_owners + of_links
+    left_out = [
+        names
+        for names, other, values in HEEDED_WITH
+        if getattr(config, other).split(":")[0] not in values
+    ]
+    return [name for names in left_out for name in names]
 
 
 def labels(config: Config) -> Row:
@@ -114,10 +132,10 @@ def labels(config: Config) -> Row:
 
 def described(configs: Sequence[Config]) -> Row:
     """What several runs are, as a row: of a field that varies, the list of its values."""
-    row = {}
+    row, left_out = {}, [(config, unheeded(config)) for config in configs]
     for name, default in asdict(Config()).items():
-        heeded = [getattr(c, name) for c in configs if name not in unheeded(c)] or [default]
-        values = list(dict.fromkeys(heeded))
+        heeded = [getattr(config, name) for config, names in left_out if name not in names]
+        values = list(dict.fromkeys(heeded or [default]))
         row[name] = values if len(values) > 1 else values[0]
     return row
 

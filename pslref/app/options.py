@@ -1,7 +1,7 @@
 """Options of the command line, one for each field of Config."""
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import fields
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -11,7 +11,7 @@ import typer
 
 from pslref import check
 from pslref.app.config import SAMPLERS, Config
-from pslref.app.grids import DEFAULTS, DRAWN, LDS, TARGETS, UNHEEDED
+from pslref.app.grids import DEFAULTS, DRAWN, LDS, OF_SAMPLERS, OWN, TARGETS, refuse_unheeded
 from pslref.check import Number
 
 PathOption = NewType("PathOption", Path)  # of a Path, older Typers make "" the current folder
@@ -71,11 +71,8 @@ def command(
         def run(**others: Any) -> None:
             given = {name: others.pop(name) for name in names}
             given = {name: value for name, value in given.items() if value is not None}
-            if given.get("partition") in ("owners", ["owners"]) and "clients" in given:
-                allowed = "must not be given with partition = 'owners': the data file says it"
-                raise check.wrong("clients", given["clients"], allowed)
             given |= {name: tuple(value) for name, value in given.items() if type(value) is list}
-            _refuse_unheeded(given, (shown | given)["sampler"])
+            refuse_unheeded(given, shown | given, (*OF_SAMPLERS, *OWN))
             function(defaults | given, **others)
 
         own = [
@@ -91,15 +88,6 @@ def command(
         return function
 
     return register
-
-
-def _refuse_unheeded(given: Mapping[str, object], samplers: str | Sequence[str]) -> None:
-    """Refuse a sampler's own option if no sampler that is asked for has it."""
-    asked = [samplers] if isinstance(samplers, str) else samplers
-    who = f"none of {', '.join(asked)} heeds" if len(asked) > 1 else f"{asked[0]} does not heed"
-    for name in (*LDS, *TARGETS):
-        if name in given and all(name in UNHEEDED.get(sampler, ()) for sampler in asked):
-            raise check.wrong(name, given[name], f"must be left out: {who} it")
 
 
 def _parameter(name: str, default: object, several: bool) -> Parameter:

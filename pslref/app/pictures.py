@@ -1,13 +1,11 @@
-"""Pictures: a figure with the numbers it shows, drawn and written under pslref's own settings."""
+"""How pictures look and are written: under pslref's own settings, the same bytes every time."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from io import BytesIO
-from itertools import cycle, product
+from itertools import product
 from pathlib import Path
 from textwrap import fill
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import matplotlib as mpl
 import numpy as np
@@ -18,9 +16,7 @@ from matplotlib.image import AxesImage
 from matplotlib.transforms import Bbox
 
 from pslref import check, files
-from pslref.check import ArrayLike, FloatArray
-
-Values = ArrayLike | tuple[ArrayLike, ArrayLike]  # y over x = 1, 2, ..., or (x, y)
+from pslref.check import FloatArray
 
 # Told apart by line style and grey value as well as by colour.
 STYLES: dict[str, dict[str, Any]] = {
@@ -34,14 +30,6 @@ STYLES: dict[str, dict[str, Any]] = {
 }
 MARKERS = dict(zip(STYLES, "osD^v*X", strict=True))
 
-# For lines that are no sampler's.
-LOOKS: list[dict[str, Any]] = [
-    {"color": "black", "linestyle": "-"},
-    {"color": "0.45", "linestyle": "--"},
-    {"color": "black", "linestyle": ":", "linewidth": 2.2},
-    {"color": "0.6", "linestyle": "-", "linewidth": 3},
-    {"color": "black", "linestyle": "-."},
-]
 FEW = 15  # a line through so few values shows where they are; a longer one has so many marks
 # How far a text is from its place, in pixels, the nearest first, beyond a mark with a ring.
 NEAR = sorted(product(range(-120, 121, 10), repeat=2), key=np.linalg.norm)[1:]
@@ -71,132 +59,17 @@ def own_settings() -> Iterator[None]:
         yield
 
 
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """A figure with the numbers that it shows. A notebook displays it.
-
-    Attributes:
-        figure: the figure.
-        data: what is drawn, by the names that the figure shows.
-    """
-
-    figure: Figure = field(repr=False)
-    data: dict[str, Any] = field(repr=False)
-
-    def _repr_png_(self) -> bytes:
-        file = BytesIO()
-        _write(self, file, "png", dpi=90)
-        return file.getvalue()
-
-
-def save(picture: Picture, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
     """Write the figure, whole or not at all, as its suffix says: .png, .pdf or .svg."""
     check.one_of("suffix of the picture", path.suffix, [f".{name}" for name in LEFT_OUT])
     with files.replacing(path) as temporary, temporary.open("wb") as file:
-        _write(picture, file, path.suffix[1:], dpi=100)
+        write(figure, file, path.suffix[1:])
 
 
 @own_settings()
-def _write(picture: Picture, file: BinaryIO, form: str, dpi: int) -> None:
-    metadata = dict.fromkeys(LEFT_OUT[form])
-    picture.figure.savefig(file, format=form, dpi=dpi, metadata=metadata)
-
-
-class Panel(NamedTuple):
-    """One of the panels of `curves`.
-
-    Attributes:
-        title: over the panel.
-        xlabel: what x is, and its unit.
-        ylabel: what y is, and its unit.
-        lines: by label, y over x = 1, 2, ..., or a tuple (x, y).
-        points: the same, drawn as grey marks behind the lines.
-        xscale: "linear" or "log".
-        yscale: "linear" or "log".
-        ylim: the least and the largest y shown; None for as much as there is.
-    """
-
-    title: str
-    xlabel: str
-    ylabel: str
-    lines: Mapping[str, Values]
-    points: Mapping[str, Values] = {}
-    xscale: str = "linear"
-    yscale: str = "linear"
-    ylim: tuple[float | None, float | None] | None = None
-
-
-@own_settings()
-def curves(*panels: Panel) -> Picture:
-    """Lines over a common x, a panel beside the other; a sampler's line looks as everywhere.
-
-    Returns:
-        The picture; its data are x and y by title and label.
-    """
-    names = max(len(panel.lines) + len(panel.points) for panel in panels)  # two in a row
-    figure = Figure(figsize=(1.6 + 3.2 * len(panels), 3.6 + 0.1 * names), layout="constrained")
-    data: dict[str, Any] = {}
-    for axes, panel in zip(
-        figure.subplots(1, len(panels), squeeze=False).flat, panels, strict=True
-    ):
-        points = {label: _xy(values) for label, values in panel.points.items()}
-        lines = {label: _xy(values) for label, values in panel.lines.items()}
-        for (label, (x, y)), marker in zip(points.items(), cycle(".x+"), strict=False):
-            axes.plot(x, y, marker, color="0.5", markersize=5, label=label)
-        looks = cycle(LOOKS)
-        for label, (x, y) in lines.items():
-            other = {"marker": "o" if x.size <= FEW else "", "markersize": 4}
-            style = look(label, x.size) if label in STYLES else next(looks) | other
-            axes.plot(x, y, label=label, **style)
-        axes.set(title=panel.title, xlabel=panel.xlabel, ylabel=panel.ylabel)
-        axes.set(xscale=panel.xscale, yscale=panel.yscale, ylim=panel.ylim)
-        x_shown = np.concatenate([x for x, _ in (points | lines).values()])
-        if panel.xscale == "linear" and (x_shown == x_shown.round()).all():
-            axes.xaxis.get_major_locator().set_params(integer=True)
-        if len(points) + len(lines) > 1:
-            place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17)}
-            axes.legend(**place, ncols=2, columnspacing=1, fontsize="small", frameon=False)
-        data[panel.title] = points | lines
-    return Picture(figure, data)
-
-
-def _xy(values: Values) -> tuple[FloatArray, FloatArray]:
-    if isinstance(values, tuple):
-        return np.asarray(values[0], np.float64), np.asarray(values[1], np.float64)
-    y = np.asarray(values, np.float64)
-    return np.arange(1.0, y.size + 1), y
-
-
-@own_settings()
-def shades(tables: Mapping[str, ArrayLike], xlabel: str, ylabel: str, unit: str) -> Picture:
-    """Tables as grey cells, a panel beside the other: white is 0, black the largest of them all.
-
-    A shade goes with the square root, so that small numbers are seen beside large ones.
-
-    Args:
-        tables: by title, (rows, columns) numbers, 0 or more. Columns are counted from 1 and rows
-            from 0, as steps and clients are; a table with more columns is drawn wider.
-        xlabel: what a column is.
-        ylabel: what a row is.
-        unit: what a shade is.
-
-    Returns:
-        The picture; its data are the tables by title.
-    """
-    data = {title: np.asarray(table, np.float64) for title, table in tables.items()}
-    figure = Figure(figsize=(10, 3.6), layout="constrained")
-    widths = [table.shape[1] for table in data.values()]
-    panels = figure.subplots(1, len(data), width_ratios=widths, squeeze=False)[0]
-    largest = max(table.max() for table in data.values())
-    for axes, (title, table) in zip(panels, data.items(), strict=True):
-        rows, columns = table.shape
-        image = shade(axes, table, largest, (0.5, columns + 0.5, rows - 0.5, -0.5))
-        axes.set(title=title, xlabel=xlabel)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.yaxis.get_major_locator().set_params(integer=True)
-    panels[0].set_ylabel(ylabel)
-    figure.colorbar(image, ax=panels, label=f"{unit} (0 is white; grey by its root)")
-    return Picture(figure, data)
+def write(figure: Figure, file: BinaryIO, form: str, dpi: int = 100) -> None:
+    """Write the figure to an open file as png, pdf or svg."""
+    figure.savefig(file, format=form, dpi=dpi, metadata=dict.fromkeys(LEFT_OUT[form]))
 
 
 def shade(

@@ -1,7 +1,6 @@
 """What each schedule would cost: time against deviation, and bytes, before anything is trained."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from pslref.app.scenario import (
     random_streams,
 )
 from pslref.app.tables import summary
+from pslref.data import Dataset
 from pslref.sampling import Steps
 from pslref.split import epoch_time, straggler_delays, traffic
 
@@ -74,16 +74,19 @@ def plan(
     files.check_outputs(("out", out, ["config.json", "plan.csv", f"plan.{figures}"]))
     if out is not None:  # it takes long; now, since a matplotlibrc may forbid it
         from pslref.app import pictures, plots
-    rows = []
+    rows, known = [], table or dataset_of(configs[0])
     least: dict[tuple[float, ...], float] = {}
-    for config, clients, streams in planned_for(configs, table):
-        of_run = labels(replace(config, assign=assigned(config, clients)))
+    for config, clients, streams in planned_for(configs, known):
+        of_run = labels(config)
+        of_run["assign"] = of_run["assign"] and assigned(config, clients)
         label = {name: of_run[name] for name in (*SETTINGS, "seed")}
         found = _planned(config, clients, streams, least)
         drawn = table is None and config.links == "none"
         found["stragglers"] = _stragglers(config, len(clients.delays)) if drawn else None
-        trained = run(config, dataset_of(config)).runs[0]["test_accuracy"] if accuracy else None
-        rows.append(label | found | {"test_accuracy": trained})
+        found["test_accuracy"] = None
+        if accuracy and isinstance(known, Dataset):
+            found["test_accuracy"] = run(config, known).runs[0]["test_accuracy"]
+        rows.append(label | found)
         after_row()
     ugs = {_beside(row): row["epoch_time"] for row in rows if row["sampler"] == "ugs"}
     for row in rows:

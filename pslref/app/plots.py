@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pslref.app.grids import Row
-from pslref.app.pictures import STYLES, Picture, annotate, look, own_settings, shade
+from pslref.app.pictures import STYLES, annotate, look, own_settings, shade
 from pslref.app.scenario import Clients
 from pslref.check import ArrayLike, FloatArray
 
@@ -22,7 +22,7 @@ BOUNDS = {"serfling": ("Serfling, all classes", "--"), "l1_bound": ("bound on Δ
 
 
 @own_settings()
-def compare(epochs: Sequence[Row], steps: Sequence[Row], unit: str) -> Picture:
+def compare(epochs: Sequence[Row], steps: Sequence[Row], unit: str) -> Figure:
     """Test accuracy over the epochs and over time, and batch deviation over the first epoch.
 
     Args:
@@ -31,15 +31,11 @@ def compare(epochs: Sequence[Row], steps: Sequence[Row], unit: str) -> Picture:
         steps: rows with sampler, seed, step, deviation; line and band are the mean and the range
             over the seeds and, if there are more than `MOST_POINTS`, of several steps at a time.
         unit: of the times.
-
-    Returns:
-        The picture; its data are, by sampler, the accuracies (seeds, epochs) and mean deviations.
     """
     figure = Figure(figsize=(14.2, 4), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     middle.sharey(left)
     together = -(-max(row["step"] + 1 for row in steps) // MOST_POINTS)
-    data = {}
     for sampler in _values(sorted(epochs, key=_place), "sampler"):
         rows = [row for row in epochs if row["sampler"] == sampler]
         seeds = _values(rows, "seed")
@@ -55,7 +51,6 @@ def compare(epochs: Sequence[Row], steps: Sequence[Row], unit: str) -> Picture:
         if np.isfinite(times).all():
             _mean_and_range(middle, sampler, times.mean(axis=0), 100 * accuracy.T)
         _mean_and_range(right, sampler, centres, [deviation[group] for group in groups])
-        data[sampler] = 100 * accuracy, np.array([deviation[group].mean() for group in groups])
     left.set(xlabel="epoch", ylabel="test accuracy in %, mean and range over seeds")
     left.xaxis.get_major_locator().set_params(integer=True)
     middle.set(xlabel=f"time, in {unit}\nmean over seeds", xlim=(0, None))
@@ -64,7 +59,7 @@ def compare(epochs: Sequence[Row], steps: Sequence[Row], unit: str) -> Picture:
     of_what = f"\nmean and range over {' and '.join(over)}" if over else ""
     right.set(xlabel=f"step of the first epoch{of_what}", ylabel="batch deviation Δ", ylim=(0, 2))
     _legend(figure)
-    return Picture(figure, data)
+    return figure
 
 
 def _mean_and_range(axes: Axes, sampler: str, x: ArrayLike, values: Iterable[FloatArray]) -> None:
@@ -77,20 +72,16 @@ def _mean_and_range(axes: Axes, sampler: str, x: ArrayLike, values: Iterable[Flo
 
 
 @own_settings()
-def deviation(steps: Sequence[Row], summary: Sequence[Row]) -> Picture:
+def deviation(steps: Sequence[Row], summary: Sequence[Row]) -> Figure:
     """Batch deviation over the steps of one epoch, a panel for each sampler.
 
     Args:
         steps: rows with sampler, step, batch_size, expected, low, high.
         summary: rows with sampler, num_steps, serfling, l1_bound. The bounds may be None; they are
             drawn over the full batches, for which they hold, unless they allow any Δ.
-
-    Returns:
-        The picture; its data are the expected deviations (T,) by sampler.
     """
     summary = sorted(summary, key=_place)
     figure, panels = _grid([row["sampler"] for row in summary], "batch deviation Δ")
-    data = {}
     for panel, row in zip(panels, summary, strict=True):
         rows = [step for step in steps if step["sampler"] == row["sampler"]]
         step = [r["step"] + 1 for r in rows]
@@ -103,18 +94,13 @@ def deviation(steps: Sequence[Row], summary: Sequence[Row]) -> Picture:
                 full = [r["step"] + 1 for r in rows if r["batch_size"] == rows[0]["batch_size"]]
                 panel.plot([1, full[-1]], 2 * [row[bound]], linestyle, color="#1b4f9c", label=label)
         panel.set(xlabel="step of the epoch", ylim=(0, 2))
-        data[row["sampler"]] = np.array([r["expected"] for r in rows])
     _legend(figure)
-    return Picture(figure, data)
+    return figure
 
 
 @own_settings()
-def clients(known: Clients) -> Picture:
-    """Who holds how many samples of which class, and the size and the speed of each client.
-
-    Returns:
-        The picture; its data are (K, M) classes, and (K,) samples and each of `Clients.times`.
-    """
+def clients(known: Clients) -> Figure:
+    """Who holds how many samples of which class, and the size and the speed of each client."""
     table = known.class_counts.astype(np.float64)
     number, num_classes = table.shape
     bars = {"samples": table.sum(axis=1)} | known.times()
@@ -134,20 +120,17 @@ def clients(known: Clients) -> Picture:
         axes.barh(range(number), column, color="0.4", height=1 if number > MOST_NAMES else 0.8)
         axes.set(title=name.replace("_", " "), xlabel=UNITS.get(name, ""))
     figure.colorbar(image, ax=left, label="samples (0 is white; grey by its root)")
-    return Picture(figure, {"classes": table} | bars)
+    return figure
 
 
 @own_settings()
-def plan(rows: Sequence[Row], unit: str) -> Picture:
+def plan(rows: Sequence[Row], unit: str) -> Figure:
     """The largest expected deviation of an epoch against its time and, if known, its megabytes.
 
     Args:
         rows: rows of `plan.planned`. LDS is a line through its deltas for each concentration, class
             targets one through slacks for each assignment, batch size and cut; each has a number.
         unit: of the times.
-
-    Returns:
-        The picture; its data are (time, deviation[, megabytes]) of each point, by line.
     """
     costs = {"epoch_time": f"epoch time, in {unit}", "megabytes": "megabytes sent in an epoch"}
     shown = [name for name in costs if rows[0][name] is not None]
@@ -158,16 +141,15 @@ def plan(rows: Sequence[Row], unit: str) -> Picture:
     several = {n: f for n, f, v in (("B", "batch_size", sizes), ("cut", "cut", cuts)) if len(v) > 1}
     for row in sorted(rows, key=_place):
         lines.setdefault(_line(row, several), []).append(row)
-    data, texts, drawn = {}, [], dict.fromkeys(STYLES, 0)
-    columns = [shown[0], "max_deviation", *shown[1:]]
+    texts, drawn = [], dict.fromkeys(STYLES, 0)
     for number, (name, points) in enumerate(lines.items(), 1):
         sampler = points[0]["sampler"]
-        data[name] = np.array([[row[column] for column in columns] for row in points])
         style = look(sampler, 1) | {"linestyle": ("-", "--", ":", "-.")[drawn[sampler] % 4]}
         style["markersize"] = 4 + 9 * sizes.index(points[0]["batch_size"]) / len(sizes)
         style["fillstyle"] = ("full", "none", "left", "top")[cuts.index(points[0]["cut"]) % 4]
-        for axes, x in zip(panels, (0, 2), strict=False):
-            axes.plot(*data[name].T[[x, 1]], label=f"{number}: {name}", **style)
+        for axes, cost in zip(panels, shown, strict=True):
+            places = [(row[cost], row["max_deviation"]) for row in points]
+            axes.plot(*np.transpose(places), label=f"{number}: {name}", **style)
         drawn[sampler] += 1
         for row in points:
             setting = f"δ={row['delta']:g}" if sampler == "lds" else f"slack={row['slack'] or 0:g}"
@@ -188,7 +170,7 @@ def plan(rows: Sequence[Row], unit: str) -> Picture:
     figure.set_figheight(max(4.8, 0.3 + 0.22 * _legend(figure)))
     for axes, cost in zip(panels, shown, strict=True):
         annotate(figure, axes, [(text, (row[cost], row["max_deviation"])) for text, row in texts])
-    return Picture(figure, data)
+    return figure
 
 
 def _line(row: Row, several: Mapping[str, str]) -> str:
@@ -202,7 +184,7 @@ def _line(row: Row, several: Mapping[str, str]) -> str:
 
 
 @own_settings()
-def sweep(rows: Sequence[Row], varying: Sequence[str]) -> Picture:
+def sweep(rows: Sequence[Row], varying: Sequence[str]) -> Figure:
     """Test accuracy against K, or the first field that varies: mean and deviation over the seeds.
 
     Args:
@@ -210,9 +192,6 @@ def sweep(rows: Sequence[Row], varying: Sequence[str]) -> Picture:
             of its values; one that failed is not drawn.
         varying: the fields that vary besides the sampler. Those that are not on the axis make
             the panels, one for each combination of their values.
-
-    Returns:
-        The picture; its data are (value, mean, deviation) of each point, by panel and sampler.
     """
     x = "clients" if "clients" in varying or not varying else varying[0]
     others = [name for name in varying if name != x]
@@ -222,10 +201,9 @@ def sweep(rows: Sequence[Row], varying: Sequence[str]) -> Picture:
     titles = ["\n".join(f"{n} = {_text(v)}" for n, v in one.items()) for one in chosen]
     figure, panels = _grid(titles, "test accuracy in %, mean ± std")
     samplers = _values(sorted(rows, key=_place), "sampler")
-    data: dict[str, dict[str, list[tuple[Any, float, float]]]] = {title: {} for title in titles}
-    for axes, title, fixed in zip(panels, titles, chosen, strict=True):
+    for axes, fixed in zip(panels, chosen, strict=True):
         for i, sampler in enumerate(samplers):
-            data[title][sampler] = points = [
+            points = [
                 (tick, 100 * row["test_accuracy"], 100 * (row["test_accuracy_std"] or 0.0))
                 for tick in ticks
                 for row in rows
@@ -240,7 +218,7 @@ def sweep(rows: Sequence[Row], varying: Sequence[str]) -> Picture:
         axes.set(xlabel=NAMES.get(x, x), xlim=(-0.5, len(ticks) - 0.5))
         axes.set_xticks(range(len(ticks)), map(_text, ticks))
     _legend(figure)
-    return Picture(figure, data)
+    return figure
 
 
 def _text(value: object) -> str:

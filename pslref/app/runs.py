@@ -17,7 +17,6 @@ from pslref.sampling import Schedule
 from pslref.split import (
     Diverged,
     Epoch,
-    EpochRecord,
     Outage,
     Simulation,
     Traffic,
@@ -26,12 +25,13 @@ from pslref.split import (
 )
 from pslref.split.epoch import COUNTED
 
+# The columns of what a run keeps of its epochs, and of their committed steps.
 EPOCH = [
-    *(("num_committed", np.int64), ("num_aborted", np.int64), ("num_unused", np.int64)),
-    *(("test_accuracy", np.float64), ("time", np.float64)),
+    *((name, np.int64) for name in ("num_committed", "num_aborted", "num_unused")),
+    *((name, np.float64) for name in ("test_accuracy", "time")),
 ]
 STEP = [
-    *(("loss", np.float64), ("deviation", np.float64)),
+    *((name, np.float64) for name in ("loss", "deviation")),
     *((name, np.int64) for name in COUNTED),
 ]
 
@@ -53,8 +53,9 @@ class Run:
     Attributes:
         simulation: the clients and the server.
         epoch: the current one, and the last when the run is finished.
-        records: what each epoch that is over did, with its `accuracies` on the test set and its
-            `times`.
+        epochs: a row of `EPOCH` for each that is over: steps committed and not, samples left, test
+            accuracy and time.
+        history: of each of these its committed steps, as rows of `STEP`.
     """
 
     def __init__(self, config: Config, dataset: Dataset, kind: Any = Simulation) -> None:
@@ -84,14 +85,13 @@ class Run:
             drawn = draw_outages(holders.size, num_steps, streams["faults"], config.faults)
             self.outages = [replace(o, client=int(holders[o.client])) for o in drawn]
         self.num_drawn = len(self.outages)  # others may be met on the way
-        self.records: list[EpochRecord] = []
-        self.accuracies: list[float] = []
-        self.times: list[float] = []
+        self.epochs = np.zeros(0, EPOCH)
+        self.history: list[Array] = []
         self._begin_epoch(0)
 
     def _begin_epoch(self, step: int) -> None:
         """At this step of the run, or at a later one where it would begin without faults."""
-        first_step = max(step, len(self.records) * self.steps_per_epoch)
+        first_step = max(step, len(self.history) * self.steps_per_epoch)
         self.epoch = Epoch(self.simulation, self.outages, first_step)
         self.outages = self.epoch.outages
         self.step_times: list[float] = []  # of the current epoch
@@ -109,15 +109,23 @@ class Run:
                     self.step_times.append(step_time(counts, *times))
                     done = 1 - self.simulation.num_unused / len(self.dataset.y_train)
                     if done < 1:
-                        yield len(self.records) + done
+                        yield len(self.history) + done
                 accuracy = self.simulation.evaluate(self.dataset.x_test, self.dataset.y_test)
             except Diverged as error:
-                raise Diverged(f"epoch {len(self.records)}, {error}") from None
-            self.records.append(self.epoch.record())
-            self.times.append(float(np.sum(self.step_times)))
-            self.accuracies.append(accuracy)
-            self._begin_epoch(self.epoch.next_step)
-            yield float(len(self.records))
+                raise Diverged(f"epoch {len(self.history)}, {error}") from None
+            self._end_epoch(accuracy)
+            yield float(len(self.history))
+
+    def _end_epoch(self, accuracy: float) -> None:
+        record = self.epoch.record()
+        columns, steps = vars(record) | record.traffic._asdict(), np.zeros(len(record.loss), STEP)
+        for name, _ in STEP:
+            steps[name] = columns[name]
+        self.history.append(steps)
+        time = np.sum(self.step_times)
+        row = (len(steps), record.num_aborted, record.num_unused, accuracy, time)
+        self.epochs = np.append(self.epochs, np.array([row], EPOCH))
+        self._begin_epoch(self.epoch.next_step)
 
     def plan(self, reachable: IntArray) -> Schedule:
         """A schedule of what can be reached, (K, M); FLS and FPLS keep their local batches."""
@@ -134,13 +142,13 @@ class Run:
     @property
     def num_steps(self) -> int:
         """The steps done, over all epochs, with those that were not committed."""
-        past = sum(len(record.loss) + record.num_aborted for record in self.records)
-        return past + len(self.epoch.rows)
+        past = self.epochs["num_committed"].sum() + self.epochs["num_aborted"].sum()
+        return int(past) + len(self.epoch.rows)
 
     @property
     def finished(self) -> bool:
         """Whether all epochs are over."""
-        return len(self.records) == self.config.epochs
+        return len(self.history) == self.config.epochs
 
     def state(self) -> dict[str, Array]:
         """All that a run of the same arguments needs to go on from here to the bit.
@@ -151,25 +159,12 @@ class Run:
             "history.epochs" and "history.steps", a row for every epoch that is over and for every
             committed step of these; "outages", as `faults.table`, those that were met.
         """
-        lengths = [len(record.loss) for record in self.records]
-        steps = np.zeros(sum(lengths), STEP)
-        for name, kind in STEP:
-            parts = [
-                getattr(r.traffic if name in Traffic._fields else r, name) for r in self.records
-            ]
-            steps[name] = np.concatenate([np.zeros(0, kind), *parts])
-        epochs = [
-            (len(record.loss), record.num_aborted, record.num_unused, accuracy, time)
-            for record, accuracy, time in zip(
-                self.records, self.accuracies, self.times, strict=True
-            )
-        ]
         stream = self.drawn_from if self.epoch.rows else self.stream
         return split.state(self.epoch) | {
             "schedule.generator": split.packed([stream]),
             "step_times": np.array(self.step_times, np.float64),
-            "history.epochs": np.array(epochs, EPOCH),
-            "history.steps": steps,
+            "history.epochs": self.epochs.copy(),
+            "history.steps": np.concatenate([np.zeros(0, STEP), *self.history]),
             "outages": split.faults.table(self.outages[self.num_drawn :]),
         }
 
@@ -182,63 +177,45 @@ class Run:
         self.drawn_from = deepcopy(self.stream)
         split.restore(self.epoch, arrays)
         self.step_times = arrays["step_times"].tolist()
-        self.records = [
-            EpochRecord(
-                rows["loss"].copy(),
-                rows["deviation"].copy(),
-                rows["num_participants"].copy(),
-                Traffic(*(rows[name].copy() for name in Traffic._fields)),
-                aborted,
-                unused,
-            )
-            for rows, aborted, unused in zip(
-                np.split(steps, np.cumsum(epochs["num_committed"]))[:-1],
-                epochs["num_aborted"].tolist(),
-                epochs["num_unused"].tolist(),
-                strict=True,
-            )
-        ]
-        self.accuracies = epochs["test_accuracy"].tolist()
-        self.times = epochs["time"].tolist()
+        self.epochs = epochs.copy()
+        self.history = np.split(steps, np.cumsum(epochs["num_committed"]))[:-1]
 
     def results(self) -> Results:
         """The rows of what has been done, at least one epoch."""
-        losses = [float(record.loss.mean()) for record in self.records]
-        first = self.records[0]
-        deviation = np.concatenate([record.deviation for record in self.records])
+        steps, epochs = np.concatenate(self.history), self.epochs
         alone = self.config.sampler == "centralized"
+        sent = [Traffic(*(rows[name] for name in Traffic._fields)) for rows in self.history]
         up, down = (
-            0.0 if alone else float(np.mean(bytes_)) / 1e6
-            for bytes_ in ([r.bytes_up for r in self.records], [r.bytes_down for r in self.records])
+            0.0 if alone else float(np.mean(of_epochs)) / 1e6
+            for of_epochs in ([each.up for each in sent], [each.down for each in sent])
         )
+        so_far = np.cumsum([0 if alone else each.total for each in sent]) / 1e6
         row = {
-            "test_accuracy": self.accuracies[-1],
-            "mean_deviation": float(deviation.mean()),
-            "max_deviation": float(deviation.max()),
-            "num_steps": float(np.mean([record.loss.size for record in self.records])),
-            "simulated_time": None if alone else float(np.mean(self.times)),
+            "test_accuracy": float(epochs["test_accuracy"][-1]),
+            "mean_deviation": float(steps["deviation"].mean()),
+            "max_deviation": float(steps["deviation"].max()),
+            "num_steps": float(epochs["num_committed"].mean()),
+            "simulated_time": None if alone else float(epochs["time"].mean()),
             "megabytes": up + down,
             "megabytes_up": up,
             "megabytes_down": down,
-            "participants": float(
-                np.mean(np.concatenate([r.num_participants for r in self.records]))
-            ),
+            "participants": float(steps["num_participants"].mean()),
             "empty_clients": int(np.sum(self.part.sizes == 0)),
             "test_images": len(self.dataset.y_test),
-            "unreachable": float(np.mean([record.num_unused for record in self.records])),
-            "aborted": sum(record.num_aborted for record in self.records),
+            "unreachable": float(epochs["num_unused"].mean()),
+            "aborted": int(epochs["num_aborted"].sum()),
         }
-        sent = np.cumsum([0 if alone else record.traffic.total for record in self.records]) / 1e6
-        epochs = {
-            "epoch": range(len(losses)),
-            "loss": losses,
-            "test_accuracy": self.accuracies,
-            "time_so_far": [None] * len(losses) if alone else np.cumsum(self.times).tolist(),
-            "megabytes_so_far": sent.tolist(),
+        times = [None] * len(epochs) if alone else np.cumsum(epochs["time"]).tolist()
+        of_epochs = {
+            "epoch": range(len(epochs)),
+            "loss": [float(rows["loss"].mean()) for rows in self.history],
+            "test_accuracy": epochs["test_accuracy"].tolist(),
+            "time_so_far": times,
+            "megabytes_so_far": so_far.tolist(),
         }
-        loss, deviations = first.loss.tolist(), first.deviation.tolist()
-        steps = {"step": range(len(loss)), "loss": loss, "deviation": deviations}
-        return Results([row], rows_of(epochs), rows_of(steps))
+        first = {name: self.history[0][name].tolist() for name in ("loss", "deviation")}
+        of_steps = {"step": range(len(self.history[0])), **first}
+        return Results([row], rows_of(of_epochs), rows_of(of_steps))
 
 
 def run(

@@ -9,7 +9,7 @@ from pslref import check, files
 from pslref.app.clients import Table, planned_for
 from pslref.app.config import Config
 from pslref.app.grids import Row
-from pslref.app.scenario import draw_schedule
+from pslref.app.scenario import dataset_of, draw_schedule
 
 MOST_ROWS = 5_000_000  # each takes some 200 bytes
 
@@ -30,7 +30,7 @@ def schedules(
     """
     files.check_outputs(("out", out, ["schedule.csv"]))
     rows: list[Row] = []
-    for config, clients, streams in planned_for(configs, table):
+    for config, clients, streams in planned_for(configs, table or dataset_of(configs[0])):
         most = MOST_ROWS // (len(configs) * int(clients.class_counts.sum()))
         check.integer("epochs", config.epochs, 1, most)
         for epoch in range(config.epochs):

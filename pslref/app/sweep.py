@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import BrokenExecutor, Future, as_completed
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ MOST_BYTES = 2**28  # of a run's file: a million epochs
 def sweep(
     configs: Sequence[Config],
     out: Path,
-    executor: Callable[[], Executor],
+    submit: workers.Submit,
     after_run: Callable[[], object] = lambda: None,
     figures: str = "png",
 ) -> list[Row]:
@@ -36,7 +36,7 @@ def sweep(
         out: the folder. runs/*.json hold one run each, written as it finishes: what made it, what
             it is, its row, its epochs, and the steps of its first epoch. In the end sweep.csv (a
             row per run), epochs.csv, config.json and sweep.png are written, of these runs alone.
-        executor: makes an executor; called again when a worker died and took the others along.
+        submit: of any executor, such as those of `workers`: takes a function and what it is given.
         after_run: called after every run, for a progress bar.
         figures: png, pdf or svg.
 
@@ -58,8 +58,9 @@ def sweep(
     for _ in outcomes:
         after_run()
     left = [config for config in configs if config not in outcomes]
-    asked = [(config, made_by(config)) for config in left]
-    for (config, _), future in workers.finished(execute, asked, executor):
+    asked = {submit(execute, config, made_by(config)): config for config in left}
+    for future in as_completed(asked):
+        config = asked[future]
         if error := failure(future):
             outcomes[config] = {"error": error, "row": {}, "epochs": [dict.fromkeys(EPOCH)]}
         else:
@@ -126,12 +127,11 @@ def _kept(config: Config, path: Path) -> Row:
     return outcome
 
 
-def execute(asked: tuple[Config, Mapping[str, str]]) -> Row:
+def execute(config: Config, wanted: Mapping[str, str]) -> Row:
     """What is kept of one run; a worker does this, if it is of the version that asks for it."""
-    config, wanted = asked
     mine = made_here(config, wanted)
-    dataset = _dataset(config.dataset, config.data_dir, config.dtype, config.files)
-    found = run(config, dataset)
+    named = config.dataset, config.data_dir, config.dtype, config.files
+    found = run(config, _dataset(*named, mine.get("dataset")))
     return {
         "made_by": mine,
         "config": labels(config),
@@ -142,5 +142,5 @@ def execute(asked: tuple[Config, Mapping[str, str]]) -> Row:
 
 
 @lru_cache(maxsize=1)
-def _dataset(name: str, data_dir: str, dtype: str, files: str) -> Dataset:
+def _dataset(name: str, data_dir: str, dtype: str, files: str, sha256: str | None) -> Dataset:
     return data.load(name, data_dir, np.dtype(dtype), files)

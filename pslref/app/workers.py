@@ -7,15 +7,14 @@ import os
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from concurrent import futures
-from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from copy import deepcopy
 from functools import cache, partial
 from math import inf
 from multiprocessing import resource_tracker
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from pslref import check
 from pslref.app.config import Config
@@ -25,8 +24,7 @@ from pslref.split import Remote, Simulation
 if TYPE_CHECKING:
     from distributed import Client
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+Submit = Callable[..., Future[Any]]  # a function and its arguments, to be called elsewhere
 
 LONGEST_WAIT = 10  # seconds, for a scheduler
 LONGEST_WAIT_FOR_WORKERS = 60
@@ -39,34 +37,48 @@ NOT_STARTED = (
 
 
 @contextmanager
-def processes(jobs: int) -> Iterator[Callable[[], Executor]]:
-    """Pools of `jobs` processes on this machine, each with one thread for its matrix products.
+def processes(jobs: int) -> Iterator[Submit]:
+    """`jobs` processes on this machine, each with one thread for its matrix products.
 
-    A pool raises ValueError if its processes cannot start, as in a script that is not guarded.
+    One that dies takes no other along. What it was doing is tried once more, by another: somebody
+    may have killed it. ValueError if none can start, as in a script that is not guarded.
     """
     check.integer("jobs", jobs, 1, 1024)
     for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ[name] = "1"  # read by the processes when they start
     if getattr(multiprocessing.current_process(), "_inheriting", False):
-        raise SystemExit(1)  # a process of such a pool, still importing the script: see NOT_STARTED
+        raise SystemExit(1)  # such a process, still importing the script: see NOT_STARTED
+    others, own, left = multiprocessing.active_children(), threading.local(), threading.Event()
+    spawn = multiprocessing.get_context("spawn")
 
-    def pool() -> Executor:
-        made = futures.ProcessPoolExecutor(
-            jobs, multiprocessing.get_context("spawn"), _live_as_long_as_the_sweep
-        )
-        with _deaf_to_interrupts():
-            first = made.submit(int)
-        if _broke(first):
-            raise ValueError(NOT_STARTED)
-        return made
+    def elsewhere(function: Callable[..., Any], *given: Any) -> Any:
+        """Call the function in the process of this thread."""
+        died = False
+        while True:
+            if not hasattr(own, "pool"):
+                own.pool = ProcessPoolExecutor(1, spawn, _live_as_long_as_the_sweep)
+            try:
+                return own.pool.submit(function, *given).result()
+            except BrokenExecutor:
+                del own.pool
+                if died or left.is_set():
+                    raise
+                died = True
 
-    others = multiprocessing.active_children()
+    threads = ThreadPoolExecutor(jobs, initializer=_deaf_to_interrupts)
+
+    def submit(function: Callable[..., Any], *given: Any) -> Future[Any]:
+        return threads.submit(elsewhere, function, *given)
+
     try:
-        yield pool
-    except BaseException:
+        if isinstance(submit(os.getpid).exception(), BrokenExecutor):
+            raise ValueError(NOT_STARTED)
+        yield submit
+    finally:
+        left.set()
+        threads.shutdown(wait=False, cancel_futures=True)
         for process in set(multiprocessing.active_children()).difference(others):
-            process.kill()
-        raise
+            process.kill()  # perhaps in the middle of its work
 
 
 def _live_as_long_as_the_sweep() -> None:
@@ -84,7 +96,7 @@ def _live_as_long_as_the_sweep() -> None:
 @contextmanager
 def cluster(
     address: str, show: Callable[..., object] = lambda description: None
-) -> Iterator[Callable[[], Executor]]:
+) -> Iterator[Submit]:
     """The workers of the Dask scheduler at this address, such as tcp://127.0.0.1:8786.
 
     `show(description="runs (workers: 2)")` is called every second, for a progress bar.
@@ -94,7 +106,7 @@ def cluster(
         watch = threading.Thread(target=_watch, args=(client, address, show, left), daemon=True)
         watch.start()
         try:
-            yield lambda: client.get_executor(pure=False)  # type: ignore[no-untyped-call]
+            yield client.get_executor(pure=False).submit  # type: ignore[no-untyped-call]
         finally:
             left.set()
             watch.join(1)
@@ -186,8 +198,8 @@ def _local_cluster(number: int) -> Iterator[str]:
 
     here = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
     of_workers = {"n_workers": number, "threads_per_worker": 1, "silence_logs": logging.CRITICAL}
-    with _deaf_to_interrupts():
-        started = LocalCluster(**here, **of_workers)  # type: ignore[no-untyped-call]
+    with ThreadPoolExecutor(1, initializer=_deaf_to_interrupts) as thread:
+        started = thread.submit(LocalCluster, **here, **of_workers).result()
     with started:
         yield started.scheduler_address
 
@@ -216,58 +228,8 @@ async def _reach(address: str) -> None:
         await comm.close()
 
 
-def finished(
-    function: Callable[[Item], Result], items: Sequence[Item], executor: Callable[[], Executor]
-) -> Iterator[tuple[Item, Future[Result]]]:
-    """Each item with the future of its function call, as they finish.
-
-    A pool that breaks has lost all that it had not finished. The first of these was being worked
-    on, so it may be what broke the pool: it is tried alone, then the others together.
-    """
-    batches = [list(items)]
-    while batches:
-        batch = batches.pop(0)
-        pool = executor()
-        with _deaf_to_interrupts():
-            asked = {_submitted(pool, function, item): i for i, item in enumerate(batch)}
-        lost = []
-        try:
-            for future in futures.as_completed(asked):
-                if len(batch) > 1 and _broke(future):
-                    lost.append(asked[future])
-                else:
-                    yield batch[asked[future]], future
-        finally:
-            try:
-                pool.shutdown(wait=False, cancel_futures=True)
-            except TypeError:  # Dask's cancels without being asked
-                pool.shutdown(wait=False)
-        left = [batch[i] for i in sorted(lost)]
-        batches = [part for part in (left[:1], left[1:]) if part] + batches
-
-
-@contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Processes started here never hear Ctrl-C; it reaches the sweep, which ends them."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows: there they may hear it while they start
-        yield
-        return
-    resource_tracker.ensure_running()  # which, as it starts, would let this thread hear again
-    heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, heard)
-
-
-def _submitted(pool: Executor, function: Callable[[Item], Result], item: Item) -> Future[Result]:
-    try:
-        return pool.submit(function, item)
-    except BrokenExecutor as error:  # while the items were being submitted
-        future: Future[Result] = Future()
-        future.set_exception(error)
-        return future
-
-
-def _broke(future: Future[Result]) -> bool:
-    return not future.cancelled() and isinstance(future.exception(), BrokenExecutor)
+def _deaf_to_interrupts() -> None:
+    """What this thread starts never hears Ctrl-C; it reaches the sweep, which ends them."""
+    if hasattr(signal, "pthread_sigmask"):  # on Windows they may hear it while they start
+        resource_tracker.ensure_running()  # which, as it starts, would let this thread hear again
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -23,8 +23,8 @@ ANOTHER = "from pslref import versions; versions.MADE_BY = versions.MADE_BY | {'
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("reference")
-    with workers.processes(1) as executor:
-        sweep.sweep(grids.configs(GRID), out, executor)
+    with workers.processes(1) as submit:
+        sweep.sweep(grids.configs(GRID), out, submit)
     return out
 
 

@@ -155,7 +155,7 @@ def left_in_mid_epoch() -> Run:
     run = started(TINY, images(2, 1))
     for _, _ in zip(range(4), run.steps(), strict=False):
         pass
-    assert (len(run.records), len(run.epoch.rows)) == (1, 1)
+    assert (len(run.history), len(run.epoch.rows)) == (1, 1)
     return run
 
 

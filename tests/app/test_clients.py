@@ -254,13 +254,17 @@ REFUSED = [
     (None, ["plan", "--momentum=0.1"], "momentum = 0.1: must not be given without accuracy"),
     (None, ["schedule", "--cut=2"], "cut = 2: must not be given without links"),
     (None, ["deviation", "--dtype=float32"], "dtype = 'float32': must not be given without links"),
-    (None, ["plan", "--links=home", "--jitter=3"], "jitter = 3.0: must not be given beside links"),
+    (
+        None,
+        ["plan", "--links=home", "--jitter=3"],
+        "jitter = 3.0: must be left out unless li",
+    ),
     (
         None,
         ["clients", "--links=home", "--sample-cost=3"],
-        "sample_cost = 3.0: must not be given b",
+        "sample_cost = 3.0: must be left out unl",
     ),
-    (None, ["train", "--links=mobile", "--fraction=0"], "fraction = 0.0: must not be given beside"),
+    (None, ["train", "--links=mobile", "--fraction=0"], "fraction = 0.0: must be left out unless"),
     (
         None,
         ["compare", "--links=wifi"],

@@ -47,7 +47,7 @@ def test_tables_and_picture_are_written_and_agree_with_the_results(
     assert (runs, epochs, steps) == (results.runs, results.epochs, results.steps)
     asked = json.loads((tmp_path / "config.json").read_text())
     assert (asked["clients"], asked["seed"]) == (8, [0, 1])
-    assert_same(pictures["compare.png"], plots.compare(epochs, steps, UNIT).figure)
+    assert_same(pictures["compare.png"], plots.compare(epochs, steps, UNIT))
 
 
 def test_faults_give_every_sampler_a_row_for_each_share_and_centralized_one(

@@ -97,7 +97,7 @@ def test_a_run_that_loses_clients() -> None:
 
 
 def test_a_sweep(tmp_path: Path) -> None:
-    (row,) = sweep([Config(sampler="lds", epochs=2)], tmp_path, lambda: ThreadPoolExecutor(1))
+    (row,) = sweep([Config(sampler="lds", epochs=2)], tmp_path, ThreadPoolExecutor(1).submit)
     right, _, *numbers = DEFAULTS["lds"]
     assert row["test_accuracy"] == right / IMAGES
     assert_exact(row, dict(zip(NAMES, numbers, strict=True)))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pslref.app.config import SAMPLERS, Config
-from pslref.app.grids import DEFAULTS, UNHEEDED, configs, described, labels, read, varying
+from pslref.app.grids import DEFAULTS, configs, described, labels, read, unheeded, varying
 from pslref.app.runs import run
 from pslref.app.tables import Results
 from pslref.data import Dataset, load
@@ -81,7 +81,7 @@ def test_a_run_heeds_what_it_is_said_to_heed_and_nothing_else(sampler: str) -> N
 
     usual = results()
     found = {name for name, other in OTHERS.items() if results(**{name: other}) != usual}
-    assert found == OTHERS.keys() - UNHEEDED[sampler]
+    assert found == OTHERS.keys() - unheeded(Config(sampler=sampler, assign="planned"))
 
 
 @pytest.mark.parametrize("model", ["cnn", "resnet"])
@@ -95,6 +95,40 @@ def test_digits_have_no_files_of_which_others_could_be_taken() -> None:
     assert [labels(config)["files"] for config in configs(given)] == [None]
     found = [labels(config)["files"] for config in configs(given | {"dataset": "cifar10"})]
     assert found == ["published", "any"]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "other", "others", "found"),
+    [
+        ("assign", ["random", "auto"], "slack", [1], {("random", None), ("auto", 1)}),
+        ("partition", ["iid", "dirichlet:1"], "least", [5], {("iid", None), ("dirichlet:1", 5)}),
+        ("partition", ["iid", "owners"], "clients", [5], {("iid", 5), ("owners", None)}),
+        ("links", ["none", "home"], "fraction", [0.5], {("none", 0.5), ("home", None)}),
+    ],
+)  # fmt: skip
+def test_a_pair_of_which_one_is_not_heeded_is_run_without_it(
+    name: str, values: list[str], other: str, others: list[float], found: set
+) -> None:
+    given = {"sampler": "targets", "seeds": 1, name: values, other: others}
+    rows = [labels(config) for config in configs(given)]
+    assert {(row[name], row[other]) for row in rows} == found
+    assert len(rows) == len(found)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"assign": ["random", "slowest-first"], "slack": [0, 1]},
+        {"partition": ["iid", "shards:2"], "least": 5},
+        {"partition": "owners", "clients": 5},
+        {"links": ["home", "mobile"], "fraction": 0.5},
+    ],
+)
+def test_what_no_run_heeds_is_refused_but_at_its_default(given: dict) -> None:
+    *_, name = given
+    with pytest.raises(ValueError, match=rf"^{name} = .*: must be left out unless "):
+        configs({"sampler": "targets"} | given)
+    assert configs({"sampler": "targets"} | given | {name: DEFAULTS[name]})
 
 
 def test_runs_are_described_by_what_any_of_them_heeds() -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
+from pslref import data
 from pslref.app import plots
 from pslref.app.clients import read
 from pslref.app.config import SAMPLERS
@@ -42,12 +43,17 @@ def test_a_plan_saves_time_and_its_table_and_picture_hold_it(
     assert {path.name for path in tmp_path.iterdir()} == {"config.json", "plan.csv", "plan.png"}
     written = table(tmp_path / "plan.csv")
     assert written == rows
-    assert_same(pictures["plan.png"], plots.plan(planned(written), UNIT).figure)
+    assert_same(pictures["plan.png"], plots.plan(planned(written), UNIT))
 
 
-def test_a_plan_trains_when_asked() -> None:
+def test_a_plan_trains_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its data are loaded once, for all rows."""
+    loaded, load = [], data.load
+    monkeypatch.setattr(data, "load", lambda *args: loaded.append(args) or load(*args))
     grid = configs(PLAN | {"epochs": 1, "seed": 3, "hidden": (8,), "concentration": 0.5})
-    for config, row in zip(grid, plan(grid, accuracy=True), strict=True):
+    rows = plan(grid, accuracy=True)
+    assert len(loaded) == 1
+    for config, row in zip(grid, rows, strict=True):
         assert (row["sampler"], row["seed"]) == (config.sampler, 3)
         assert row["concentration"] == (0.5 if row["sampler"] == "lds" else None)
         (alone,) = run(config, dataset_of(config)).runs

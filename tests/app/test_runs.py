@@ -115,12 +115,12 @@ def test_both_executions_lose_the_same(sampler: str) -> None:
         run = Run(replace(LOSSY, execution=execution, sampler=sampler), DIGITS)
         (row,) = finished(run).runs
         assert 0 < row["unreachable"] < N / 2
-        used = [record.traffic.labels.sum() // 8 for record in run.records]
-        unused = [record.num_unused for record in run.records]
-        assert [N - count for count in used] == unused
+        used = [steps["labels"].sum() // 8 for steps in run.history]
+        unused = run.epochs["num_unused"]
+        assert [N - count for count in used] == unused.tolist()
         assert row["unreachable"] == np.mean(unused)
         weights = run.simulation.net.parameters()
-        results.append((row, [record.loss for record in run.records], weights))
+        results.append((row, [steps["loss"] for steps in run.history], weights))
     (row, losses, weights), (other_row, other_losses, other_weights) = results
     assert row == other_row | {"test_accuracy": row["test_accuracy"]}
     for one, other in zip(losses, other_losses, strict=True):
@@ -158,7 +158,7 @@ def test_steps_are_counted_over_the_run_and_an_epoch_begins_where_it_would_or_la
     assert over[0] < run.steps_per_epoch == 23
     assert begun[:2] == [23, over[1]]
     assert over[1] > 80
-    assert run.records[1].num_unused == run.part.sizes[1]
+    assert run.epochs["num_unused"][1] == run.part.sizes[1]
 
 
 def test_only_clients_with_samples_are_lost_and_one_of_them_stays() -> None:
@@ -189,5 +189,5 @@ def test_fixed_samplers_keep_their_local_batches_and_a_step_loses_those_of_the_l
 def test_the_time_of_a_step_that_is_not_committed_counts() -> None:
     run = Run(replace(LOSSY, fraction=0.0, jitter=0.0), DIGITS)  # so every step takes 1
     (row,) = finished(run).runs
-    assert sum(run.times) == run.num_steps
-    assert row["aborted"] == sum(record.num_aborted for record in run.records) > 0
+    assert run.epochs["time"].sum() == run.num_steps
+    assert row["aborted"] == run.epochs["num_aborted"].sum() > 0

@@ -4,7 +4,7 @@ import os
 import statistics
 import subprocess
 import sys
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -35,7 +35,7 @@ class Counted(ThreadPoolExecutor):
 def made(grid: dict, out: Path) -> tuple[list[dict], int]:
     """The rows of a grid, and how many runs were made for them."""
     before = Counted.submitted
-    rows = sweep.sweep(configs(grid), out, lambda: Counted(1))
+    rows = sweep.sweep(configs(grid), out, Counted(1).submit)
     return rows, Counted.submitted - before
 
 
@@ -186,15 +186,13 @@ def test_a_run_of_another_version_is_not_mixed_in(
 
 def test_a_worker_of_another_version_is_refused_before_it_runs_anything(tmp_path: Path) -> None:
     """In one sentence, not in a row for every run."""
-
-    def foreign() -> Executor:
-        return ProcessPoolExecutor(1, get_context("spawn"), exec, (ANOTHER,))
-
-    with pytest.raises(
-        ValueError,
-        match=r"^what asked the worker on .* is of numpy = '.*, not numpy = '1.0'",
+    with (
+        ProcessPoolExecutor(1, get_context("spawn"), exec, (ANOTHER,)) as foreign,
+        pytest.raises(
+            ValueError, match=r"^what asked the worker on .* is of numpy = '.*, not numpy = '1.0'"
+        ),
     ):
-        sweep.sweep(configs(FEW), tmp_path, foreign)
+        sweep.sweep(configs(FEW), tmp_path, foreign.submit)
     assert contents(tmp_path) == {}
 
 
@@ -233,7 +231,7 @@ def watch(event, args):
         if not left:
             os.kill(os.getpid(), signal.SIGKILL)
 sys.addaudithook(watch)
-sweep.sweep(configs({grid}), Path(sys.argv[1]), lambda: ThreadPoolExecutor(1))
+sweep.sweep(configs({grid}), Path(sys.argv[1]), ThreadPoolExecutor(1).submit)
 """
 
 

@@ -41,7 +41,7 @@ def test_options_win_over_the_file_and_make_the_same_sweep(
 def threads(monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
     def one(jobs: int):
-        yield lambda: ThreadPoolExecutor(jobs)
+        yield ThreadPoolExecutor(jobs).submit
 
     monkeypatch.setattr(workers, "processes", one)
 
@@ -63,7 +63,7 @@ def test_progress_says_how_many_workers_a_scheduler_has(
     @contextmanager
     def cluster(address: str, show: Callable[..., None]):
         show(description="runs (workers: 0)")
-        yield lambda: ThreadPoolExecutor(1)
+        yield ThreadPoolExecutor(1).submit
 
     shown = io.StringIO()
     console = Console(file=shown, force_terminal=True)

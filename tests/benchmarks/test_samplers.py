@@ -15,7 +15,7 @@ def test_seconds_and_megabytes_are_drawn_against_what_is_varied(rng: np.random.G
         for value in values
         for sampler in SAMPLERS
     ]  # fmt: skip
-    panels = drawn(draw(measured).figure)
+    panels = drawn(draw(measured))
     units = ["seconds"] * 3 + ["megabytes"] * 3
     for panel, varied, unit in zip(panels, 2 * list(VARIED), units, strict=True):
         assert {name: look[3] for name, look in panel.looks.items()} == {

@@ -44,15 +44,14 @@ def test_every_sampler_sends_what_its_steps_say_also_when_clients_are_lost(
     run = Run(Config(sampler=sampler, **given), DIGITS)
     for _ in run.steps():
         pass
-    (record,) = run.records
+    (sent,), (epoch,) = run.history, run.epochs
     half, _ = run.simulation.net.cut(3)
-    of_halves = record.num_participants * sum(w.nbytes for w in half.parameters().values())
-    sent = record.traffic
-    assert (sent.client_gradients == of_halves).all()
-    assert (sent.client_halves == of_halves).all()
-    assert (sent.activations == sent.cut_gradients).all()
-    assert (sent.labels * 64 == sent.activations).all()
-    assert sent.labels.sum() == 8 * (len(DIGITS.y_train) - record.num_unused)
+    of_halves = sent["num_participants"] * sum(w.nbytes for w in half.parameters().values())
+    assert (sent["client_gradients"] == of_halves).all()
+    assert (sent["client_halves"] == of_halves).all()
+    assert (sent["activations"] == sent["cut_gradients"]).all()
+    assert (sent["labels"] * 64 == sent["activations"]).all()
+    assert sent["labels"].sum() == 8 * (len(DIGITS.y_train) - epoch["num_unused"])
 
 
 def test_the_example_of_method_md_by_hand() -> None:
