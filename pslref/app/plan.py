@@ -182,7 +182,7 @@ def _is_better(other: Row, row: Row) -> bool:
 def recommended(rows: Sequence[Row], max_deviation: float | None = None) -> Row | None:
     """Of the rows of `planned` that are `pareto`, the fastest whose largest deviation is allowed.
 
-    Of several that are as fast, it is the one of the least deviation.
+    Of several that are as fast, to a thousandth, it is the one of the least deviation.
 
     Args:
         rows: with one of UGS for each batch size and cut.
@@ -199,5 +199,5 @@ def recommended(rows: Sequence[Row], max_deviation: float | None = None) -> Row 
         row for row in rows if row["pareto"] and row["max_deviation"] <= most[row["batch_size"]]
     ]
     fastest = min((row["epoch_time"] for row in allowed), default=0.0)
-    as_fast = [row for row in allowed if row["epoch_time"] <= fastest * (1 + 1e-9)]
+    as_fast = [row for row in allowed if row["epoch_time"] <= fastest * 1.001]
     return min(as_fast, key=lambda row: row["max_deviation"], default=None)
