@@ -1,10 +1,10 @@
 """Rules that plan an epoch, trained. python -m tools.trained DATASET SEEDS CSV DATA_DIR
 
 64 clients of the severe split, B = 128, one client in eight ten times slower, a sample takes a
-tenth of its client's delay, two epochs of float32 at a learning rate of 0.05: a CNN on images with
-colors, else an MLP 256-128 wide, both cut at 3. A row for each seed, rule and quarter of an epoch:
-the simulated time so far, in % of the first epoch of UGS with this seed, and the accuracy on all
-test images. What the CSV has of a seed and rule is not trained again.
+tenth of its client's delay, two epochs of float32 at a learning rate of 0.05: on images with colors
+a CNN of 8 and 16 channels, else an MLP 256-128 wide, both cut at 3. A row for each seed, rule and
+quarter of an epoch: the simulated time so far, in % of the first epoch of UGS with this seed, and
+the accuracy on all test images. What the CSV has of a seed and rule is not trained again.
 
 In the end it prints for every rule, means over the seeds: the accuracy in % after two epochs, ± its
 standard deviation; the difference to UGS with the same seed, and its 95 % interval (method.md 8);
@@ -29,7 +29,7 @@ from pslref.split.epoch import Epoch
 from tools.rules import planned
 
 CLIENTS, EPOCHS, PARTS = 64, 2, 4
-TARGETS = {"cifar10": 50.0, "fashion-mnist": 82.0}  # % to reach
+TARGETS = {"cifar10": 45.0, "fashion-mnist": 82.0}  # % to reach
 RULES = ("ugs", "fpls", "lds", "quotas", "fast", "flow", "planned", "hypergeometric", "planned-0.2")
 MEASURED = ("epochs", "time_percent", "accuracy_percent")
 
@@ -46,7 +46,7 @@ def trained(rule: str, seed: int, images: data.Dataset) -> Iterator[tuple[float,
     rng, of_weights = (np.random.default_rng([seed, stream]) for stream in (1, 2))
     shape = images.x_train.shape[1:]
     if shape[-1] == 3:
-        net = nn.cnn(shape, 10, of_weights, dtype=np.float32)
+        net = nn.cnn(shape, 10, of_weights, (8, 16), np.float32)
     else:
         net = nn.mlp([int(np.prod(shape)), 256, 128, 10], of_weights, np.float32)
     run = split.Simulation(
