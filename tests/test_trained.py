@@ -15,7 +15,7 @@ def test_what_a_csv_has_is_not_trained_again(
 ) -> None:
     monkeypatch.setattr(trained, "CLIENTS", 8)
     monkeypatch.setitem(trained.TARGETS, "digits", (20.0,))
-    monkeypatch.setattr(trained, "RULES", ("ugs", "flow", "hypergeometric"))
+    monkeypatch.setattr(trained, "RULES", ("ugs", "planned", "backwards"))
     whole, in_parts = tmp_path / "whole.csv", tmp_path / "parts.csv"
     main("digits", 2, 2, whole, tmp_path)
     told = capsys.readouterr().out.splitlines()
@@ -25,10 +25,17 @@ def test_what_a_csv_has_is_not_trained_again(
     assert len(columns["rule"]) == 2 * 3 * 2 * 4
     of_ugs = [row for row in zip(*columns.values(), strict=True) if row[1] == "ugs"]
     assert [row[3] for row in of_ugs if row[2] == "1.0000"] == ["100.0000"] * 2
+    times = {
+        rule: [float(row[3]) for row in zip(*columns.values(), strict=True) if row[1] == rule][:4]
+        for rule in ("planned", "backwards")
+    }
+    first_quarter, *_, last = times["backwards"]
+    assert first_quarter == pytest.approx(last - times["planned"][2], abs=1e-3)
+    assert last == pytest.approx(times["planned"][3], abs=1e-3)
 
-    monkeypatch.setattr(trained, "RULES", ("ugs", "flow"))
+    monkeypatch.setattr(trained, "RULES", ("ugs", "planned"))
     main("digits", 2, 2, in_parts, tmp_path)
-    monkeypatch.setattr(trained, "RULES", ("ugs", "flow", "hypergeometric"))
+    monkeypatch.setattr(trained, "RULES", ("ugs", "planned", "backwards"))
     main("digits", 2, 2, in_parts, tmp_path)
     assert capsys.readouterr().out.splitlines()[-4:] == told[-4:]
     assert sorted(in_parts.read_text().split()) == sorted(whole.read_text().split())

@@ -2,7 +2,8 @@
 
 64 clients of the severe split, B = 128, one client in eight ten times slower, a sample takes a
 tenth of its client's delay; an MLP 256-128 wide or, on images with colors, a CNN of 8 and 16
-channels, both float32 and cut at 3, at a learning rate of 0.05. A row for each seed, rule and
+channels, both float32 and cut at 3, at a learning rate of 0.05. Beside the rules of `tools.rules`:
+planned with its last step first (backwards), or drawn hypergeometric. A row for each seed, rule and
 quarter of an epoch: the simulated time so far, in % of the first epoch of UGS with this seed, and
 the accuracy on all test images. What the CSV has of a seed and rule is not trained again.
 
@@ -24,18 +25,24 @@ from pslref import data, files, nn, split
 from pslref.app.tables import interval
 from pslref.check import FloatArray
 from pslref.partition import extended_dirichlet
+from pslref.sampling import Schedule
 from pslref.split.epoch import Epoch
 from tools.rules import planned
 
 CLIENTS, PARTS = 64, 4
 TARGETS = {"cifar10": (40.0, 45.0), "fashion-mnist": (80.0, 83.0)}  # % to reach
-RULES = ("ugs", "fpls", "lds", "quotas", "fast", "flow", "planned", "hypergeometric", "planned-0.2")
+RULES = (
+    *("ugs", "fpls", "lds", "quotas", "fast", "flow"),
+    *("planned", "backwards", "hypergeometric", "planned-0.2"),
+)
+PLANNED_TOO = {"backwards": "stratified", "hypergeometric": "hypergeometric"}  # how they are drawn
 MEASURED = ("epochs", "time_percent", "accuracy_percent")
 
 
 def trained(rule: str, seed: int, epochs: int, images: data.Dataset) -> Iterator[tuple[float, ...]]:
-    """What is `MEASURED`, for one seed and rule; "hypergeometric" is planned, drawn so."""
-    rule, draw = ("planned", rule) if rule == "hypergeometric" else (rule, "stratified")
+    """What is `MEASURED`, for one seed and rule."""
+    is_backwards, draw = rule == "backwards", PLANNED_TOO.get(rule, "stratified")
+    rule = "planned" if rule in PLANNED_TOO else rule
     rng = np.random.default_rng([seed, 0])
     part = extended_dirichlet(images.y_train, CLIENTS, 2, 3.0, rng)
     delays = split.straggler_delays(CLIENTS, rng)
@@ -54,6 +61,9 @@ def trained(rule: str, seed: int, epochs: int, images: data.Dataset) -> Iterator
     passed = 0.0
     for epoch in range(epochs):
         plan = planned(rule, case, rng)
+        if is_backwards:
+            local = plan.demands()[::-1]
+            plan = Schedule(local.sum(axis=2), local)
         times = split.step_times(plan, delays, 0.1 * delays)
         steps = Epoch(run).walk(partial(lambda plan, unused: plan, plan))
         for taken, _ in enumerate(steps, 1):
