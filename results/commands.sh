@@ -89,8 +89,10 @@ for cost in 0 0.01 0.1 1; do
     --assign slowest-first,planned,random --sample-cost $cost --seeds 3 --out results/costs/severe-64-$cost
 done
 
-# Head to head
-python -m tools.head_to_head results/head-to-head.csv data
+# Head to head: times and bytes; then accuracy, which goes on where it was stopped
+python -m tools.head_to_head results/head-to-head.csv
+python -m tools.trained cifar10 3 1 results/head-to-head-cifar10.csv data
+python -m tools.trained fashion-mnist 3 2 results/head-to-head-fashion-mnist.csv data
 
 # What class targets do not see
 python -m tools.turned results/within-class/turned.csv

@@ -124,8 +124,8 @@ def plan(
     """Epoch time against batch deviation when some clients are slow, beside the least time.
 
     Several samplers, batch sizes, cuts, δ, c, slacks and assignments are tried at once. The least
-    is of schedules that deviate no more than the row where its sampler sets the classes of each
-    step (targets, stratified), so that it says what better assigning could save; else of any.
+    is of schedules no step of which deviates more than the row's largest Δ, for targets and
+    stratified; else of any. A short last batch has a large Δ: --remainder even has no such batch.
 
     Example: pslref plan --table hospitals.csv --batch-size 64,128 --delta 0,1,2 --out results
     """

@@ -103,7 +103,7 @@ def plan(row: Row, varying: Sequence[str] = ()) -> dict[str, str]:
 def time_unit(row: Row, unit: str) -> str:
     """What the times of a plan are in, and how many stragglers were drawn, if any are."""
     number = row["stragglers"]
-    slow = "" if number is None else f"Of the clients {number:.1f} are stragglers. "
+    slow = "" if number is None else f"Of the clients {number:.4g} are stragglers. "
     return f"{slow}Times are in {unit}."
 
 

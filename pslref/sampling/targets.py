@@ -5,8 +5,8 @@ this around. The class mix of every step is drawn first, as UGS would draw it or
 pooled one; then every class is filled from its holders, the slowest first. So the batches keep
 their class mix to the end of the epoch, and stragglers still run out of data early.
 
-The server must know n_km, how many samples of each class every client holds, as for LDS. A target
-counts classes and nothing else; what it does not protect against is in method.md 3.4.
+The server must know n_km, as for LDS. A target counts classes and nothing else; what it does not
+protect against, and what of this LB-GPSL (arXiv 2609.32132) publishes too, is in method.md 3.4.
 """
 
 from collections.abc import Iterable

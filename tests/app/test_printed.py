@@ -68,3 +68,12 @@ def test_the_megabytes_of_a_small_network_are_not_rounded_to_none(megabytes, sho
 def test_of_one_seed_there_is_no_mean(pslref) -> None:
     few = ["--clients", "5", "--sampler", "ugs", "--seeds", "1"]
     assert "All are of one seed.\n" in pslref("plan", *few)[1]
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [(42.0, "Of the clients 42 are stragglers. "), (6.5, "Of the clients 6.5 are stragglers. ")],
+)
+def test_clients_are_counted_in_whole_numbers_where_they_are(number: float, shown: str) -> None:
+    assert printed.time_unit({"stragglers": number}, "delays") == f"{shown}Times are in delays."
+    assert printed.time_unit({"stragglers": None}, "seconds") == "Times are in seconds."
