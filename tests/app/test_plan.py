@@ -198,12 +198,14 @@ def test_batches_that_are_rounded_above_their_size_are_never_the_best() -> None:
 
 
 def test_of_two_that_are_as_fast_the_one_of_less_deviation_is_recommended() -> None:
-    """Also where their times differ by rounding."""
+    """Also where their times differ by rounding, or by less than a thousandth."""
     fast = a_row(sampler="lds", epoch_time=0.5, max_deviation=0.9, delta=1.0)
     even = a_row(sampler="stratified", epoch_time=0.5 * (1 + 1e-15), max_deviation=0.3)
     found = planned([a_row(high_deviation=1.0), fast, even])
     assert recommended(found)["sampler"] == "stratified"
     assert [row["pareto"] for row in found] == [False, False, True]
+    late = even | {"epoch_time": 0.5005}
+    assert recommended(planned([a_row(high_deviation=1.0), fast, late]))["max_deviation"] == 0.3
     fewer_bytes = planned([a_row(high_deviation=1.0), fast | {"megabytes": 0.5}, even])
     assert [row["pareto"] for row in fewer_bytes] == [False, True, True]
     assert recommended(fewer_bytes)["sampler"] == "stratified"
