@@ -109,11 +109,11 @@ def least_fluid_time(
 
 def least_time_of_any(
     counts: np.ndarray, size: int, delays: np.ndarray, costs: np.ndarray, slack: float
-) -> float:
+) -> np.ndarray:
     """Of all schedules with B_t ≤ B and Δ_t ≤ slack, by trying every step from every state.
 
     Since steps have no order, the next one can be one that has a sample of the first cell left.
-    Infinite if no samples make such steps.
+    Infinite if no samples make such steps. Of (K,) delays and costs, or of each of (K, C).
     """
     shape, whole = counts.shape, counts.ravel()
     steps = np.array(list(product(*(range(n + 1) for n in whole.tolist()))))
@@ -122,12 +122,13 @@ def least_time_of_any(
     brought = steps.reshape(-1, *shape)
     mixes = brought.sum(axis=1) / np.maximum(held, 1)[:, np.newaxis]
     apart = np.abs(mixes - counts.sum(axis=0) / counts.sum()).sum(axis=1)
-    local = brought.sum(axis=2)
+    local = brought.sum(axis=2).reshape(len(steps), -1, *(1,) * (delays.ndim - 1))
     times = np.where(local > 0, delays + local * costs, 0).max(axis=1)
     allowed = np.flatnonzero((held > 0) & (held <= size) & (apart <= slack + 1e-12))
-    rest = np.zeros(len(steps))
+    rest = np.zeros(times.shape)
     for i, left in enumerate(steps[1:], 1):
         next_ = allowed[(steps[allowed, np.flatnonzero(left)[0]] > 0)]
         next_ = next_[(steps[next_] <= left).all(axis=1)]
-        rest[i] = (times[next_] + rest[i - steps[next_] @ weights]).min(initial=np.inf)
-    return float(rest[-1])
+        rest[i] = (times[next_] + rest[i - steps[next_] @ weights]).min(axis=0, initial=np.inf)
+    best: np.ndarray = rest[-1]
+    return best
