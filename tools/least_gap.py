@@ -10,7 +10,8 @@ others are, as shares of it.
 
 import sys
 from collections import defaultdict
-from itertools import combinations_with_replacement, product
+from concurrent.futures import ProcessPoolExecutor
+from itertools import chain, combinations_with_replacement, product
 from pathlib import Path
 
 import numpy as np
@@ -37,22 +38,35 @@ def is_first(table: np.ndarray, kinds: tuple[tuple[float, float], ...]) -> bool:
     return cases[0] == min(map(sorted, cases))
 
 
+def gaps(case: tuple[np.ndarray, float]) -> list[tuple[tuple[int, float, bool], float]]:
+    """Of all times and batch sizes of a table at a slack; each with the row that it counts in."""
+    counts, slack = case
+    clients, found = len(counts), []
+    every = combinations_with_replacement(KINDS, clients)
+    first = [np.transpose(kinds) for kinds in every if is_first(counts, kinds)]
+    delays, costs = np.reshape(first, (-1, 2, clients)).transpose(1, 2, 0)
+    for size in range(1, int(counts.sum()) + 1):
+        leasts = least_time_of_any(counts, size, delays, costs, slack)
+        for least, d, s in zip(leasts, delays.T, costs.T, strict=True):
+            if 0 < least < np.inf:
+                gap = 1 - least_epoch_time(counts, size, d, s, slack) / float(least)
+                found.append(((clients, slack, bool(s.any())), gap))
+    return found
+
+
 def main(out: Path, most: int) -> None:
-    gaps: dict[tuple[int, float, bool], list[float]] = defaultdict(list)
-    for clients, (slack, classes) in product((1, 2, 3), CLASSES.items()):
-        every = list(combinations_with_replacement(KINDS, clients))
-        for counts in tables(clients, classes, most):
-            found = [np.transpose(kinds) for kinds in every if is_first(counts, kinds)]
-            delays, costs = np.reshape(found, (-1, 2, clients)).transpose(1, 2, 0)
-            for size in range(1, int(counts.sum()) + 1):
-                leasts = least_time_of_any(counts, size, delays, costs, slack)
-                for least, d, s in zip(leasts, delays.T, costs.T, strict=True):
-                    if 0 < least < np.inf:
-                        bound = least_epoch_time(counts, size, d, s, slack)
-                        gaps[clients, slack, bool(s.any())].append(1 - bound / least)
+    cases = [
+        (counts, slack)
+        for clients, (slack, classes) in product((1, 2, 3), CLASSES.items())
+        for counts in tables(clients, classes, most)
+    ]
+    of_row: dict[tuple[int, float, bool], list[float]] = defaultdict(list)
+    with ProcessPoolExecutor() as pool:
+        for row_of, below in chain.from_iterable(pool.map(gaps, cases, chunksize=8)):
+            of_row[row_of].append(below)
     rows = []
-    for (clients, slack, costly), shares_below in sorted(gaps.items()):
-        gap = np.array(shares_below)
+    for (clients, slack, costly), found in sorted(of_row.items()):
+        gap = np.array(found)
         numbers = {
             "cases": gap.size,
             "above": int(np.sum(gap < 0)),

@@ -111,7 +111,9 @@ class _Program:
         self.of_group = similar(class_counts, delays, costs)
         times, earliest, self.room = deadlines(sizes, self.of_group, batch_size, delays, costs)
         self.scale = float(times[-1]) or 1.0
-        self.times, self.earliest = times / self.scale, earliest / self.scale
+        self.times = times / self.scale
+        # What takes any time at all must not be free, even where it vanishes beside the longest.
+        self.earliest = np.maximum(earliest / self.scale, 1e-30 * (earliest > 0))
         self.counts = np.zeros((len(self.room), class_counts.shape[1]), np.int64)
         np.add.at(self.counts, self.of_group, class_counts)
         self.k, self.m = np.nonzero(self.counts)

@@ -160,6 +160,16 @@ def test_without_costs_any_mix_is_slowest_first_and_less_slack_takes_no_less(
     assert all(b >= a * (1 - 1e-2) for a, b in pairwise(bounds))
 
 
+def test_what_takes_any_time_is_not_free_whatever_the_prices() -> None:
+    """Times of 1e-390 of the longest, which is 0 in floats."""
+    counts, delays = np.array([[1, 1], [0, 2], [2, 0]]), np.array([1e200, 1e-200, 1e-190])
+    for seed in range(20):
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            noisy(monkeypatch, np.random.default_rng(seed), 0.01)
+            found = least_epoch_time(counts, 2, delays, slack=0.5)
+        assert found <= least_time_of_any(counts, 2, delays, 0 * delays, 0.5)
+
+
 def severe(num_clients: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng([num_clients, 0, 0, 0])
     labels = np.repeat(np.arange(10), 5000)
