@@ -89,6 +89,9 @@ for cost in 0 0.01 0.1 1; do
     --assign slowest-first,planned,random --sample-cost $cost --seeds 3 --out results/costs/severe-64-$cost
 done
 
+# How far below the least time the bound is
+python -m tools.least_gap results/least-gap.csv 4
+
 # Head to head
 python -m tools.head_to_head results/head-to-head.csv data
 

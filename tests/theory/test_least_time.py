@@ -124,14 +124,22 @@ def test_its_prices_are_those_of_the_program_with_all_deadlines(
     assert are_off or found >= whole * (1 - 1e-6)
 
 
+def test_clients_some_at_a_time_have_the_same_rooms(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes, of_group = rng.integers(1, 6, 9), np.arange(9) // 2
+    delays, costs = rng.choice([0.0, 1.0, 1.5], (2, 9))
+    all_at_once = deadlines.deadlines(sizes, of_group, 4, delays, costs)
+    monkeypatch.setattr(deadlines, "MOST_ROOMS", 16)
+    some = deadlines.deadlines(sizes, of_group, 4, delays, costs)
+    assert all((one == other).all() for one, other in zip(all_at_once, some, strict=True))
+
+
 @pytest.mark.parametrize("is_free", [False, True])
 def test_prices_that_nearly_cancel_prove_no_more_by_rounding(
     is_free: bool, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without slack, in fractions: what is paid, what a step is worth, and that a free one is not.
-
-    The prices are of the size 1e9, their sums of 1e-6, and 1e-7 is what floats of 1e9 tell apart.
-    """
+    """Without slack, in fractions; the prices are of the size 1e9, their sums of 1e-6."""
     counts, size, delays = np.full((2, 3), 3), 6, np.array([1 - is_free, 1.0])
     seen: list[tuple[np.ndarray, ...]] = []  # prices of samples and places, worths
     worth_of = program._Program._worth
