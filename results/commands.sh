@@ -89,6 +89,13 @@ for cost in 0 0.01 0.1 1; do
     --assign slowest-first,planned,random --sample-cost $cost --seeds 3 --out results/costs/severe-64-$cost
 done
 
+# The epoch planned as a whole
+python -m tools.planned_gap results/planned-gap.csv 16,64,128
+python -m tools.planned_gap results/planned-seconds.csv seconds
+
+# How far below the least time the bound is
+python -m tools.least_gap results/least-gap.csv 4
+
 # Head to head: times and bytes; then accuracy, which goes on where it was stopped
 python -m tools.head_to_head results/head-to-head.csv
 python -m tools.trained cifar10 3 1 results/head-to-head-cifar10.csv data

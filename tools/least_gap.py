@@ -1,14 +1,17 @@
 """How far below the least time of any schedule is the bound? python -m tools.least_gap CSV N
 
 Every table of up to three clients with up to two classes and up to N samples, times of clients from
-`KINDS`, slacks and batch sizes: the bound against a search of all schedules. A row for each number
-of clients, slack and kind of costs: how many cases, how many bounds are above the least time (there
-must be none), how many equal it, and how far below it the others are, as shares of it.
+`KINDS`, all batch sizes, and slacks: the bound against a search of all schedules. Each case is
+counted once, whatever the order of its clients and classes; with slack 2 classes do not matter, so
+there is one. A row for each number of clients, slack and kind of costs: how many cases, how many
+bounds are above the least time (there must be none), how many equal it, and how far below it the
+others are, as shares of it.
 """
 
 import sys
 from collections import defaultdict
-from itertools import combinations_with_replacement, product
+from concurrent.futures import ProcessPoolExecutor
+from itertools import chain, combinations_with_replacement, product
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +21,7 @@ from pslref.theory import least_epoch_time
 from tests.sampling.exact import least_time_of_any
 
 KINDS = ((0.0, 0.0), (1.0, 0.0), (3.0, 0.0), (1.0, 0.3), (3.0, 1.0), (0.0, 1.0))  # delay, cost
-SLACKS = (0, 0.5, 2)
-SIZES = (2, 3, 5)
+CLASSES = {0: 2, 0.5: 2, 2: 1}  # for each slack
 
 
 def tables(clients: int, classes: int, most: int) -> list[np.ndarray]:
@@ -29,19 +31,41 @@ def tables(clients: int, classes: int, most: int) -> list[np.ndarray]:
     return [table for table in found if table.any(axis=0).all() and table.any(axis=1).all()]
 
 
+def is_first(table: np.ndarray, kinds: tuple[tuple[float, float], ...]) -> bool:
+    """Of the same clients and classes in all their orders."""
+    orders = [table.tolist(), table[:, ::-1].tolist()]
+    cases = [list(zip(kinds, rows, strict=True)) for rows in orders]
+    return cases[0] == min(map(sorted, cases))
+
+
+def gaps(case: tuple[np.ndarray, float]) -> list[tuple[tuple[int, float, bool], float]]:
+    """Of all times and batch sizes of a table at a slack; each with the row that it counts in."""
+    counts, slack = case
+    clients, found = len(counts), []
+    every = combinations_with_replacement(KINDS, clients)
+    first = [np.transpose(kinds) for kinds in every if is_first(counts, kinds)]
+    delays, costs = np.reshape(first, (-1, 2, clients)).transpose(1, 2, 0)
+    for size in range(1, int(counts.sum()) + 1):
+        leasts = least_time_of_any(counts, size, delays, costs, slack)
+        for least, d, s in zip(leasts, delays.T, costs.T, strict=True):
+            if 0 < least < np.inf:
+                gap = 1 - least_epoch_time(counts, size, d, s, slack) / float(least)
+                found.append(((clients, slack, bool(s.any())), gap))
+    return found
+
+
 def main(out: Path, most: int) -> None:
-    gaps: dict[tuple[int, float, bool], list[float]] = defaultdict(list)
-    for clients, classes in product((1, 2, 3), (1, 2)):
-        kinds = list(combinations_with_replacement(KINDS, clients))
-        for counts, kind, size in product(tables(clients, classes, most), kinds, SIZES):
-            delays, costs = np.transpose(kind)
-            for slack in SLACKS if classes > 1 else (2,):
-                least = least_time_of_any(counts, size, delays, costs, slack)
-                if 0 < least < np.inf:
-                    bound = least_epoch_time(counts, size, delays, costs, slack)
-                    gaps[clients, slack, bool(costs.any())].append(1 - bound / least)
+    cases = [
+        (counts, slack)
+        for clients, (slack, classes) in product((1, 2, 3), CLASSES.items())
+        for counts in tables(clients, classes, most)
+    ]
+    of_row: dict[tuple[int, float, bool], list[float]] = defaultdict(list)
+    with ProcessPoolExecutor() as pool:
+        for row_of, below in chain.from_iterable(pool.map(gaps, cases, chunksize=8)):
+            of_row[row_of].append(below)
     rows = []
-    for (clients, slack, costly), found in sorted(gaps.items()):
+    for (clients, slack, costly), found in sorted(of_row.items()):
         gap = np.array(found)
         numbers = {
             "cases": gap.size,

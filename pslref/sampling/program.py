@@ -113,7 +113,8 @@ class _Program:
         self.of_group = similar(class_counts, delays, costs, most_cells)
         times, earliest, self.room = deadlines(sizes, self.of_group, batch_size, delays, costs)
         self.scale = float(times[-1]) or 1.0
-        self.times, self.earliest = times / self.scale, earliest / self.scale
+        some = 1e-30 * (earliest > 0)  # what takes any time is not free, however short it is
+        self.times, self.earliest = times / self.scale, np.maximum(earliest / self.scale, some)
         self.counts = np.zeros((len(self.room), class_counts.shape[1]), np.int64)
         np.add.at(self.counts, self.of_group, class_counts)
         self.k, self.m = np.nonzero(self.counts)
@@ -198,8 +199,7 @@ class _Program:
             of_step = max(0.0, -float(price["number"][0]))
         elif not self.is_full:  # a step without time must be worth nothing, to the bit
             places[0] -= max(0.0, self._richest(places[0])) + ROUNDING * np.abs(places[0]).max()
-            is_free = room[self.k, 0] > 0
-            prices = np.where(is_free, np.minimum(prices, places[0][self.m]), prices)
+            prices = np.where(room[self.k, 0] > 0, np.minimum(prices, places[0][self.m]), prices)
         held, worth = self.counts[self.k, self.m], self._worth(prices, places) + of_step
         paid = float((prices - ROUNDING * np.abs(prices)) @ held) + of_step * self.least_steps
         return _Solution(chosen, values[steps], supply, paid, worth)

@@ -107,13 +107,45 @@ def least_fluid_time(
     return program.least()
 
 
-def least_time_of_any(
+def least_divided_time(
     counts: np.ndarray, size: int, delays: np.ndarray, costs: np.ndarray, slack: float
 ) -> float:
+    """Of all schedules with B_t ≤ B and Δ_t ≤ slack, were samples and steps divisible.
+
+    But for the number of steps, ⌈N / B⌉ at least: the program of method.md 5.1, with all deadlines.
+    """
+    n, p = counts.sum(axis=1), counts.sum(axis=0) / counts.sum()
+    nth = np.arange(1, size + 1)
+    times = delays[:, np.newaxis] + np.outer(costs, nth)
+    times[nth > n[:, np.newaxis]] = np.inf
+    program, steps, brought = Program(), [], []
+    for z in np.unique(times[times < np.inf]):
+        steps.append(program.variable(z, whole=0))
+        brought.append(np.reshape([program.variable(whole=0) for _ in counts.flat], counts.shape))
+        of_client, of_class = brought[-1].tolist(), brought[-1].T.tolist()
+        every = brought[-1].ravel().tolist()
+        for own, room in zip(of_client, np.sum(times <= z * (1 + 1e-12), axis=1), strict=True):
+            program.constrain(-np.inf, [(1, v) for v in own] + [(-room, steps[-1])], 0)
+        program.constrain(-np.inf, [(1, v) for v in every] + [(-size, steps[-1])], 0)
+        over = [program.variable(whole=0) for _ in p]
+        for own, above, share in zip(of_class, over, p, strict=True):
+            fair = [(-share, v) for v in every]
+            program.constrain(-np.inf, [(1, v) for v in own] + fair + [(-1, above)], 0)
+        allowed = [(-slack / 2, v) for v in every]
+        program.constrain(-np.inf, [(1, v) for v in over] + allowed, 0)
+    for k, m in np.ndindex(counts.shape):
+        program.constrain(counts[k, m], [(1, cells[k, m]) for cells in brought], counts[k, m])
+    program.constrain(-(-counts.sum() // size), [(1, v) for v in steps], np.inf)
+    return program.least()
+
+
+def least_time_of_any(
+    counts: np.ndarray, size: int, delays: np.ndarray, costs: np.ndarray, slack: float
+) -> np.ndarray:
     """Of all schedules with B_t ≤ B and Δ_t ≤ slack, by trying every step from every state.
 
     Since steps have no order, the next one can be one that has a sample of the first cell left.
-    Infinite if no samples make such steps.
+    Infinite if no samples make such steps. Of (K,) delays and costs, or of each of (K, C).
     """
     shape, whole = counts.shape, counts.ravel()
     steps = np.array(list(product(*(range(n + 1) for n in whole.tolist()))))
@@ -122,12 +154,13 @@ def least_time_of_any(
     brought = steps.reshape(-1, *shape)
     mixes = brought.sum(axis=1) / np.maximum(held, 1)[:, np.newaxis]
     apart = np.abs(mixes - counts.sum(axis=0) / counts.sum()).sum(axis=1)
-    local = brought.sum(axis=2)
+    local = brought.sum(axis=2).reshape(len(steps), -1, *(1,) * (delays.ndim - 1))
     times = np.where(local > 0, delays + local * costs, 0).max(axis=1)
     allowed = np.flatnonzero((held > 0) & (held <= size) & (apart <= slack + 1e-12))
-    rest = np.zeros(len(steps))
+    rest = np.zeros(times.shape)
     for i, left in enumerate(steps[1:], 1):
         next_ = allowed[(steps[allowed, np.flatnonzero(left)[0]] > 0)]
         next_ = next_[(steps[next_] <= left).all(axis=1)]
-        rest[i] = (times[next_] + rest[i - steps[next_] @ weights]).min(initial=np.inf)
-    return float(rest[-1])
+        rest[i] = (times[next_] + rest[i - steps[next_] @ weights]).min(axis=0, initial=np.inf)
+    best: np.ndarray = rest[-1]
+    return best

@@ -1,5 +1,6 @@
 """No schedule is sooner done than the bound says, by search and by simulation."""
 
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -14,7 +15,7 @@ from pslref.sampling import Schedule, deadlines, program
 from pslref.sampling.linear import Linear
 from pslref.split import epoch_time, epoch_time_bound, straggler_delays
 from pslref.theory import least_epoch_time
-from tests.sampling.exact import least_time_of_any
+from tests.sampling.exact import least_divided_time, least_time_of_any
 
 seeds = st.integers(0, 2**32 - 1)
 SLACKS = (0, 0.2, 0.4, 1, 2)
@@ -101,6 +102,74 @@ def test_no_step_is_worth_more_than_it_says_whatever_the_prices(
         assert worth >= -best.fun * (1 - 1e-9)
 
 
+@settings(max_examples=60)
+@given(seeds, st.integers(1, 5), st.integers(1, 3), st.sampled_from(SLACKS), st.booleans())
+def test_its_prices_are_those_of_the_program_with_all_deadlines(
+    seed: int, clients: int, classes: int, slack: float, are_off: bool
+) -> None:
+    """Of times not too far apart for the solver; other prices prove less."""
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(0, 5, (clients, classes))
+    counts[0, 0] += 1
+    counts = counts[counts.any(axis=1)]
+    delays, costs = (rng.choice([0, 1.0, 1.5, rng.random()], len(counts)) for _ in range(2))
+    costs *= rng.integers(0, 2)
+    delays[0] += 0.5
+    size = int(rng.integers(1, counts.sum() + 1))
+    whole = least_divided_time(counts, size, delays, costs, slack)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        noisy(monkeypatch, rng, 0.05 * are_off)
+        found = program.least_time(counts, size, delays, costs, slack)
+    assert found <= whole * (1 + 1e-6)
+    assert are_off or found >= whole * (1 - 1e-6)
+
+
+def test_clients_some_at_a_time_have_the_same_rooms(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes, of_group = rng.integers(1, 6, 9), np.arange(9) // 2
+    delays, costs = rng.choice([0.0, 1.0, 1.5], (2, 9))
+    all_at_once = deadlines.deadlines(sizes, of_group, 4, delays, costs)
+    monkeypatch.setattr(deadlines, "MOST_ROOMS", 16)
+    some = deadlines.deadlines(sizes, of_group, 4, delays, costs)
+    assert all((one == other).all() for one, other in zip(all_at_once, some, strict=True))
+
+
+@pytest.mark.parametrize("is_free", [False, True])
+def test_prices_that_nearly_cancel_prove_no_more_by_rounding(
+    is_free: bool, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without slack, in fractions; the prices are of the size 1e9, their sums of 1e-6."""
+    counts, size, delays = np.full((2, 3), 3), 6, np.array([1 - is_free, 1.0])
+    seen: list[tuple[np.ndarray, ...]] = []  # prices of samples and places, worths
+    worth_of = program._Program._worth
+
+    def worth(self: program._Program, *prices: np.ndarray) -> np.ndarray:
+        seen.append((*prices, worth_of(self, *prices)))
+        return seen[-1][-1]
+
+    def solve(self: Linear) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        prices = {name: np.zeros(rows.stop - rows.start) for name, rows in self.named.items()}
+        for name in ("samples", "mix"):
+            some = rng.normal(0, 1e9, prices[name].size).reshape(-1, 3)
+            some[:, 2] = rng.normal(0, 1e-6, len(some)) - some[:, 0] - some[:, 1]
+            prices[name] = some.ravel()
+        return np.zeros(self.costs.size), prices
+
+    monkeypatch.setattr(program._Program, "_worth", worth)
+    monkeypatch.setattr(Linear, "solve", solve)
+    for _ in range(50):
+        planned = program._Program(counts, size, delays, np.zeros(2), 0.0, is_full=False)
+        found = planned._solve(np.arange(planned.times.size))
+        pi, rows = (np.vectorize(Fraction)(each.reshape(-1, 3)) for each in seen[-1][:2])
+        assert Fraction(found.paid) <= 3 * pi.sum()
+        for room, most in zip(planned.room.T.astype(int), seen[-1][2], strict=True):
+            of_mix = [size * max(0, b.sum() / 3) for b in rows]
+            of_clients = [room @ np.maximum(pi - b, 0).max(axis=1) for b in rows]
+            assert most >= min(np.add(of_mix, of_clients))
+        assert not is_free or (rows[0].sum() <= 0 and (pi[0] <= rows[0]).all())
+
+
 def largest_deviation(schedule: Schedule, counts: np.ndarray, rng: np.random.Generator) -> float:
     """Of all steps, if every client hands out its samples in random order."""
     local = schedule.local_class_counts
@@ -158,6 +227,16 @@ def test_without_costs_any_mix_is_slowest_first_and_less_slack_takes_no_less(
     bounds = [least_epoch_time(counts, size, delays, slack=slack) for slack in (2, 1, 0.4, 0)]
     assert bounds[0] == pytest.approx(epoch_time_bound(counts.sum(axis=1), delays, size))
     assert all(b >= a * (1 - 1e-2) for a, b in pairwise(bounds))
+
+
+def test_what_takes_any_time_is_not_free_whatever_the_prices() -> None:
+    """Times of 1e-390 of the longest, which is 0 in floats."""
+    counts, delays = np.array([[1, 1], [0, 2], [2, 0]]), np.array([1e200, 1e-200, 1e-190])
+    for seed in range(20):
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            noisy(monkeypatch, np.random.default_rng(seed), 0.01)
+            found = least_epoch_time(counts, 2, delays, slack=0.5)
+        assert found <= least_time_of_any(counts, 2, delays, 0 * delays, 0.5)
 
 
 def severe(num_clients: int) -> tuple[np.ndarray, np.ndarray]:
