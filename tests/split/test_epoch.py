@@ -25,6 +25,7 @@ from pslref.split import (
     Outage,
     Server,
     Simulation,
+    Step,
     draw_outages,
 )
 from pslref.split.faults import away
@@ -64,12 +65,12 @@ class Watched(Simulation):
         super().start_epoch()
         self.used: list[int] = []
 
-    def take(self, counts, lost=()) -> float:
+    def take(self, counts, lost=()) -> Step:
         participants = taking_part(counts)
         before, unused = weights_of(self), [client.left.tolist() for client in self.clients]
         last = self.last_batch
         try:
-            loss = super().take(counts, lost)
+            done = super().take(counts, lost)
         except Aborted:
             assert participants & {*lost}
             assert weights_of(self) == before
@@ -81,12 +82,12 @@ class Watched(Simulation):
         assert batch == [i for k in sorted(participants) for i in self.taken(unused, k)]
         self.used += batch
         expected = self.centralized.step(self.x[batch], self.y[batch])
-        assert loss == pytest.approx(expected, rel=1e-10)
+        assert done.loss == pytest.approx(expected, rel=1e-10)
         assert_equal(self.net.parameters(), self.centralized.net.parameters())
         assert_equal(self.server.optimizer.velocity, self.centralized.velocity)
         everything = self.used + [i for client in self.clients for i in client.left.tolist()]
         assert sorted(everything) == list(range(len(self.y)))
-        return loss
+        return done
 
     def taken(self, unused: list[list[int]], k: int) -> list[int]:
         """What client k had and has no more, in the order in which it had it."""
