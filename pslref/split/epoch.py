@@ -11,7 +11,7 @@ from pslref.check import Array, FloatArray, IntArray
 from pslref.sampling import Schedule
 from pslref.sampling.walks import check_covers
 from pslref.split.faults import Outage, away, next_return
-from pslref.split.step import NOTHING_DONE, Aborted, Diverged, Step
+from pslref.split.step import Aborted, Diverged, Step
 from pslref.split.traffic import Traffic
 from pslref.theory import batch_deviation
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pslref.split.simulation import Simulation
 
 COUNTED = ("num_participants", *Traffic._fields)  # of each step
+NOTHING_DONE = Step(0.0, np.zeros(0, np.int64), 0, (0,) * len(Traffic._fields))
 
 # From the unused samples of the clients that are there, (K, M) by class and 0 for the others, to
 # a schedule that uses them up.

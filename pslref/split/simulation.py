@@ -11,9 +11,9 @@ from pslref.nn import SGD, Network, keep_freed_memory
 from pslref.partition import Partition
 from pslref.sampling import Schedule
 from pslref.split.client import Client
-from pslref.split.epoch import Epoch, EpochRecord
+from pslref.split.epoch import NOTHING_DONE, Epoch, EpochRecord
 from pslref.split.server import Server
-from pslref.split.step import NOTHING_DONE, Step, check_finite, step
+from pslref.split.step import Step, check_finite, step
 
 EVALUATION_ROWS = 1000  # images at a time, so that a large test set needs little memory
 

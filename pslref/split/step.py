@@ -31,9 +31,6 @@ class Step(NamedTuple):
     sent: tuple[int, ...]  # bytes of each kind, in the order of `Traffic`
 
 
-NOTHING_DONE = Step(0.0, np.zeros(0, np.int64), 0, (0,) * 5)
-
-
 def step(
     clients: Sequence[Client],
     server: Server,
