@@ -157,17 +157,21 @@ def run(kind, sampler, execution, num_clients, batch_size, outages, seed):
 
 @st.composite
 def fault_plans(draw: st.DrawFn) -> tuple[int, list[Outage]]:
-    """Up to 20 clients; outages of any of them, overlapping, one by one and from rates."""
+    """Up to 20 clients; outages of any of them, overlapping: a few, and many short ones."""
     num_clients = draw(st.integers(1, 20))
-    start = st.integers(0, 20)
+    client, start = st.integers(0, num_clients - 1), st.integers(0, 20)
     outages = st.one_of(
-        st.builds(Outage, st.integers(0, num_clients - 1), start, st.none(), st.booleans()),
-        st.builds(Outage, st.integers(0, num_clients - 1), start, st.integers(21, 30)),
+        st.builds(Outage, client, start, st.none(), st.booleans()),
+        st.builds(Outage, client, start, st.integers(21, 30)),
     )
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    lost, pause_rate = draw(st.sampled_from([0, 0.3, 0.9])), draw(st.sampled_from([0, 0.05, 0.2]))
-    from_rates = draw_outages(num_clients, 25, rng, lost, pause_rate, mean_pause=2)
-    return num_clients, from_rates + draw(st.lists(outages, max_size=3))
+    lost, rate = draw(st.sampled_from([0, 0.3, 0.9])), draw(st.sampled_from([0, 0.05, 0.2]))
+    for_good = draw_outages(num_clients, 25, rng, lost)
+    pauses = [
+        Outage(k, step, step + int(rng.geometric(0.5)), bool(rng.random() < 0.5))
+        for k, step in np.argwhere(rng.random((num_clients, 25)) < rate).tolist()
+    ]
+    return num_clients, for_good + pauses + draw(st.lists(outages, max_size=3))
 
 
 @pytest.mark.parametrize("execution", BOTH)

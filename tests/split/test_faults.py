@@ -35,7 +35,3 @@ def test_drawn_outages_are_what_was_asked_for(rng: np.random.Generator) -> None:
     assert [o.start // 10 for o in many] == [o.start for o in shorter]
     assert all(outage.end is None and 0 <= outage.start < 1000 for outage in many)
     assert [len(draw_outages(3, 5, rng, lost=x)) for x in (0, 0.1, 0.5, 0.9, 1)] == [0, 0, 2, 2, 2]
-    pauses = draw_outages(20, 1000, rng, pause_rate=0.01, mean_pause=4)
-    assert 100 < len(pauses) < 300
-    assert 3 < np.mean([outage.end - outage.start for outage in pauses]) < 5
-    assert {outage.within for outage in pauses} == {True, False}
