@@ -16,14 +16,7 @@ import numpy as np
 
 from pslref import check
 from pslref.check import ArrayLike, IntArray
-from pslref.sampling.assign import (
-    dealt,
-    dealt_steps,
-    lines_in,
-    random_lines,
-    shuffled,
-    slowest_first_order,
-)
+from pslref.sampling.assign import dealt, dealt_steps, lines_in, shuffled, slowest_first_order
 from pslref.sampling.planned import planned_steps
 from pslref.sampling.schedule import Schedule, Walk, tallied
 from pslref.sampling.uniform import global_batch_sizes
@@ -155,7 +148,7 @@ class Asked:
     def lines(self) -> Iterable[IntArray]:
         """For each class the line of its holders, one place for each sample."""
         if self.assign == "random":
-            return random_lines(self.counts, self.rng)
+            return (shuffled(n_m, self.rng) for n_m in self.counts.T)
         return lines_in(slowest_first_order(self.counts, self.delays), self.counts)
 
 
