@@ -29,7 +29,7 @@ class Newton:
 
     def __init__(self, posterior: "Posterior") -> None:
         self.by_em, self.tol = posterior.weights, posterior.tol
-        self.alpha, self.labels = posterior.alpha.copy(), posterior.label_counts.copy()
+        self.alpha, self.labels = posterior.alpha.copy(), posterior.label_counts
         self.beta = posterior.client_class_probs
         self.clients = np.arange(self.alpha.size)  # of each row; some have left, and α = 0
         self.v: FloatArray | None = None

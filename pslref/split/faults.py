@@ -34,13 +34,10 @@ class Outage:
         if self.end is not None:
             check.integer("end", self.end, self.start + 1)
 
-    def has_begun(self, step: int) -> bool:
-        """Whether the client is gone when `step` begins, if it is not back."""
-        return self.start < step or (self.start == step and not self.within)
-
-    def is_over(self, step: int) -> bool:
-        """Whether it is back when `step` begins."""
-        return self.end is not None and self.end <= step
+    def is_on(self, step: int) -> bool:
+        """Whether the client is away when `step` begins."""
+        has_begun = self.start < step or (self.start == step and not self.within)
+        return has_begun and (self.end is None or self.end > step)
 
 
 def draw_outages(
@@ -73,14 +70,14 @@ def draw_outages(
 
 def away(outages: Sequence[Outage], step: int) -> tuple[frozenset[int], frozenset[int]]:
     """The clients that are away when `step` begins, and those of them that are gone for good."""
-    now = [outage for outage in outages if outage.has_begun(step) and not outage.is_over(step)]
+    now = [outage for outage in outages if outage.is_on(step)]
     for_good = frozenset(outage.client for outage in now if outage.end is None)
     return frozenset(outage.client for outage in now), for_good
 
 
 def next_return(outages: Sequence[Outage], step: int) -> int:
     """The first step after this one at which an outage that is on now is over."""
-    return min(o.end for o in outages if o.has_begun(step) and o.end is not None and o.end > step)
+    return min(o.end for o in outages if o.end is not None and o.is_on(step))
 
 
 def table(outages: Sequence[Outage]) -> IntArray:

@@ -144,7 +144,7 @@ def run(kind, sampler, execution, num_clients, batch_size, outages, seed):
     plan, step, epochs = planner(sampler, batch_size, rng), 0, []
     for _ in range(2):
         epoch = faulty_epoch(simulation, plan, outages, step)
-        for_good = {o.client for o in outages if o.end is None and o.has_begun(epoch.next_step)}
+        _, for_good = away(outages, epoch.next_step)
         assert set(np.flatnonzero(epoch.unreachable)) <= for_good
         committed = epoch.attempted.batch_sizes[epoch.committed]
         assert committed.sum() == len(simulation.used) == 60 - epoch.unreachable.sum()

@@ -9,11 +9,9 @@ from pslref.split.faults import away, next_return
 def test_an_outage_by_hand() -> None:
     """Within its first step a client fails, but was there when the step began."""
     known, failing = Outage(0, 2, 4), Outage(0, 2, 4, within=True)
-    assert [known.has_begun(step) for step in range(6)] == [False, False, True, True, True, True]
-    assert [failing.has_begun(step) for step in range(6)] == [False, False, False, True, True, True]
-    for outage in (known, failing):
-        assert [outage.is_over(step) for step in range(6)] == [False] * 4 + [True] * 2
-    assert not Outage(0, 2).is_over(10**9)
+    assert [known.is_on(step) for step in range(6)] == [False, False, True, True, False, False]
+    assert [failing.is_on(step) for step in range(6)] == [False, False, False, True, False, False]
+    assert Outage(0, 2).is_on(10**9)
 
 
 def test_who_is_away_and_who_will_be_back_first() -> None:
