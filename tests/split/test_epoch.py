@@ -155,6 +155,17 @@ def run(kind, sampler, execution, num_clients, batch_size, outages, seed):
     return simulation, epochs
 
 
+def lost_or_paused(
+    num_clients: int, num_steps: int, rng: np.random.Generator, lost: float, rate: float
+) -> list[Outage]:
+    """Some clients go for good, and any may pause in any step, for two in the mean."""
+    pauses = np.argwhere(rng.random((num_clients, num_steps)) < rate).tolist()
+    return draw_outages(num_clients, num_steps, rng, lost) + [
+        Outage(k, step, step + int(rng.geometric(0.5)), bool(rng.random() < 0.5))
+        for k, step in pauses
+    ]
+
+
 @st.composite
 def fault_plans(draw: st.DrawFn) -> tuple[int, list[Outage]]:
     """Up to 20 clients; outages of any of them, overlapping: a few, and many short ones."""
@@ -166,12 +177,8 @@ def fault_plans(draw: st.DrawFn) -> tuple[int, list[Outage]]:
     )
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     lost, rate = draw(st.sampled_from([0, 0.3, 0.9])), draw(st.sampled_from([0, 0.05, 0.2]))
-    for_good = draw_outages(num_clients, 25, rng, lost)
-    pauses = [
-        Outage(k, step, step + int(rng.geometric(0.5)), bool(rng.random() < 0.5))
-        for k, step in np.argwhere(rng.random((num_clients, 25)) < rate).tolist()
-    ]
-    return num_clients, for_good + pauses + draw(st.lists(outages, max_size=3))
+    from_rates = lost_or_paused(num_clients, 25, rng, lost, rate)
+    return num_clients, from_rates + draw(st.lists(outages, max_size=3))
 
 
 @pytest.mark.parametrize("execution", BOTH)
