@@ -356,8 +356,7 @@ def rows() -> Iterator[Row]:
     yield Row(
         split.draw_outages,
         {"num_clients": 2, "num_steps": 3, "rng": rng()},
-        {"num_clients": LARGE, "num_steps": LARGE, "rng": RNG, "lost": SHARE, "pause_rate": SHARE}
-        | {"mean_pause": [*REAL, 0.5]},
+        {"num_clients": LARGE, "num_steps": LARGE, "rng": RNG, "lost": SHARE},
     )
     yield Row(
         Outage,

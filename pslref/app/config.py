@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -33,18 +34,15 @@ def _field(
 
 
 def _whole(default: int, low: int, high: int | None, help: str) -> Any:
-    return _field(default, help, lambda name, value: check.integer(name, value, low, high), int)
+    return _field(default, help, partial(check.integer, low=low, high=high), int)
 
 
 def _real(default: float, low: float, high: float, help: str, *, low_open: bool = False) -> Any:
-    def checked(name: str, value: object) -> float:
-        return check.real(name, value, low, high, low_open=low_open)
-
-    return _field(default, help, checked, float)
+    return _field(default, help, partial(check.real, low=low, high=high, low_open=low_open), float)
 
 
 def _choice(default: str, choices: Sequence[str], help: str, said: str = "") -> Any:
-    return _field(default, help, lambda name, value: check.one_of(name, value, choices, said))
+    return _field(default, help, partial(check.one_of, allowed=choices, said=said))
 
 
 def _folder(name: str, value: object) -> str:

@@ -41,16 +41,12 @@ def flops(layer: Layer, x: Shape, y: Shape) -> Flops:
 
 
 @flops.register
-def _(layer: Linear, x: Shape, y: Shape) -> Flops:
-    """A product and an addition for each weight, three times; in db an addition a number."""
-    products = layer.parameters["weight"].size
-    return Flops(2 * products, 2 * products, 2 * products + prod(y))
+def _(layer: Linear | Conv2d, x: Shape, y: Shape) -> Flops:
+    """A product and an addition for each weight, three times; in db an addition a number.
 
-
-@flops.register
-def _(layer: Conv2d, x: Shape, y: Shape) -> Flops:
-    """A `Linear` at every output pixel, with the zeros around x: H' W' kernel² C_in C_out."""
-    products = y[0] * y[1] * layer.parameters["weight"].size
+    Conv2d has as many at every output pixel, with the zeros around x: H' W' kernel² C_in C_out.
+    """
+    products = prod(y[:-1]) * layer.parameters["weight"].size
     return Flops(2 * products, 2 * products, 2 * products + prod(y))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 
 import numpy as np
 
@@ -53,22 +54,16 @@ def gradient_errors(layer: Layer, x: Array, rng: np.random.Generator) -> dict[st
             raise check.wrong(f"{name}.dtype", array.dtype, "must be float64")
         u = rng.standard_normal(array.shape)
         u /= np.linalg.norm(u)
-        numerical = numerical_derivative(_projection(layer, x, r, array, u))
+        numerical = numerical_derivative(partial(_projected, layer, x, r, array, u))
         analytic = float(np.sum(u * (dx if name == "x" else grads[name])))
         errors[name] = abs(numerical - analytic) / max(1.0, abs(numerical))
     return errors
 
 
-def _projection(
-    layer: Layer, x: Array, r: Array, array: Array, u: Array
-) -> Callable[[float], float]:
-    """t ↦ Σ r y, after `array`, which is x or a parameter, is moved by t u."""
+def _projected(layer: Layer, x: Array, r: Array, array: Array, u: Array, t: float) -> float:
+    """Σ r y, where `array`, which is x or a parameter, is moved by t u."""
     start = array.copy()
-
-    def along(t: float) -> float:
-        array[...] = start + t * u
-        value = float(np.sum(r * layer.forward(x)[0]))
-        array[...] = start
-        return value
-
-    return along
+    array += t * u
+    value = float(np.sum(r * layer.forward(x)[0]))
+    array[...] = start
+    return value

@@ -128,7 +128,6 @@ def from_owners(owners: ArrayLike, labels: ArrayLike) -> Partition:
     [1, 2]
     """
     allowed = "must be one whole number or name for each label, none masked"
-    check.sequence("owners", owners)
     try:
         given = np.asarray(owners)
     except ValueError:  # rows of different lengths

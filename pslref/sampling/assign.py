@@ -11,11 +11,6 @@ AT_ONCE = 2**20  # cells of steps, clients and classes
 AHEAD = 64  # clients among whom the next of a line is chosen, so that time grows with K, not K²
 
 
-def random_lines(class_counts: IntArray, rng: np.random.Generator) -> Iterator[IntArray]:
-    """For each class its holders, once for each sample, in an order that is uniformly random."""
-    return (shuffled(n_m, rng) for n_m in class_counts.T)
-
-
 def shuffled(totals: IntArray, rng: np.random.Generator) -> IntArray:
     """(N,) each number from 0 as often as its total says, in a uniformly random order."""
     return rng.permutation(np.repeat(np.arange(totals.size), totals))

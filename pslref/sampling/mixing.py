@@ -100,7 +100,7 @@ def drawn_steps(
     """Draw, let those go who have no samples left, and weigh the others anew."""
     weigh = posterior.weights
     if reestimate and posterior.client_class_probs.size > MANY:
-        weigh = posterior.newton().weights
+        weigh = Newton(posterior).weights  # the same sooner
     clients = np.flatnonzero(sizes)
     left, weights = sizes[clients], weigh(clients, posterior.alpha[clients])
     cumulative = weights.cumsum()
@@ -190,11 +190,6 @@ class Posterior:
         self.tol = check.real("tol", tol, 0.0, low_open=True)
         self.max_iter = check.integer("max_iter", max_iter, 1)
         self.warned = False
-
-    def newton(self) -> Newton:
-        """The same weights sooner, where clients and classes are many."""
-        given = self.alpha, self.client_class_probs, self.label_counts, self.tol
-        return Newton(*given, by_em=self.weights)
 
     def weights(self, clients: IntArray, start: FloatArray) -> FloatArray:
         """π over these clients alone; the first time that EM is stopped early it warns."""

@@ -1,6 +1,6 @@
 """The mixing weights of many clients, found anew when some have run out. (method.md 3.3)"""
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from pslref.check import Array, FloatArray, IntArray
 from pslref.sampling.dirichlet import LEAST_WEIGHT
 
+if TYPE_CHECKING:
+    from pslref.sampling.mixing import Posterior
+
 AT_ONCE = 2**18  # of the K · M numbers, which the CPU's cache holds
 MOST_STEPS = 30
-
-Weigh = Callable[[IntArray, FloatArray], FloatArray]  # `Posterior.weights`
 
 
 class Newton:
@@ -23,24 +24,14 @@ class Newton:
     would. [derived] (method.md 3.3)
 
     Args:
-        alpha: (K,) of the prior.
-        client_class_probs: (K, M), β.
-        label_counts: (M,), S_m.
-        tol: where EM stops.
-        by_em: weights by EM: of the first clients, and where Newton's method goes astray.
+        posterior: α, β, S_m; and EM, for the first clients and where Newton's method goes astray.
     """
 
-    def __init__(
-        self,
-        alpha: FloatArray,
-        client_class_probs: FloatArray,
-        label_counts: FloatArray,
-        tol: float,
-        by_em: Weigh,
-    ) -> None:
-        self.alpha, self.beta, self.labels = alpha.copy(), client_class_probs, label_counts.copy()
-        self.clients = np.arange(alpha.size)  # of each row; some have left, and α = 0
-        self.tol, self.by_em = tol, by_em
+    def __init__(self, posterior: "Posterior") -> None:
+        self.by_em, self.tol = posterior.weights, posterior.tol
+        self.alpha, self.labels = posterior.alpha.copy(), posterior.label_counts
+        self.beta = posterior.client_class_probs
+        self.clients = np.arange(self.alpha.size)  # of each row; some have left, and α = 0
         self.v: FloatArray | None = None
         self.inverse: Array | None = None  # of the Hessian, at this v or one before
 

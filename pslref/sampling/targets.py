@@ -16,14 +16,7 @@ import numpy as np
 
 from pslref import check
 from pslref.check import ArrayLike, IntArray
-from pslref.sampling.assign import (
-    dealt,
-    dealt_steps,
-    lines_in,
-    random_lines,
-    shuffled,
-    slowest_first_order,
-)
+from pslref.sampling.assign import dealt, dealt_steps, lines_in, shuffled, slowest_first_order
 from pslref.sampling.planned import planned_steps
 from pslref.sampling.schedule import Schedule, Walk, tallied
 from pslref.sampling.uniform import global_batch_sizes
@@ -76,25 +69,15 @@ def targets(
         The schedule, with `local_class_counts`: (T, K, M) samples of each class that each client
         brings to each step. An array of more than 2 GiB is refused.
     """
-    asked = Asked(
-        class_counts,
-        batch_size,
-        rng,
-        delays=delays,
-        sample_costs=sample_costs,
-        draw=draw,
-        assign=assign,
-        slack=slack,
-        remainder=remainder,
-    )
+    asked = Asked(**locals())  # all of these
     name = "steps * clients * classes in one array (targets_steps needs none)"
     check.integer(name, asked.batches.size * asked.counts.size, 1, check.MOST_NUMBERS)
     if assign == "planned":
         local = np.zeros((asked.batches.size, *asked.counts.shape), np.int64)
-        for now, (clients, brought) in zip(local, asked.planned(), strict=True):
+        for now, (clients, brought) in zip(local, asked.steps(), strict=True):
             now[clients] = brought
-        return Schedule(local.sum(axis=2), local)
-    local = dealt(asked.class_targets(), len(asked.counts), asked.lines())
+    else:
+        local = dealt(asked.class_targets(), len(asked.counts), asked.lines())
     return Schedule(local.sum(axis=2), local)
 
 
@@ -106,11 +89,7 @@ def targets_steps(
     Time and memory grow with the samples and with T · M; for "planned", see method.md 3.4.
     """
     asked = Asked(class_counts, batch_size, rng, **options)
-    num_clients = len(asked.counts)
-    if asked.assign == "planned":
-        return Steps(asked.planned(), asked.batches.size, num_clients)
-    walk = dealt_steps(asked.class_targets(), num_clients, asked.lines())
-    return Steps(walk, asked.batches.size, num_clients)
+    return Steps(asked.steps(), asked.batches.size, len(asked.counts))
 
 
 class Asked:
@@ -152,8 +131,10 @@ class Asked:
         line_up = stratified if self.draw == "stratified" else shuffled
         return tallied(line_up(totals, self.rng), self.batches, totals.size)
 
-    def planned(self) -> Walk:
-        """The steps of the epoch planned as a whole."""
+    def steps(self) -> Walk:
+        """The steps one by one."""
+        if self.assign != "planned":
+            return dealt_steps(self.class_targets(), len(self.counts), self.lines())
         return planned_steps(
             self.counts,
             self.batches,
@@ -167,7 +148,7 @@ class Asked:
     def lines(self) -> Iterable[IntArray]:
         """For each class the line of its holders, one place for each sample."""
         if self.assign == "random":
-            return random_lines(self.counts, self.rng)
+            return (shuffled(n_m, self.rng) for n_m in self.counts.T)
         return lines_in(slowest_first_order(self.counts, self.delays), self.counts)
 
 

@@ -26,9 +26,8 @@ def ugs(
             within one of each other, the larger ones first).
     """
     n = check.client_sizes("sizes", sizes)
-    total = int(n.sum())
-    check_dense(-(-total // check.integer("batch_size", batch_size, 1, total)), n.size)
-    batches = global_batch_sizes(total, batch_size, remainder)
+    batches = global_batch_sizes(int(n.sum()), batch_size, remainder)
+    check_dense(batches.size, n.size)
     check.generator("rng", rng)
     return Schedule(tallied(shuffled_clients(n, rng), batches, n.size))
 

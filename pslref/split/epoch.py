@@ -1,6 +1,6 @@
 """An epoch: a schedule walked step by step, planned again when a client goes or comes back."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from pslref.check import Array, FloatArray, IntArray
 from pslref.sampling import Schedule
 from pslref.sampling.walks import check_covers
 from pslref.split.faults import Outage, away, next_return
-from pslref.split.step import Aborted, Diverged
+from pslref.split.step import Aborted, Diverged, Step
 from pslref.split.traffic import Traffic
 from pslref.theory import batch_deviation
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pslref.split.simulation import Simulation
 
 COUNTED = ("num_participants", *Traffic._fields)  # of each step
+NOTHING_DONE = Step(0.0, np.zeros(0, np.int64), 0, (0,) * len(Traffic._fields))
 
 # From the unused samples of the clients that are there, (K, M) by class and 0 for the others, to
 # a schedule that uses them up.
@@ -105,7 +106,7 @@ class Epoch:
         absent: frozenset[int] = frozenset()  # when they were planned
         if self.rows:
             taken = len(self.rows) - self.planned_at
-            planned = self._planned(plan)[taken:]
+            planned = self._steps_of(plan(self.planned_for))[taken:]
             absent, _ = away(self.outages, self.next_step - taken)
             if not self.rows[-1][0]:
                 planned = None
@@ -123,36 +124,32 @@ class Epoch:
                     self.next_step = next_return(self.outages, self.next_step)
                     continue
                 self.planned_at, self.planned_for = len(self.rows), unused
-                planned, absent = self._planned(plan), now
+                planned, absent = self._steps_of(plan(unused)), now
             counts, planned = planned[0], planned[1:]
             going = {outage.client for outage in self.outages if outage.start == self.next_step}
-            if not self._take(counts, now | going):
+            try:
+                self._keep(self.simulation.take(counts, now | going))
+            except Diverged as error:
+                raise Diverged(f"step {len(self.rows)}: {error}") from None
+            except Aborted as aborted:
+                self.outages += [Outage(k, self.next_step, within=True) for k in aborted.gone]
+                self._keep(NOTHING_DONE, is_committed=False)
                 planned = None
             self.next_step += 1
             yield counts.sum(axis=1)
 
-    def _planned(self, plan: Plan) -> IntArray:
-        """The steps of a plan for `planned_for`: (T, K, G)."""
-        schedule = plan(self.planned_for)
+    def _steps_of(self, schedule: Schedule) -> IntArray:
+        """The steps of a plan for `planned_for`, if they are what can be reached: (T, K, G)."""
         check.kind("schedule", schedule, Schedule)
         check_covers(schedule, self.planned_for)
         return schedule.demands()
 
-    def _take(self, counts: IntArray, lost: Collection[int]) -> bool:
-        """Take the next step of an epoch and keep what it did; whether it was committed."""
-        try:
-            loss = self.simulation.take(counts, lost)
-        except Diverged as error:
-            raise Diverged(f"step {len(self.rows)}: {error}") from None
-        except Aborted as aborted:
-            self.outages += [Outage(k, self.next_step, within=True) for k in aborted.gone]
-            nothing = (0,) * len(COUNTED)
-            self.rows.append((False, 0.0, *nothing, np.zeros(self.simulation.num_classes, int)))
-            return False
-        y, num_classes, last = self.simulation.y, self.simulation.num_classes, self.simulation.last
-        class_counts = np.bincount(y[last.batch], minlength=num_classes)
-        self.rows.append((True, loss, last.num_participants, *last.sent, class_counts))
-        return True
+    def _keep(self, step: Step, is_committed: bool = True) -> None:
+        """Keep what a step did as a row."""
+        y, num_classes = self.simulation.y, self.simulation.num_classes
+        class_counts = np.bincount(y[step.batch], minlength=num_classes)
+        row = (is_committed, step.loss, step.num_participants, *step.sent, class_counts)
+        self.rows.append(row)
 
     def record(self) -> EpochRecord:
         """What the steps did."""

@@ -8,8 +8,6 @@ import numpy as np
 from pslref import check
 from pslref.check import IntArray
 
-MOST_PAUSES = 10_000_000  # in the mean
-
 
 @dataclass(frozen=True)
 class Outage:
@@ -36,70 +34,50 @@ class Outage:
         if self.end is not None:
             check.integer("end", self.end, self.start + 1)
 
-    def has_begun(self, step: int) -> bool:
-        """Whether the client is gone when `step` begins, if it is not back."""
-        return self.start < step or (self.start == step and not self.within)
-
-    def is_over(self, step: int) -> bool:
-        """Whether it is back when `step` begins."""
-        return self.end is not None and self.end <= step
+    def is_on(self, step: int) -> bool:
+        """Whether the client is away when `step` begins."""
+        has_begun = self.start < step or (self.start == step and not self.within)
+        return has_begun and (self.end is None or self.end > step)
 
 
 def draw_outages(
-    num_clients: int,
-    num_steps: int,
-    rng: np.random.Generator,
-    lost: float = 0.0,
-    pause_rate: float = 0.0,
-    mean_pause: float = 10.0,
+    num_clients: int, num_steps: int, rng: np.random.Generator, lost: float = 0.0
 ) -> list[Outage]:
-    """Outages at random: some clients go for good, and any client may pause.
+    """Clients at random that go for good: round(lost · K) of them, but never all.
 
-    round(lost · K) clients, but never all, are gone for good, each from a uniformly drawn step
-    on. Besides, every client begins a pause at every step with probability `pause_rate`,
-    independently, of a length that is geometric. Half of all begin within their step. The same
-    rng gives the same steps of the run, as a share of it, for every `num_steps`, and a larger
-    share of lost clients adds to a smaller one. [reading] (method.md 6)
+    Each goes at a uniformly drawn step, half of them within it. The same rng gives the same steps
+    of the run, as a share of it, for every `num_steps`, and a larger share of lost clients adds to
+    a smaller one. [reading] (method.md 6)
 
     Args:
         num_clients: K, 1 or more.
         num_steps: of the run, 1 or more.
         rng: the source of randomness.
         lost: share of the clients that are gone for good in the end, 0 to 1.
-        pause_rate: probability, for each client and step, that a pause begins.
-        mean_pause: mean length of a pause in steps, 1 or more.
 
     Returns:
-        The outages, in no order; those of one client may overlap.
+        The outages, in no order.
     """
     k = check.integer("num_clients", num_clients, 1, check.MOST_NUMBERS)
     t = check.integer("num_steps", num_steps, 1, check.MOST_NUMBERS)
     check.generator("rng", rng)
     num_lost = min(round(check.real("lost", lost, 0, 1) * k), k - 1)
     clients, starts, within = rng.permutation(k), rng.random(k), rng.random(k) < 0.5
-    outages = [
+    return [
         Outage(int(clients[i]), int(starts[i] * t), None, bool(within[i])) for i in range(num_lost)
     ]
-    pauses = rng.binomial(
-        k * t, check.real("pause_rate", pause_rate, 0, min(1, MOST_PAUSES / k / t))
-    )
-    lengths = rng.geometric(1 / check.real("mean_pause", mean_pause, 1), pauses)
-    for length in lengths.tolist():
-        client, start = int(rng.integers(k)), int(rng.integers(t))
-        outages.append(Outage(client, start, start + length, bool(rng.random() < 0.5)))
-    return outages
 
 
 def away(outages: Sequence[Outage], step: int) -> tuple[frozenset[int], frozenset[int]]:
     """The clients that are away when `step` begins, and those of them that are gone for good."""
-    now = [outage for outage in outages if outage.has_begun(step) and not outage.is_over(step)]
+    now = [outage for outage in outages if outage.is_on(step)]
     for_good = frozenset(outage.client for outage in now if outage.end is None)
     return frozenset(outage.client for outage in now), for_good
 
 
 def next_return(outages: Sequence[Outage], step: int) -> int:
     """The first step after this one at which an outage that is on now is over."""
-    return min(o.end for o in outages if o.has_begun(step) and o.end is not None and o.end > step)
+    return min(o.end for o in outages if o.end is not None and o.is_on(step))
 
 
 def table(outages: Sequence[Outage]) -> IntArray:

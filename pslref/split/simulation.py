@@ -11,7 +11,7 @@ from pslref.nn import SGD, Network, keep_freed_memory
 from pslref.partition import Partition
 from pslref.sampling import Schedule
 from pslref.split.client import Client
-from pslref.split.epoch import Epoch, EpochRecord
+from pslref.split.epoch import NOTHING_DONE, Epoch, EpochRecord
 from pslref.split.server import Server
 from pslref.split.step import Step, check_finite, step
 
@@ -69,7 +69,7 @@ class Simulation:
             )
         ]
         keep_freed_memory()
-        self.last = Step(0.0, np.zeros(0, np.int64), 0, (0,) * 5)
+        self.last = NOTHING_DONE
 
     def start_epoch(self) -> None:
         """Every client shuffles its samples anew."""
@@ -111,16 +111,16 @@ class Simulation:
         check.demand("batch_sizes", counts, self.unused)
         for k in lost:
             check.integer("lost client", k, 0, len(self.clients) - 1)
-        return self.take(counts, lost)
+        return self.take(counts, lost).loss
 
     @np.errstate(all="ignore")  # Diverged says it better
-    def take(self, counts: IntArray, lost: Collection[int] = ()) -> float:
+    def take(self, counts: IntArray, lost: Collection[int] = ()) -> Step:
         """A `step` whose arguments have been checked."""
         pooled = self.execution == "pooled"
         self.last = step(
             self.clients, self.server, counts, lost, pooled=pooled, arrived=self.arrived
         )
-        return self.last.loss
+        return self.last
 
     def arrived(self, answers: Iterable[Any]) -> Iterable[Any]:
         """What clients answer to what they were asked for: here they have done so."""

@@ -8,6 +8,7 @@ import numpy as np
 from pslref.check import Array, IntArray
 from pslref.split.client import Client
 from pslref.split.epoch import Epoch
+from pslref.split.server import Server
 from pslref.split.simulation import Simulation
 
 USED = -1  # in the place of a sample that its client has used in the current epoch
@@ -24,16 +25,8 @@ def state(epoch: Epoch) -> dict[str, Array]:
         current epoch; "planned_for" and "planned_at": what could be reached when its last plan was
         made, and after how many steps that was; "next_step": of the run.
     """
-    arrays: dict[str, Array] = {}
     simulation = epoch.simulation
-    optimizer = simulation.server.optimizer
-    for name, weights in simulation.net.parameters().items():
-        arrays[f"weights.{name}"] = weights.copy()
-        if optimizer.momentum:
-            zero = np.zeros_like(weights)
-            arrays[f"velocity.{name}"] = optimizer.velocity.get(name, zero).copy()
-    for name, running in simulation.net.statistics().items():
-        arrays[f"statistics.{name}"] = running.copy()
+    arrays = {name: array.copy() for name, array in _trained(simulation.server).items()}
     arrays["client.generators"] = packed([client.rng for client in simulation.clients])
     left = arrays["client.left"] = np.full(simulation.y.size, USED, np.int64)
     for client, places in _places(simulation, left):
@@ -56,13 +49,8 @@ def restore(epoch: Epoch, arrays: Mapping[str, Array]) -> None:
         ValueError: if the unused samples of a client are not its own, each once.
     """
     simulation = epoch.simulation
-    optimizer = simulation.server.optimizer
-    for name, weights in simulation.net.parameters().items():
-        weights[...] = arrays[f"weights.{name}"]
-        if optimizer.momentum:
-            optimizer.velocity[name] = arrays[f"velocity.{name}"].copy()
-    for name, running in simulation.net.statistics().items():
-        running[...] = arrays[f"statistics.{name}"]
+    for name, array in _trained(simulation.server).items():
+        array[...] = arrays[name]
     unpack([client.rng for client in simulation.clients], arrays["client.generators"])
     for client, places in _places(simulation, arrays["client.left"]):
         client.left = places[places != USED]
@@ -99,6 +87,17 @@ def unpack(generators: Sequence[np.random.Generator], rows: Array) -> None:
         state["state"]["state"] = upper << 64 | lower
         state["has_uint32"], state["uinteger"] = rest >> 32 & 1, rest % 2**32
         generator.bit_generator.state = state
+
+
+def _trained(server: Server) -> dict[str, Array]:
+    """All that steps change at the server, the arrays themselves."""
+    net, velocity = server.net, server.optimizer.velocity
+    trained = {f"weights.{name}": weights for name, weights in net.parameters().items()}
+    trained |= {f"statistics.{name}": running for name, running in net.statistics().items()}
+    if server.optimizer.momentum:
+        for name, weights in net.parameters().items():
+            trained[f"velocity.{name}"] = velocity.setdefault(name, np.zeros_like(weights))
+    return trained
 
 
 def _places(simulation: Simulation, left: IntArray) -> list[tuple[Client, IntArray]]:

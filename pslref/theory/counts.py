@@ -91,7 +91,7 @@ def shares(held: IntArray) -> FloatArray:
 
 
 def class_count_pmf(
-    schedule: Schedule, class_counts: ArrayLike, step: int, klass: int
+    schedule: Schedule | Steps, class_counts: ArrayLike, step: int, klass: int
 ) -> FloatArray:
     """The exact law of one class count: P(c_tm = j) for j = 0..B_t, (B_t + 1,).
 
@@ -104,7 +104,6 @@ def class_count_pmf(
         step: t, from 0; of at most 2²⁸ samples.
         klass: m, from 0.
     """
-    check.kind("schedule", schedule, Schedule)
     n = check.class_counts("class_counts", class_counts)
     check_covers(schedule, n)
     t = check.integer("step", step, 0, schedule.num_steps - 1)

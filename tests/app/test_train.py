@@ -5,12 +5,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from pslref import data
-from pslref.app import checkpoints
+from pslref.app import checkpoints, cli
 from pslref.app.compare import compare
 from pslref.app.config import Config
 from pslref.app.scenario import network
@@ -54,6 +55,39 @@ def test_another_process_writes_the_same_bytes(tmp_path: Path) -> None:
     root, other_hashes = Path(__file__).parents[2], os.environ | {"PYTHONHASHSEED": "1"}
     subprocess.run(there, cwd=root, env=other_hashes, stdout=subprocess.DEVNULL, check=True)
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
+
+
+def test_a_batch_size_passes_few_functions_on_its_way_to_a_client() -> None:
+    """Those at work when it is read, when it is checked, and when a client draws."""
+    on_the_way: dict[str, None] = {}
+    checked: list[str] = []
+
+    def look(frame: Any, event: str, argument: object) -> None:
+        name, given = frame.f_code.co_qualname, frame.f_locals
+        is_check = name == "integer" and given["name"] == "batch_size"
+        is_read = name == "number" and given.get("text") == "50"
+        if event != "call" or not (is_read or is_check or name == "Samples.draw"):
+            return
+        if is_check:
+            checked.append(frame.f_back.f_code.co_qualname)
+        while frame.f_code.co_filename != __file__:
+            code, frame = frame.f_code, frame.f_back
+            is_ours = "/pslref/" in code.co_filename and not code.co_filename.endswith("check.py")
+            if is_ours and code.co_name != "<listcomp>":  # which is no function from 3.12 on
+                on_the_way[f"{Path(code.co_filename).stem}.{code.co_qualname}"] = None
+
+    sys.setprofile(look)
+    try:
+        command = ["train", "--batch-size", "50", "--clients", "8", "--epochs", "1", "--json"]
+        cli.app(command, standalone_mode=False)
+    finally:
+        sys.setprofile(None)
+    assert {"options.command", "uniform.ugs", "client.Samples.draw"} <= {
+        name.split(".<locals>")[0] for name in on_the_way
+    }
+    assert len(on_the_way) <= 14, list(on_the_way)
+    # The option's own range, before any data are read; then that it is at most N.
+    assert checked == ["Config.__post_init__", "global_batch_sizes"]
 
 
 def left_after(steps: int) -> Callable[[], bool]:

@@ -24,7 +24,7 @@ def posterior_of(counts: np.ndarray, delta: float, concentration: float) -> Post
 @given(tables, st.sampled_from([0.0, 1.0]), st.sampled_from([0.1, 1.0, 10.0]), st.data())
 def test_weights_are_those_of_em_while_clients_run_out(counts, delta, c, data) -> None:
     posterior = posterior_of(counts, delta, c)
-    newton = posterior.newton()
+    newton = Newton(posterior)
     clients = np.flatnonzero(counts.any(axis=1))
     weights = newton.weights(clients, posterior.alpha[clients])
     while clients.size > 1:
@@ -53,18 +53,13 @@ def test_em_is_asked_only_at_the_beginning(rng: np.random.Generator) -> None:
     """And the last clients of a class may leave on the way."""
     counts = rng.multinomial(500, np.full(12, 1 / 12), size=60)
     counts[:, 0] = [3, *np.zeros(59, int)]
-    posterior, asked = posterior_of(counts, 1.0, 1.0), []
-
-    def by_em(clients: np.ndarray, start: np.ndarray) -> np.ndarray:
-        asked.append(clients.size)
-        return posterior.weights(clients, start)
-
-    given = posterior.alpha, posterior.client_class_probs, posterior.label_counts, 1e-8
-    newton, weights = Newton(*given, by_em), posterior.alpha
+    posterior = posterior_of(counts, 1.0, 1.0)
+    posterior.weights = mock.Mock(side_effect=posterior.weights)
+    newton, weights = Newton(posterior), posterior.alpha
     for first in range(40):
         clients = np.arange(first, 60)
         weights = newton.weights(clients, weights)
         expected = posterior_of(counts, 1.0, 1.0).weights(clients, weights)
         np.testing.assert_allclose(weights, expected, atol=1e-6)
         weights = weights[1:]
-    assert asked == [60]
+    assert [call.args[0].size for call in posterior.weights.call_args_list] == [60]

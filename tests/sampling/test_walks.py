@@ -23,7 +23,7 @@ from pslref.sampling import (
 )
 from pslref.sampling.walks import tally
 from pslref.split import step_times
-from pslref.theory import class_count_variance, expected_deviation
+from pslref.theory import class_count_pmf, class_count_variance, expected_deviation
 from tests.sampling.drawn import class_counts
 
 tables = class_counts(clients=12, classes=2, most=12)
@@ -86,6 +86,8 @@ def test_time_and_law_of_the_steps_are_those_of_their_schedule(counts, data) -> 
         assert found.tolist() == expected.tolist()
         for law in (expected_deviation, class_count_variance):
             assert law(drawn(steps), counts).tolist() == law(drawn(sampler), counts).tolist()
+        one, other = (class_count_pmf(drawn(way), counts, 0, 0) for way in (steps, sampler))
+        assert one.tolist() == other.tolist()
 
 
 def walked(line: list[int], batches: list[int], at_once: int) -> list[tuple[list[int], list[int]]]:

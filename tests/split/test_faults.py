@@ -9,11 +9,9 @@ from pslref.split.faults import away, next_return
 def test_an_outage_by_hand() -> None:
     """Within its first step a client fails, but was there when the step began."""
     known, failing = Outage(0, 2, 4), Outage(0, 2, 4, within=True)
-    assert [known.has_begun(step) for step in range(6)] == [False, False, True, True, True, True]
-    assert [failing.has_begun(step) for step in range(6)] == [False, False, False, True, True, True]
-    for outage in (known, failing):
-        assert [outage.is_over(step) for step in range(6)] == [False] * 4 + [True] * 2
-    assert not Outage(0, 2).is_over(10**9)
+    assert [known.is_on(step) for step in range(6)] == [False, False, True, True, False, False]
+    assert [failing.is_on(step) for step in range(6)] == [False, False, False, True, False, False]
+    assert Outage(0, 2).is_on(10**9)
 
 
 def test_who_is_away_and_who_will_be_back_first() -> None:
@@ -35,7 +33,3 @@ def test_drawn_outages_are_what_was_asked_for(rng: np.random.Generator) -> None:
     assert [o.start // 10 for o in many] == [o.start for o in shorter]
     assert all(outage.end is None and 0 <= outage.start < 1000 for outage in many)
     assert [len(draw_outages(3, 5, rng, lost=x)) for x in (0, 0.1, 0.5, 0.9, 1)] == [0, 0, 2, 2, 2]
-    pauses = draw_outages(20, 1000, rng, pause_rate=0.01, mean_pause=4)
-    assert 100 < len(pauses) < 300
-    assert 3 < np.mean([outage.end - outage.start for outage in pauses]) < 5
-    assert {outage.within for outage in pauses} == {True, False}

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pslref.nn import Network, resnet
-from pslref.split import Client, Epoch, Outage, Remote, Simulation, draw_outages, state
+from pslref.split import Client, Epoch, Outage, Remote, Simulation, state
 from tests.small import CLASSES, SHAPE, every_layer, setting, small
-from tests.split.test_epoch import PLANS, planner
+from tests.split.test_epoch import PLANS, lost_or_paused, planner
 
 distributed = pytest.importorskip("distributed", reason="dask is not installed: `.[cluster]`")
 
@@ -83,7 +83,7 @@ def test_it_is_the_simulation_to_the_bit(
     started, sampler, num_clients, dtype, cut, faults, seed
 ) -> None:
     often, kinds = faults / 10, (Simulation, remote(started))
-    outages = draw_outages(num_clients, 14, np.random.default_rng(seed), 3 * often, often)
+    outages = lost_or_paused(num_clients, 14, np.random.default_rng(seed), 3 * often, often)
     same = {"num_clients": num_clients, "dtype": dtype, "cut": cut, "outages": outages}
     here, there = (two_epochs(kind, seed, sampler, **same) for kind in kinds)
     for one, other in zip(here, there, strict=True):
