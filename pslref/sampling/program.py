@@ -12,10 +12,11 @@ from pslref.check import FloatArray, IntArray
 from pslref.sampling.deadlines import ROUNDING, deadlines, rooms, similar, spread
 from pslref.sampling.linear import Linear
 
-PLANNED, BOUNDED, MORE = 16, 64, 16  # deadlines to begin with; added in each further round
+PLANNED, BOUNDED, MORE = 16, 32, 16  # deadlines to begin with; added in each further round
+FEW = 128  # times: all of them are deadlines, as where no sample takes time
 BOUNDED_CELLS, PLANNED_CELLS = 1500, 4000  # pairs of client and class, if none are put together
 NEAR = 0.005  # no further round where it cannot save more than this share
-MOST_VARIABLES = 25_000  # of all rounds but the last
+MOST_VARIABLES = 60_000  # of all rounds but the last
 # What a plan pays for a sample that its class mix has too many of, as a share of what a sample
 # takes in the fastest line: so a mean Δ of 1 must save 5 % of that time.
 PRICE = 0.1
@@ -138,7 +139,7 @@ class _Program:
         times = self.times
         most = max(MORE, 2 * MOST_VARIABLES // self.k.size)
         chosen = spread(times, min(PLANNED if self.is_full else BOUNDED, most))
-        if not self.is_full and times.size <= 2 * BOUNDED:  # as where no sample takes time
+        if times.size <= FEW:
             chosen = np.arange(times.size)
         if self.is_full:  # as many in their order: where most clients are alike, so are their times
             in_order = np.linspace(0, times.size - 1, min(PLANNED, most)).astype(np.int64)
