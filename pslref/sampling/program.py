@@ -138,9 +138,8 @@ class _Program:
         """
         times = self.times
         most = max(MORE, 2 * MOST_VARIABLES // self.k.size)
-        chosen = spread(times, min(PLANNED if self.is_full else BOUNDED, most))
-        if times.size <= FEW:
-            chosen = np.arange(times.size)
+        number = min(PLANNED if self.is_full else BOUNDED, most)
+        chosen = spread(times, FEW if times.size <= FEW else number)
         if self.is_full:  # as many in their order: where most clients are alike, so are their times
             in_order = np.linspace(0, times.size - 1, min(PLANNED, most)).astype(np.int64)
             chosen = np.union1d(chosen, in_order)
