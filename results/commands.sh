@@ -94,7 +94,7 @@ python -m tools.planned_gap results/planned-gap.csv 16,64,128
 python -m tools.planned_gap results/planned-seconds.csv seconds
 
 # How far below the least time the bound is
-python -m tools.least_gap results/least-gap.csv 4
+python -m tools.least_gap results/least-gap.csv 8
 
 # Head to head: times and bytes; then accuracy, which goes on where it was stopped
 python -m tools.head_to_head results/head-to-head.csv

@@ -10,6 +10,7 @@ from pslref.sampling.deadlines import rooms
 from pslref.sampling.program import Fluid, fluid
 from pslref.sampling.schedule import Walk
 
+MOST_PLANNED = 10**9 - 1  # samples, of which NumPy draws
 WHOLE, EXACT = 1e-2, 1e-6  # of a sample: tolerances of the program, and of arithmetic
 DRAWN = (1.0, 0.5, 0.25)  # of the way from the mix to what was drawn, tried in turn
 NEAR = tuple(2**i - 1 for i in range(12))  # samples away from the program, tried in turn
@@ -81,10 +82,8 @@ class _Epoch:
         self.rng, self.is_drawn = rng, is_drawn
         self.firsts, self.deadlines, self.shares = _cut(best, batches, self.counts)
         of_class = [np.bincount(self.classes, share, self.num_classes) for share in self.shares]
-        sizes = np.add.reduceat(batches, self.firsts)
-        self.totals = _rounded(np.array(of_class), sizes, rng)
-        self.lengths = np.diff(self.firsts, append=batches.size)
-        self.of_step = np.repeat(np.arange(self.lengths.size), self.lengths)
+        self.totals = _rounded(np.array(of_class), np.add.reduceat(batches, self.firsts), rng)
+        self.of_step = np.searchsorted(self.firsts, np.arange(batches.size), side="right") - 1
 
     def steps(self, part: Part) -> Walk:
         """The steps of a part of the epoch."""
@@ -111,7 +110,7 @@ class _Epoch:
     def _trials(
         self, part: Part, middle: int, size: int, who: IntArray, clients: IntArray
     ) -> Iterator[Trial]:
-        """Bounds of what comes before `middle`, of which the last always have a flow.
+        """Bounds of what comes before `middle`, of which the last always has a flow.
 
         Near the program, or the draw, with room on time; less near; with late steps; with any room.
         """
@@ -125,7 +124,7 @@ class _Epoch:
         ]
 
         def with_room(late: float) -> Bounds:
-            """Of clients, for this now and the rest later, if one step of each may be so late."""
+            """Of each client, for this now, the rest later, if it may be so late once in each."""
             z, d, s = self.deadlines[groups], self.delays[who], self.costs[who]
             on_time, longer = (rooms(z * (1 + by), d, s, self.batches.max()) for by in (0, late))
             now, later = (
@@ -143,15 +142,16 @@ class _Epoch:
             due = held * share / np.maximum(self.shares[groups][:, pairs].sum(axis=0), 1e-9)
             around = _around(np.bincount(clients, due))
             for far in NEAR:
-                near = np.clip((around.low - far, around.high + far), *on_time)
-                yield Trial(np.minimum(_around(due).high + far, held), Bounds(*near), allowed)
+                low = np.maximum(around.low - far, on_time.low)
+                near = Bounds(low, np.minimum(around.high + far, on_time.high))
+                yield Trial(np.minimum(_around(due).high + far, held), near, allowed)
         else:
             fair = of_class * ((middle - first) / (last - first))
             allowed = _around(fair, EXACT)
             if self.is_drawn:
                 drawn = self.rng.multivariate_hypergeometric(of_class, size)
-                for far in DRAWN:
-                    yield Trial(held, on_time, _around(fair + far * (drawn - fair), EXACT))
+                for way in DRAWN:
+                    yield Trial(held, on_time, _around(fair + way * (drawn - fair), EXACT))
         for late in LATE:
             yield Trial(held, with_room(late), allowed)
         yield Trial(held, Bounds(np.zeros_like(of_client), of_client), allowed)

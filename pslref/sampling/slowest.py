@@ -23,7 +23,8 @@ def slowest_first(sizes: ArrayLike, delays: ArrayLike, batch_size: int) -> Sched
     """
     n = check.client_sizes("sizes", sizes)
     d = check.per_client("delays", delays, n.size)
-    batches = global_batch_sizes(int(n.sum()), batch_size)
-    check_dense(batches.size, n.size)
+    total = int(n.sum())
+    check_dense(-(-total // check.integer("batch_size", batch_size, 1, total)), n.size)
     order = np.argsort(-d, kind="stable")
-    return Schedule(tallied(np.repeat(order, n[order]), batches, n.size))
+    line = np.repeat(order, n[order])
+    return Schedule(tallied(line, global_batch_sizes(total, batch_size), n.size))

@@ -17,7 +17,7 @@ import numpy as np
 from pslref import check
 from pslref.check import ArrayLike, IntArray
 from pslref.sampling.assign import dealt, dealt_steps, lines_in, shuffled, slowest_first_order
-from pslref.sampling.planned import planned_steps
+from pslref.sampling.planned import MOST_PLANNED, planned_steps
 from pslref.sampling.schedule import Schedule, Walk, tallied
 from pslref.sampling.uniform import global_batch_sizes
 from pslref.sampling.walks import Steps
@@ -115,6 +115,8 @@ class Asked:
         self.rng = rng
         self.draw = check.one_of("draw", draw, DRAWS)
         self.assign = check.one_of("assign", assign, ASSIGNMENTS)
+        if assign == "planned":
+            check.integer("samples to plan for", int(self.counts.sum()), 1, MOST_PLANNED)
         self.slack = check.real("slack", slack, 0, 2)
         if assign == "slowest-first" and delays is None:
             raise check.wrong("delays", delays, "must be given when assign = 'slowest-first'")

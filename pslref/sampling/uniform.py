@@ -26,8 +26,9 @@ def ugs(
             within one of each other, the larger ones first).
     """
     n = check.client_sizes("sizes", sizes)
-    batches = global_batch_sizes(int(n.sum()), batch_size, remainder)
-    check_dense(batches.size, n.size)
+    total = int(n.sum())
+    check_dense(-(-total // check.integer("batch_size", batch_size, 1, total)), n.size)
+    batches = global_batch_sizes(total, batch_size, remainder)
     check.generator("rng", rng)
     return Schedule(tallied(shuffled_clients(n, rng), batches, n.size))
 

@@ -86,8 +86,9 @@ def test_a_batch_size_passes_few_functions_on_its_way_to_a_client() -> None:
         name.split(".<locals>")[0] for name in on_the_way
     }
     assert len(on_the_way) <= 14, list(on_the_way)
-    # The option's own range, before any data are read; then that it is at most N.
-    assert checked == ["Config.__post_init__", "global_batch_sizes"]
+    # The option's own range, before any data are read; then that it is at most N, before and where
+    # the sizes of all batches are made.
+    assert checked == ["Config.__post_init__", "ugs", "global_batch_sizes"]
 
 
 def left_after(steps: int) -> Callable[[], bool]:

@@ -10,8 +10,8 @@ from scipy.sparse.csgraph import maximum_flow
 from scipy.stats import binomtest
 
 from pslref.partition import extended_dirichlet
-from pslref.sampling import global_batch_sizes, targets, ugs
-from pslref.sampling.planned import Bounds, Part, Trial, _Epoch, _flow
+from pslref.sampling import global_batch_sizes, targets, targets_steps, ugs
+from pslref.sampling.planned import MOST_PLANNED, NEAR, Bounds, Part, Trial, _Epoch, _flow
 from pslref.sampling.program import Fluid, fluid
 from pslref.split import epoch_time, straggler_delays
 from pslref.theory import least_epoch_time
@@ -161,6 +161,24 @@ def test_no_client_keeps_more_than_it_has_room_for_later(rng: np.random.Generato
     for _ in range(20):
         steps = steps_of([[7], [7]], 2, [1], [[7, 7]], [0.0, 0.0], [1.0, 0.1], rng)
         assert (steps == 1).all()
+
+
+def test_who_holds_more_than_there_is_room_for_is_late_however_near_the_program_is(rng) -> None:
+    """Client 0 has two places in two steps each, then one each: six for eight samples."""
+    counts, delays, costs = np.array([[8], [8]]), np.zeros(2), np.array([1.0, 0.1])
+    best = Fluid(np.array([2.0, 1]), np.array([[4.0, 4], [4, 4]]))
+    epoch = _Epoch(counts, np.full(4, 4), delays, costs, best, rng, False)
+    whole, both = Part(0, 4, np.arange(2), epoch.counts), np.arange(2)
+    trials = [*epoch._trials(whole, 2, 8, both, both)]
+    is_full = [bool((each.of_client.low > each.of_client.high).any()) for each in trials]
+    assert all(is_full[: len(NEAR) + 1])
+    assert not is_full[-1]
+
+
+def test_more_samples_than_can_be_planned_are_refused() -> None:
+    counts = np.array([[MOST_PLANNED], [1]])
+    with pytest.raises(ValueError, match="samples to plan for = 1000000000: must be a whole"):
+        targets_steps(counts, 10**6, np.random.default_rng(0), assign="planned")
 
 
 def test_a_client_brings_what_is_due_before_its_time_is_over(rng: np.random.Generator) -> None:
