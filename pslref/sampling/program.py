@@ -16,7 +16,7 @@ PLANNED, BOUNDED, MORE = 16, 32, 16  # deadlines to begin with; added in each fu
 FEW = 128  # times: all of them are deadlines, as where no sample takes time
 BOUNDED_CELLS, PLANNED_CELLS = 1500, 4000  # pairs of client and class, if none are put together
 NEAR = 0.005  # no further round where it cannot save more than this share
-MOST_VARIABLES = 60_000  # of all rounds but the last
+PLANNED_VARIABLES, BOUNDED_VARIABLES = 25_000, 60_000  # of all rounds but the last
 # What a plan pays for a sample that its class mix has too many of, as a share of what a sample
 # takes in the fastest line: so a mean Δ of 1 must save 5 % of that time.
 PRICE = 0.1
@@ -136,8 +136,8 @@ class _Program:
 
         Until they save little, or the programs get large.
         """
-        times = self.times
-        most = max(MORE, 2 * MOST_VARIABLES // self.k.size)
+        times, limit = self.times, PLANNED_VARIABLES if self.is_full else BOUNDED_VARIABLES
+        most = max(MORE, 2 * limit // self.k.size)
         number = min(PLANNED if self.is_full else BOUNDED, most)
         chosen = spread(times, FEW if times.size <= FEW else number)
         if self.is_full:  # as many in their order: where most clients are alike, so are their times
@@ -149,7 +149,7 @@ class _Program:
             yield found
             variables += int(np.count_nonzero(self.room[self.k][:, chosen]))
             gain = found.worth - times
-            if variables > MOST_VARIABLES or (gain <= NEAR * times).all():
+            if variables > limit or (gain <= NEAR * times).all():
                 return
             after, before = np.append(gain[1:], -np.inf), np.append(-np.inf, gain[:-1])
             is_peak = (gain >= after) & (gain >= before)
