@@ -83,7 +83,7 @@ REST = {name for name in EVERYTHING if name.split("/")[0] in METHOD} - READ_FIRS
 # room: its files, the most lines that they have together, and that one of them has
 BUDGETS = {
     "read first": (READ_FIRST, 1300, 180),
-    "the rest of the method": (REST, 3916, 251),
+    "the rest of the method": (REST, 3915, 250),
     "the instruments": (INSTRUMENTS, 3525, 258),
     "what every room uses": (COMMON, 880, 260),
     "the oracle": (ORACLE, 5463, 291),

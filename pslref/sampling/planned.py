@@ -14,7 +14,7 @@ MOST_PLANNED = 10**9 - 1  # samples, of which NumPy draws
 WHOLE, EXACT = 1e-2, 1e-6  # of a sample: tolerances of the program, and of arithmetic
 DRAWN = (1.0, 0.5, 0.25)  # of the way from the mix to what was drawn, tried in turn
 NEAR = tuple(2**i - 1 for i in range(12))  # samples away from the program, tried in turn
-LATE = (0.0, *(0.003 * 1.5**i for i in range(18)))  # shares of a deadline, tried in turn
+LATE = tuple(0.003 * 1.5**i for i in range(18))  # shares of a deadline, tried in turn
 
 
 class Bounds(NamedTuple):
@@ -118,7 +118,7 @@ class _Epoch:
         groups = np.arange(self.of_step[first], self.of_step[last - 1] + 1)
         of_client = np.bincount(clients, held).astype(np.int64)
         of_class = np.bincount(self.classes[pairs], held, self.num_classes).astype(np.int64)
-        parts = [
+        lengths = [  # of the groups before and after `middle`, in steps
             np.bincount(self.of_step[start:end] - groups[0], minlength=groups.size)
             for start, end in ((first, middle), (middle, last))
         ]
@@ -126,16 +126,14 @@ class _Epoch:
         def with_room(late: float) -> Bounds:
             """Of each client, for this now, the rest later, if it may be so late once in each."""
             z, d, s = self.deadlines[groups], self.delays[who], self.costs[who]
-            on_time, longer = (rooms(z * (1 + by), d, s, self.batches.max()) for by in (0, late))
-            now, later = (
-                on_time @ steps + (longer - on_time)[:, steps > 0].max(axis=1) for steps in parts
-            )
+            room, longer = (rooms(z * (1 + by), d, s, self.batches.max()) for by in (0, late))
+            now, later = (room @ n + (longer - room)[:, n > 0].max(axis=1) for n in lengths)
             low, high = np.maximum(of_client - later, 0), np.minimum(of_client, now)
             return Bounds(low.astype(np.int64), high.astype(np.int64))
 
         on_time = with_room(0)
         if groups.size > 1:
-            before = groups[parts[0] > 0]
+            before = groups[lengths[0] > 0]
             wanted = self.totals[before].sum(axis=0)
             allowed = Bounds(wanted, wanted)
             share = self.shares[before][:, pairs].sum(axis=0)
@@ -152,6 +150,7 @@ class _Epoch:
                 drawn = self.rng.multivariate_hypergeometric(of_class, size)
                 for way in DRAWN:
                     yield Trial(held, on_time, _around(fair + way * (drawn - fair), EXACT))
+        yield Trial(held, on_time, allowed)
         for late in LATE:
             yield Trial(held, with_room(late), allowed)
         yield Trial(held, Bounds(np.zeros_like(of_client), of_client), allowed)
@@ -162,7 +161,7 @@ def _cut(
 ) -> tuple[IntArray, FloatArray, FloatArray]:
     """Whole steps: the first of each group, (G,) their deadlines, (G, P) what comes to them.
 
-    A step that begins with one deadline keeps it, so that there is room for all that comes.
+    A step that spans several deadlines has the longest, so that there is room for all that comes.
     """
     ends = best.supply.sum(axis=1).cumsum()
     edges = np.append(0.0, ends * (batches.sum() / ends[-1]))
